@@ -1,0 +1,19 @@
+/* Files: written whole or not at all, read with a limit, opened without following tricks. Any thread. */
+#pragma once
+
+#include <gio/gio.h>
+#include <stdbool.h>
+
+/* Writes temp file (O_EXCL, random name) beside @path, fsyncs if @durable, renames. HOSTLER_ERROR_READ_ONLY on ENOSPC/EROFS/EDQUOT. */
+bool file_write_atomic(const char *path, const void *data, gsize length, mode_t mode, bool durable, GError **error);
+/* At most @limit bytes, NUL-terminated. HOSTLER_ERROR_TOO_LARGE beyond. Caller frees. */
+char *file_read(const char *path, gsize limit, gsize *ret_length, GError **error);
+/* openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS below @dir; -1 and error. Caller closes. */
+int file_open_beneath(const char *dir, const char *relative, int flags, mode_t mode, GError **error);
+/* mkdir -p with 0700. */
+bool dir_ensure(const char *path, GError **error);
+/* Removes a tree without following symlinks; absent is success. */
+bool dir_remove(const char *path, GError **error);
+int64_t dir_free_bytes(const char *path); /* for an unprivileged writer; -1 if unknown */
+/* Maps errno to a code (ENOENT, EACCES, ENOSPC, EEXIST …) with "@format: strerror". Returns false. */
+bool error_set_errno(GError **error, int saved_errno, const char *object, const char *format, ...) G_GNUC_PRINTF(4, 5);
