@@ -1,0 +1,31 @@
+"""The daemon by itself: it starts, answers, and leaves nothing."""
+from harness import Daemon
+
+
+def test_starts_and_lists_nothing():
+    with Daemon(images=()) as daemon:
+        assert daemon.json("ls") == []
+
+
+def test_doctor_names_every_check_with_a_hint_where_it_warns():
+    with Daemon(images=()) as daemon:
+        checks = {check["name"]: check for check in daemon.json("doctor")}
+        assert {"kvm", "qemu", "qemu-img", "state folder", "memory"} <= set(checks)
+        assert all(check["detail"] for check in checks.values())
+        assert all(check["ok"] or check["hint"] for check in checks.values())
+
+
+def test_two_daemons_side_by_side():
+    with Daemon(images=()) as one, Daemon(images=()) as other:
+        assert one.json("ls") == other.json("ls") == []
+
+
+def test_unknown_vm_is_exit_3():
+    with Daemon(images=()) as daemon:
+        assert "no-such-vm" in daemon.refused(3, "show", "no-such-vm")
+
+
+def test_without_a_daemon_is_exit_69():
+    with Daemon(images=()) as daemon:
+        daemon.stop()
+        daemon.refused(69, "ls")
