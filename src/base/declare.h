@@ -40,7 +40,7 @@ typedef struct {
         const char *doc;
         const RecordType *fields;
 } EventDecl;
-extern const EventDecl hostler_events[]; /* ends with kind NULL */
+extern const EventDecl hostler_event_decls[]; /* ends with kind NULL */
 
 /* ---- the daemon's side ---- */
 typedef struct Manager Manager; /* vm/manager.h: everything a verb may reach; opaque below src/vm */

@@ -126,6 +126,12 @@ json_t *record_to_json(const RecordType *type, const void *value, RecordAudience
 void record_print(const RecordType *type, const void *value, GString *out);
 const Field *record_field(const RecordType *type, const char *name);
 
+/* The same for a HostlerXList of @type's records: a JSON array. */
+bool record_list_from_json(const RecordType *type, const json_t *json, const char *pointer, void *ret_list, GError **error);
+json_t *record_list_to_json(const RecordType *type, const void *list, RecordAudience audience);
+void record_list_print(const RecordType *type, const void *list, GString *out);
+void record_list_clear(const RecordType *type, void *list);
+
 /*
  * One scalar from its command-line or query text ("4G", "on", "q35", "tcp:2222:22,udp:53:53") to JSON of the field's type.
  * NULL and HOSTLER_ERROR_INVALID if it cannot be one.
