@@ -3,8 +3,26 @@
 
 #include <gio/gio.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
 
-/* Writes temp file (O_EXCL, random name) beside @path, fsyncs if @durable, renames. HOSTLER_ERROR_READ_ONLY on ENOSPC/EROFS/EDQUOT. */
+/* "autoclose int fd = open(…)" is closed at the end of its scope unless it is negative or was stolen. */
+static inline void fd_close(int *fd)
+{
+        if (*fd >= 0)
+                close(*fd);
+}
+#define autoclose __attribute__((cleanup(fd_close)))
+
+/* Hands the descriptor over: what it was, and @fd is -1 after. */
+static inline int fd_steal(int *fd)
+{
+        int stolen = *fd;
+        *fd = -1;
+        return stolen;
+}
+
+/* Writes a temporary file beside @path, fsyncs if @durable, renames. HOSTLER_ERROR_READ_ONLY on ENOSPC, EROFS, EDQUOT. */
 bool file_write_atomic(const char *path, const void *data, gsize length, mode_t mode, bool durable, GError **error);
 /* At most @limit bytes, NUL-terminated. HOSTLER_ERROR_TOO_LARGE beyond. Caller frees. */
 char *file_read(const char *path, gsize limit, gsize *ret_length, GError **error);

@@ -3,8 +3,8 @@
  *
  * `hostler-keeper vm` (src/keeper, hostler-keeper(8)) owns the VM's folder while QEMU runs:
  *
- *   VMDIR/run/            QEMU's working directory: sockets are named relative to it ("qmp.sock"), so sun_path never overflows
- *   VMDIR/run/keeper.json who runs here; written before QEMU is executed, gone once exit.json is there
+ *   VMDIR/run/            QEMU's working directory: sockets are named relative to it ("qmp.sock"), so sun_path never
+ * overflows VMDIR/run/keeper.json who runs here; written before QEMU is executed, gone once exit.json is there
  *   VMDIR/exit.json       how the last QEMU ended; absent while one runs, and for ever if its keeper was killed
  *   VMDIR/qemu.log        what QEMU and the helpers wrote (qemu.log.1: what came before), 1 MiB each
  *   VMDIR/lock            locked (flock) while a keeper, its QEMU or a helper lives: two never run in one folder
@@ -20,7 +20,8 @@
 
 #include "base/process.h"
 
-/* A program that runs as long as QEMU does and is ended after it (swtpm, virtiofsd). Reach it by socketpairs given as descriptors. */
+/* A program that runs as long as QEMU does and is ended after it (swtpm, virtiofsd). Reach it by socketpairs given as
+ * descriptors. */
 typedef struct {
         const char *const *argv; /* NULL-terminated; argv[0] an absolute path; no argument may be "--" */
         const int *fds;          /* descriptors it gets under the same numbers, > 2 */
@@ -31,14 +32,15 @@ typedef struct {
 typedef struct {
         const char *vm_dir;      /* absolute; it and vm_dir/run exist */
         const char *const *argv; /* QEMU's: NULL-terminated, argv[0] an absolute path */
-        const int *fds;          /* descriptors QEMU gets under the same numbers, > 2; the caller still closes its own */
+        const int *fds; /* descriptors QEMU gets under the same numbers, > 2; the caller still closes its own */
         gsize n_fds;
         const KeeperHelper *helpers; /* started in this order before QEMU */
         gsize n_helpers;
         /*
          * Keeps what the guest writes to its serial port: file name in vm_dir ("console.log") or NULL. The keeper adds
-         * `-add-fd set=<console_fd_set>,fd=…` itself; @argv holds a chardev with `logfile=/dev/fdset/<console_fd_set>,logappend=on`
-         * (without logappend QEMU truncates the file first, which a pipe refuses).
+         * `-add-fd set=<console_fd_set>,fd=…` itself; @argv holds a chardev with
+         * `logfile=/dev/fdset/<console_fd_set>,logappend=on` (without logappend QEMU truncates the file first, which a
+         * pipe refuses).
          */
         const char *console_log;
         int console_fd_set;
@@ -47,28 +49,30 @@ typedef struct {
 } KeeperLaunch;
 
 /*
- * Starts keeper, helpers and QEMU; returns when QEMU was executed (it has not opened its monitor yet). The keeper is nobody's child.
- * Errors: HOSTLER_ERROR_BUSY a QEMU still runs in this folder (the end of an earlier one is waited for, up to 3 s) ·
- * _READ_ONLY no space for its files · _NOT_FOUND, _DENIED QEMU or a helper cannot be executed · _INVALID an argument breaks a rule
- * above · _TIMEOUT no answer in 10 s; the VM may still come up: look with keeper_read() · _FAILED anything else. But for _TIMEOUT,
- * nothing is left running.
+ * Starts keeper, helpers and QEMU; returns when QEMU was executed (it has not opened its monitor yet). The keeper is
+ * nobody's child. Errors: HOSTLER_ERROR_BUSY a QEMU still runs in this folder (the end of an earlier one is waited for,
+ * up to 3 s) · _READ_ONLY no space for its files · _NOT_FOUND, _DENIED QEMU or a helper cannot be executed · _INVALID
+ * an argument breaks a rule above · _TIMEOUT no answer in 10 s; the VM may still come up: look with keeper_read() ·
+ * _FAILED anything else. But for _TIMEOUT, nothing is left running.
  */
 bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **error);
 
 /*
- * Who runs in @vm_dir, by its keeper.json; both may be dead by now (process_id_alive). @ret_keeper or @ret_qemu may be NULL.
- * HOSTLER_ERROR_NOT_FOUND: nobody, or it was written before the host's last boot. _FAILED: it is damaged. _DENIED: it is not ours.
+ * Who runs in @vm_dir, by its keeper.json; both may be dead by now (process_id_alive). @ret_keeper or @ret_qemu may be
+ * NULL. HOSTLER_ERROR_NOT_FOUND: nobody, or it was written before the host's last boot. _FAILED: it is damaged.
+ * _DENIED: it is not ours.
  */
 bool keeper_read(const char *vm_dir, ProcessId *ret_keeper, ProcessId *ret_qemu, GError **error);
 
 typedef struct {
         int64_t time_ms; /* unix time */
         bool signalled;
-        int code;        /* exit code or signal number */
+        int code; /* exit code or signal number */
 } KeeperExit;
 
 /*
- * How the last QEMU of @vm_dir ended. HOSTLER_ERROR_NOT_FOUND: it runs, its keeper has not written it yet (within milliseconds of the
- * end; ask again as long as the keeper is alive), or the keeper was killed. _FAILED: it is damaged. _DENIED: it is not ours.
+ * How the last QEMU of @vm_dir ended. HOSTLER_ERROR_NOT_FOUND: it runs, its keeper has not written it yet (within
+ * milliseconds of the end; ask again as long as the keeper is alive), or the keeper was killed. _FAILED: it is damaged.
+ * _DENIED: it is not ours.
  */
 bool keeper_exit_read(const char *vm_dir, KeeperExit *ret_exit, GError **error);

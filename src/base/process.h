@@ -5,8 +5,13 @@
 
 #include <gio/gio.h>
 #include <stdbool.h>
+#include <stdint.h>
 
-/* Called on the calling thread for each line the child writes (stdout and stderr), without the newline. */
+/*
+ * Called on the calling thread for each line the child writes (stdout and stderr), without the newline. "\r" ends a
+ * line too (progress displays), empty lines are left out, over-long ones come in pieces; always valid UTF-8 without
+ * control characters.
+ */
 typedef void (*ProcessLineFunc)(const char *line, void *data);
 
 typedef struct {
@@ -22,9 +27,10 @@ typedef struct {
 } ProcessOptions;
 
 /*
- * Runs a child in its own process group to its end; blocks the caller. The whole group is killed on cancel, time limit, and
- * when the calling process dies (the child runs under `hostler-keeper run`, found beside the running binary, which watches its parent).
- * True on exit code 0. Otherwise HOSTLER_ERROR_FAILED (message: the command's name and the last lines of stderr), _TIMEOUT or _CANCELLED.
+ * Runs a child in its own process group to its end; blocks the caller. The whole group is killed on cancel, time limit,
+ * and when the calling process dies (the child runs under `hostler-keeper run`, found beside the running binary, which
+ * watches its parent). True on exit code 0. Otherwise HOSTLER_ERROR_FAILED (message: the command's name and the last
+ * lines of stderr), _TIMEOUT or _CANCELLED.
  * @ret_stdout (NULL: not wanted) is owned by the caller.
  */
 bool process_run(const ProcessOptions *options, char **ret_stdout, GError **error);
@@ -34,9 +40,9 @@ typedef struct {
         pid_t pid;
         uint64_t start_ticks;
 } ProcessId;
-bool process_id_of(pid_t pid, ProcessId *ret_id);  /* false if there is none or it is a zombie */
+bool process_id_of(pid_t pid, ProcessId *ret_id); /* false if there is none or it is a zombie */
 bool process_id_alive(const ProcessId *id);
-/* pidfd whose identity was checked after opening, so a reused pid is never signalled; -1 if it is gone. Caller closes. */
+/* A pidfd, its identity checked after opening, so a reused pid is never signalled; -1 if it is gone. Caller closes. */
 int process_id_open(const ProcessId *id);
 bool process_id_kill(const ProcessId *id, int signal);
 /* "/proc/sys/kernel/random/boot_id", without newline. Owned by the function. */
