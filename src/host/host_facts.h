@@ -1,0 +1,33 @@
+/*
+ * What this machine has: processors, memory, page size, as far as this process may use them.
+ *
+ * Sources: proc(5) meminfo, the kernel's Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current,
+ * memory.stat, cpu.max) and cgroup-v1/memory.rst (memory.limit_in_bytes, memory.usage_in_bytes, memory.stat). Limits of
+ * every cgroup above the process count. Reads files only; any thread.
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* Where the kernel's files are; tests have their own. */
+typedef struct {
+        const char *proc;   /* "/proc" */
+        const char *cgroup; /* "/sys/fs/cgroup" */
+        const char *dev;    /* "/dev" */
+} HostPaths;
+extern const HostPaths host_paths;
+
+typedef struct {
+        int cpus;                      /* that this process may run on */
+        int cpu_limit_percent;         /* of one processor, from cgroups; 0: none */
+        gint64 memory_total_bytes;     /* of the host, or less where a cgroup limits it */
+        gint64 memory_available_bytes; /* without swapping: MemAvailable, or what is left under the tightest cgroup
+                                          limit */
+        gint64 page_size_bytes;
+} HostFacts;
+/* Never fails: what cannot be read is 0. */
+HostFacts host_facts_read(const HostPaths *paths);
+
+/* memory_available_bytes of this host, now. */
+gint64 host_memory_available_bytes(void);
