@@ -7,33 +7,9 @@
 
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/error.h"
+#include "client/public.h"
 #include "hostler-records.h"
-
-static char *plain_strdup(const char *text)
-{
-        return text ? strdup(text) : NULL;
-}
-
-/* The answer is not what this library was built to understand. */
-static bool refuse(const GError *cause, HostlerError *error)
-{
-        if (!error)
-                return false;
-        json_auto_t *problem = error_to_json(cause);
-        const ErrorDecl *decl = error_decl_of(cause);
-        *error = (HostlerError){
-            .code = decl->code,
-            .name = strdup(decl->name),
-            .title = strdup(decl->title),
-            .detail = strdup(cause->message),
-            .object = plain_strdup(error_object(cause)),
-            .problem = json_dumps(problem, JSON_COMPACT),
-        };
-        return false;
-}
 
 static bool read_answer(const VerbDecl *verb, bool dry_run, json_t *answer, void *ret_value, GError **error)
 {
@@ -61,6 +37,7 @@ bool typed_call(HostlerClient *client, const VerbDecl *verb, const void *args, c
 
         json_auto_t *answer = answer_text ? json_loads(answer_text, JSON_DECODE_ANY, NULL) : NULL;
         free(answer_text);
-        g_autoptr(GError) problem = NULL;
-        return read_answer(verb, options && options->dry_run, answer, ret_value, &problem) || refuse(problem, error);
+        GError *problem = NULL;
+        return read_answer(verb, options && options->dry_run, answer, ret_value, &problem) ||
+               public_error(problem, error);
 }
