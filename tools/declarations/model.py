@@ -49,7 +49,6 @@ class Field:
     complete: str | None = None
     cli: bool = True
     secret: bool = False
-    readonly: bool = False
     live: str | None = None
 
     @property
