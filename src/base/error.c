@@ -13,7 +13,7 @@ typedef struct {
 } Cause;
 
 typedef struct {
-        char *object, *hint; /* NULL: none */
+        char *object, *hint, *tag; /* NULL: none */
         GPtrArray *causes;   /* of Cause */
 } HostlerErrorPrivate;
 
@@ -41,6 +41,7 @@ static void hostler_error_private_copy(const HostlerErrorPrivate *from, HostlerE
 {
         to->object = g_strdup(from->object);
         to->hint = g_strdup(from->hint);
+        to->tag = g_strdup(from->tag);
         for (guint i = 0; i < from->causes->len; i++) {
                 const Cause *cause = from->causes->pdata[i];
                 add_cause(to, cause->pointer, cause->detail);
@@ -51,6 +52,7 @@ static void hostler_error_private_clear(HostlerErrorPrivate *private)
 {
         g_free(private->object);
         g_free(private->hint);
+        g_free(private->tag);
         g_ptr_array_unref(private->causes);
 }
 
@@ -140,6 +142,22 @@ bool error_wrap(GError **error, HostlerErrorCode code, const char *object, const
                 private->object = g_strdup(object);
         }
         return false;
+}
+
+void error_set_tag(GError **error, const char *tag)
+{
+        if (!error || !*error)
+                return;
+
+        HostlerErrorPrivate *private = adopt(error);
+        g_free(private->tag);
+        private->tag = g_strdup(tag);
+}
+
+const char *error_tag(const GError *error)
+{
+        const HostlerErrorPrivate *private = private_of(error);
+        return private ? private->tag : NULL;
 }
 
 bool error_is(const GError *error, HostlerErrorCode code)

@@ -35,6 +35,9 @@ bool error_hint(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void error_cause(GError **error, const char *pointer, const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* Turns any error into HOSTLER_ERROR @code about @object, keeping its text after "@format: ". Returns false. */
 bool error_wrap(GError **error, HostlerErrorCode code, const char *object, const char *format, ...) G_GNUC_PRINTF(4, 5);
+/* A word for the code that called, never shown (QEMU's class of a refusal); kept by error_wrap(). No-op on NULL. NULL when there is none. */
+void error_set_tag(GError **error, const char *tag);
+const char *error_tag(const GError *error);
 bool error_is(const GError *error, HostlerErrorCode code);
 const char *error_object(const GError *error);
 

@@ -44,8 +44,7 @@ typedef enum {
 typedef enum {
         FIELD_REQUIRED = 1 << 0,
         FIELD_SECRET = 1 << 1,   /* never printed, logged or stored in events */
-        FIELD_READONLY = 1 << 2, /* set by Hostler, refused in a request */
-        FIELD_IN_PATH = 1 << 3,  /* a verb's target: comes from the URL */
+        FIELD_IN_PATH = 1 << 2,  /* a verb's target: comes from the URL */
 } FieldFlags;
 
 /* When a changed property takes effect. */
