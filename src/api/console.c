@@ -1,0 +1,228 @@
+/*
+ * Bridges between WebSockets and consoles. libsoup queues without limit, so bytes wait here and are handed over a piece at a time,
+ * only while the socket can take more. What a console is, the hooks know. dispatch.c hands the exchanges over.
+ */
+#include "api/console.h"
+
+#include "base/error.h"
+
+#define PIECE (32 * 1024)
+#define KEEPALIVE_S 30
+#define REASON_LIMIT 120 /* bytes; a close frame holds 123 */
+
+typedef struct {
+        ApiServer *server;
+        Exchange *exchange; /* until the upgrade is done */
+        Console *console;
+        SoupWebsocketConnection *socket; /* NULL until then */
+        GSocketAddress *address;         /* keeps the connection in the account */
+        GByteArray *queue;               /* from the guest */
+        GSource *writable;               /* while there is a queue */
+        char *ending;                    /* why to close once the queue is empty */
+        GList link;
+} Bridge;
+
+struct Consoles {
+        GQueue all; /* Bridge */
+};
+
+static void bridge_free(Bridge *bridge)
+{
+        g_queue_unlink(&bridge->server->consoles->all, &bridge->link);
+        if (bridge->console)
+                bridge->server->hooks.console_detach(bridge->console);
+        if (bridge->writable)
+                g_source_destroy(bridge->writable);
+        g_clear_pointer(&bridge->writable, g_source_unref);
+        if (bridge->socket)
+                g_signal_handlers_disconnect_by_data(bridge->socket, bridge);
+        g_clear_object(&bridge->socket);
+        g_byte_array_unref(bridge->queue);
+        g_object_unref(bridge->address);
+        g_free(bridge->ending);
+        g_free(bridge);
+}
+
+static Connection *bridge_connection(Bridge *bridge)
+{
+        return connection_of(bridge->address);
+}
+
+static void close_socket(Bridge *bridge, gushort code, const char *reason)
+{
+        g_autofree char *text = g_utf8_make_valid(reason ? reason : "the console has ended", -1);
+        g_autofree char *cut = g_strndup(text, REASON_LIMIT);
+        g_autofree char *valid = g_str_to_ascii(cut, "C");
+
+        if (soup_websocket_connection_get_state(bridge->socket) == SOUP_WEBSOCKET_STATE_OPEN)
+                soup_websocket_connection_close(bridge->socket, code, valid);
+}
+
+static gboolean send_piece(GSocket *socket, GIOCondition condition, void *data)
+{
+        Bridge *bridge = data;
+        guint length = MIN(bridge->queue->len, PIECE);
+
+        if (length > 0 && soup_websocket_connection_get_state(bridge->socket) == SOUP_WEBSOCKET_STATE_OPEN)
+                soup_websocket_connection_send_binary(bridge->socket, bridge->queue->data, length);
+        g_byte_array_remove_range(bridge->queue, 0, length);
+        if (bridge->queue->len > 0)
+                return G_SOURCE_CONTINUE;
+        g_clear_pointer(&bridge->writable, g_source_unref);
+        if (bridge->ending)
+                close_socket(bridge, SOUP_WEBSOCKET_CLOSE_NORMAL, bridge->ending);
+        return G_SOURCE_REMOVE;
+}
+
+static void write_soon(Bridge *bridge)
+{
+        if (bridge->writable || !bridge->socket)
+                return;
+        bridge->writable = g_socket_create_source(connection_socket(bridge_connection(bridge)), G_IO_OUT, NULL);
+        g_source_set_callback(bridge->writable, G_SOURCE_FUNC(send_piece), bridge, NULL);
+        g_source_attach(bridge->writable, bridge->server->context);
+}
+
+static void on_console_bytes(const void *bytes, gsize length, void *data)
+{
+        Bridge *bridge = data;
+
+        if (bridge->queue->len + length > CONSOLE_QUEUE_LIMIT) {
+                connection_cut(bridge_connection(bridge));
+                return;
+        }
+        g_byte_array_append(bridge->queue, bytes, (guint)length);
+        write_soon(bridge);
+}
+
+static void on_console_closed(const char *reason, void *data)
+{
+        Bridge *bridge = data;
+
+        g_free(bridge->ending);
+        bridge->ending = g_strdup(reason ? reason : "the console has ended");
+        write_soon(bridge);
+}
+
+static void on_message(SoupWebsocketConnection *socket, gint type, GBytes *message, void *data)
+{
+        Bridge *bridge = data;
+        gsize length;
+        const void *bytes = g_bytes_get_data(message, &length);
+
+        if (length > 0 && !bridge->ending)
+                bridge->server->hooks.console_write(bridge->console, bytes, length);
+}
+
+static void on_socket_closed(SoupWebsocketConnection *socket, void *data)
+{
+        bridge_free(data);
+}
+
+/* 101 has been written: from here on the connection carries frames. */
+static void on_upgraded(SoupServerMessage *message, void *data)
+{
+        Bridge *bridge = data;
+        g_autoptr(GIOStream) stream = soup_server_message_steal_connection(message);
+        Exchange *exchange = g_steal_pointer(&bridge->exchange);
+
+        bridge->socket = soup_websocket_connection_new(stream, soup_server_message_get_uri(message), SOUP_WEBSOCKET_CONNECTION_SERVER,
+                                                       NULL, NULL, NULL);
+        soup_websocket_connection_set_max_incoming_payload_size(bridge->socket, CONSOLE_MESSAGE_LIMIT);
+        soup_websocket_connection_set_keepalive_interval(bridge->socket, KEEPALIVE_S);
+        g_signal_connect(bridge->socket, "message", G_CALLBACK(on_message), bridge);
+        g_signal_connect(bridge->socket, "closed", G_CALLBACK(on_socket_closed), bridge);
+        exchange_release(exchange);
+        if (bridge->queue->len > 0 || bridge->ending)
+                write_soon(bridge);
+}
+
+/* The client has gone before the upgrade was done. */
+static void on_finished(SoupServerMessage *message, void *data)
+{
+        Bridge *bridge = data;
+        Exchange *exchange = g_steal_pointer(&bridge->exchange);
+
+        if (!exchange)
+                return;
+        bridge_free(bridge);
+        exchange_release(exchange);
+}
+
+static bool check_upgrade(SoupServerMessage *message, GError **error)
+{
+        if (soup_websocket_server_check_handshake(message, NULL, NULL, NULL, NULL))
+                return true;
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "the console is a WebSocket, and this request does not ask for one");
+        return error_hint(error, "Use `hostler console`, or a WebSocket client.");
+}
+
+static Bridge *bridge_new(Exchange *exchange)
+{
+        Bridge *bridge = g_new(Bridge, 1);
+
+        *bridge = (Bridge){
+                .server = exchange->server,
+                .exchange = exchange,
+                .address = g_object_ref(soup_server_message_get_remote_address(exchange->message)),
+                .queue = g_byte_array_new(),
+                .link = {.data = bridge},
+        };
+        g_queue_push_tail_link(&exchange->server->consoles->all, &bridge->link);
+        return bridge;
+}
+
+void console_start(Exchange *exchange)
+{
+        const ApiHooks *hooks = &exchange->server->hooks;
+        const HostlerVmConsoleArgs *args = exchange->request.args;
+        g_autoptr(GError) error = NULL;
+
+        if (!check_upgrade(exchange->message, &error)) {
+                exchange_fail(exchange, error);
+                return;
+        }
+        Bridge *bridge = bridge_new(exchange);
+        if (!hooks->console_attach(hooks->manager, args->vm, on_console_bytes, on_console_closed, bridge, &bridge->console, &error)) {
+                bridge_free(bridge);
+                exchange_fail(exchange, error);
+                return;
+        }
+        soup_websocket_server_process_handshake(exchange->message, NULL, NULL, NULL, NULL);
+        g_signal_connect(exchange->message, "wrote-informational", G_CALLBACK(on_upgraded), bridge);
+        g_signal_connect(exchange->message, "finished", G_CALLBACK(on_finished), bridge);
+        soup_server_message_unpause(exchange->message);
+}
+
+Consoles *consoles_new(ApiServer *server)
+{
+        return g_new0(Consoles, 1);
+}
+
+void consoles_stop(Consoles *consoles)
+{
+        for (GList *item = consoles->all.head; item; item = item->next) {
+                Bridge *bridge = item->data;
+                if (bridge->socket)
+                        close_socket(bridge, SOUP_WEBSOCKET_CLOSE_GOING_AWAY, "the daemon is stopping");
+        }
+}
+
+bool consoles_are_idle(Consoles *consoles)
+{
+        return consoles->all.length == 0;
+}
+
+void consoles_free(Consoles *consoles)
+{
+        while (consoles->all.head) {
+                Bridge *bridge = consoles->all.head->data;
+                Exchange *exchange = bridge->exchange;
+                if (exchange)
+                        g_signal_handlers_disconnect_by_data(exchange->message, bridge);
+                bridge_free(bridge);
+                if (exchange)
+                        exchange_release(exchange);
+        }
+        g_free(consoles);
+}

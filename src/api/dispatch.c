@@ -1,0 +1,123 @@
+/*
+ * From a checked request to the verb's function. Verbs run on worker threads here; what only waits or streams is handed on and
+ * takes no thread. server.c calls dispatch() once per request.
+ */
+#include "api/dispatch.h"
+
+#include "api/console.h"
+#include "api/events.h"
+#include "api/poll.h"
+#include "base/error.h"
+#include "hostler-records.h"
+
+/* Worker thread. */
+static void run_call(Exchange *exchange)
+{
+        const VerbDecl *decl = exchange->route.decl;
+        g_autofree void *result = g_malloc0(result_size(decl));
+        g_autoptr(GError) error = NULL;
+        Call call = {
+                .manager = exchange->server->hooks.manager,
+                .caller = exchange->caller,
+                .cancellable = exchange->cancellable,
+        };
+
+        if (!verb_handler(decl)->call(&call, exchange->request.args, result, &error)) {
+                exchange->reply = reply_problem(error, 0);
+                return;
+        }
+        exchange->reply = reply_result(decl, result);
+        result_clear(decl, result);
+}
+
+static bool is_urgent(const VerbDecl *decl, const void *args)
+{
+        if (decl->urgent || !decl->urgent_if)
+                return decl->urgent;
+        const Field *field = record_field(decl->args, decl->urgent_if);
+        return *(const bool *)((const char *)args + field->offset);
+}
+
+static bool submit(Exchange *exchange, const JobRequest *request, GError **error)
+{
+        JobQueue *jobs = exchange->server->hooks.jobs;
+        g_autofree char *id = NULL;
+        HostlerJob job;
+
+        if (!job_submit(jobs, request, &id, error) || !job_get(jobs, id, &job, error))
+                return false;
+        g_autoptr(GString) text = g_string_new(NULL);
+        record_print(&hostler_job_type, &job, text);
+        record_clear(&hostler_job_type, &job);
+        exchange->reply = reply_text(SOUP_STATUS_ACCEPTED, "application/json", g_strdup(text->str));
+        exchange->reply.location = g_strconcat("/v1/jobs/", id, NULL);
+        return true;
+}
+
+static bool plan(Exchange *exchange, const JobRequest *request, GError **error)
+{
+        json_t *steps = job_plan(exchange->server->hooks.jobs, request, error);
+
+        if (!steps)
+                return false;
+        exchange->reply = reply_json(SOUP_STATUS_OK, json_pack("{s:o}", "steps", steps));
+        return true;
+}
+
+/* Worker thread: writing the job's row may take as long as the disk does. */
+static void run_job(Exchange *exchange)
+{
+        const ApiHooks *hooks = &exchange->server->hooks;
+        const VerbDecl *decl = exchange->route.decl;
+        const void *args = exchange->request.args;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *object = verb_object(decl, args);
+        g_autofree char *turn_key = hooks->turn_key(hooks->manager, decl, args, &error);
+        JobRequest request = {
+                .verb = verb_handler(decl),
+                .args = args,
+                .object = object,
+                .turn_key = turn_key,
+                .caller = &exchange->caller,
+                .key = exchange->request.key,
+                .dry_run = exchange->request.dry_run,
+                .urgent = is_urgent(decl, args),
+        };
+
+        if (!error && request.dry_run)
+                plan(exchange, &request, &error);
+        else if (!error)
+                submit(exchange, &request, &error);
+        if (error)
+                exchange->reply = reply_problem(error, 0);
+}
+
+static ExchangeFunc stream_of(const VerbDecl *decl)
+{
+        static const struct {
+                const char *verb;
+                ExchangeFunc start;
+        } streams[] = {
+                {"event.watch", events_start},
+                {"job.wait", poll_start},
+                {"vm.wait", poll_start},
+                {"vm.console", console_start},
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)
+                if (g_str_equal(streams[i].verb, decl->id))
+                        return streams[i].start;
+        return NULL;
+}
+
+void dispatch(Exchange *exchange)
+{
+        const VerbDecl *decl = exchange->route.decl;
+        ExchangeFunc stream = poll_wanted(exchange) ? poll_start : stream_of(decl);
+        g_autoptr(GError) error = NULL;
+
+        if (stream)
+                stream(exchange);
+        else if (!exchange_run(exchange, decl->kind == VERB_JOB ? run_job : run_call, exchange_reply, &error))
+                exchange_fail(exchange, error);
+}
