@@ -1,6 +1,6 @@
 /*
- * Roles from peer credentials. The groups come from the socket too, so that no name service is asked (it may block) and the
- * answer is what the process had when it connected. It knows nothing of verbs; server.c and dispatch.c ask it.
+ * Roles from peer credentials. The groups come from the socket too, so that no name service is asked (it may block) and
+ * the answer is what the process had when it connected. It knows nothing of verbs; server.c and dispatch.c ask it.
  */
 #include "api/auth.h"
 
@@ -52,10 +52,10 @@ bool auth_caller_of(int fd, const AuthRule *rule, Caller *ret_caller, GError **e
         g_autoptr(GArray) groups = peer_groups(fd);
 
         *ret_caller = (Caller){
-                .uid = peer.uid,
-                .gid = peer.gid,
-                .pid = peer.pid,
-                .role = auth_role(rule, peer.uid, peer.gid, (const gid_t *)groups->data, groups->len),
+            .uid = peer.uid,
+            .gid = peer.gid,
+            .pid = peer.pid,
+            .role = auth_role(rule, peer.uid, peer.gid, (const gid_t *)groups->data, groups->len),
         };
         return true;
 }
@@ -66,8 +66,9 @@ bool auth_check(const Caller *caller, Role needed, const char *what, GError **er
 
         if (caller->role != ROLE_NONE && caller->role >= needed)
                 return true;
-        error_set(error, HOSTLER_ERROR_DENIED, NULL, "user %u may not use %s: it needs the role %s, and this user is %s", caller->uid,
-                  what, names[needed], names[caller->role]);
+        error_set(error, HOSTLER_ERROR_DENIED, NULL,
+                  "user %u may not use %s: it needs the role %s, and this user is %s", caller->uid, what, names[needed],
+                  names[caller->role]);
         if (caller->role == ROLE_NONE)
                 error_hint(error, "Ask for membership in the group `hostler`, or run your own session daemon.");
         return false;

@@ -1,7 +1,8 @@
 /*
- * Keeps account of who is connected, in what state, since when. A connection is given to libsoup at its first byte, so a thousand
- * silent ones cost a descriptor each and no parser. It is ended by shutting its socket down, which libsoup sees as the other
- * side's doing; the account ends with the last reference to the address that libsoup holds. server.c owns the one account.
+ * Keeps account of who is connected, in what state, since when. A connection is given to libsoup at its first byte, so
+ * a thousand silent ones cost a descriptor each and no parser. It is ended by shutting its socket down, which libsoup
+ * sees as the other side's doing; the account ends with the last reference to the address that libsoup holds. server.c
+ * owns the one account.
  */
 #include "api/connection.h"
 
@@ -38,11 +39,11 @@ Connections *connections_new(const AuthRule *rule, GMainContext *context, Connec
         Connections *connections = g_new(Connections, 1);
 
         *connections = (Connections){
-                .rule = *rule,
-                .context = g_main_context_ref(context),
-                .ready = ready,
-                .data = data,
-                .all = g_hash_table_new(NULL, NULL),
+            .rule = *rule,
+            .context = g_main_context_ref(context),
+            .ready = ready,
+            .data = data,
+            .all = g_hash_table_new(NULL, NULL),
         };
         return connections;
 }
@@ -114,12 +115,12 @@ static Connection *connection_new(Connections *owner, GSocket *socket_taken, con
         Connection *connection = g_new(Connection, 1);
 
         *connection = (Connection){
-                .owner = owner,
-                .socket = socket_taken,
-                .address = g_inet_socket_address_new_from_string("127.0.0.1", 0),
-                .first_byte = g_socket_create_source(socket_taken, G_IO_IN, NULL),
-                .caller = *caller,
-                .since_ms = clock_monotonic_ms(),
+            .owner = owner,
+            .socket = socket_taken,
+            .address = g_inet_socket_address_new_from_string("127.0.0.1", 0),
+            .first_byte = g_socket_create_source(socket_taken, G_IO_IN, NULL),
+            .caller = *caller,
+            .since_ms = clock_monotonic_ms(),
         };
         g_object_set_qdata_full(G_OBJECT(connection->address), connection_quark(), connection, connection_free);
         g_hash_table_add(owner->all, connection);

@@ -1,10 +1,11 @@
 /*
  * Connections and their limits, so that no client can take the API from the others.
  *
- * At most API_CONNECTIONS in all, and API_CONNECTIONS_PER_UID for each user who is not an admin. When one of these is reached, the
- * connection that has been idle or half-sent for longest gives way; if all are being served the new one gets 429. A request must be
- * complete API_REQUEST_MS after its first byte; an idle connection is cut off after API_IDLE_MS; a client that reads nothing of its
- * answer for API_IDLE_MS too. All on the context of the server, time by base/clock.h.
+ * At most API_CONNECTIONS in all, and API_CONNECTIONS_PER_UID for each user who is not an admin. When one of these is
+ * reached, the connection that has been idle or half-sent for longest gives way; if all are being served the new one
+ * gets 429. A request must be complete API_REQUEST_MS after its first byte; an idle connection is cut off after
+ * API_IDLE_MS; a client that reads nothing of its answer for API_IDLE_MS too. All on the context of the server, time by
+ * base/clock.h.
  */
 #pragma once
 
@@ -29,7 +30,8 @@ typedef enum {
 typedef struct Connections Connections;
 typedef struct Connection Connection;
 
-/* The first byte has come: hand @stream (borrowed) to the HTTP library with @address (borrowed), from which connection_of() leads back. */
+/* The first byte has come: hand @stream (borrowed) to the HTTP library with @address (borrowed), from which
+ * connection_of() leads back. */
 typedef void (*ConnectionReadyFunc)(GIOStream *stream, GSocketAddress *address, void *data);
 
 Connections *connections_new(const AuthRule *rule, GMainContext *context, ConnectionReadyFunc ready, void *data);

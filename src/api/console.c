@@ -1,6 +1,7 @@
 /*
- * Bridges between WebSockets and consoles. libsoup queues without limit, so bytes wait here and are handed over a piece at a time,
- * only while the socket can take more. What a console is, the hooks know. dispatch.c hands the exchanges over.
+ * Bridges between WebSockets and consoles. libsoup queues without limit, so bytes wait here and are handed over a piece
+ * at a time, only while the socket can take more. What a console is, the hooks know. dispatch.c hands the exchanges
+ * over.
  */
 #include "api/console.h"
 
@@ -126,8 +127,8 @@ static void on_upgraded(SoupServerMessage *message, void *data)
         g_autoptr(GIOStream) stream = soup_server_message_steal_connection(message);
         Exchange *exchange = g_steal_pointer(&bridge->exchange);
 
-        bridge->socket = soup_websocket_connection_new(stream, soup_server_message_get_uri(message), SOUP_WEBSOCKET_CONNECTION_SERVER,
-                                                       NULL, NULL, NULL);
+        bridge->socket = soup_websocket_connection_new(stream, soup_server_message_get_uri(message),
+                                                       SOUP_WEBSOCKET_CONNECTION_SERVER, NULL, NULL, NULL);
         soup_websocket_connection_set_max_incoming_payload_size(bridge->socket, CONSOLE_MESSAGE_LIMIT);
         soup_websocket_connection_set_keepalive_interval(bridge->socket, KEEPALIVE_S);
         g_signal_connect(bridge->socket, "message", G_CALLBACK(on_message), bridge);
@@ -153,7 +154,8 @@ static bool check_upgrade(SoupServerMessage *message, GError **error)
 {
         if (soup_websocket_server_check_handshake(message, NULL, NULL, NULL, NULL))
                 return true;
-        error_set(error, HOSTLER_ERROR_USAGE, NULL, "the console is a WebSocket, and this request does not ask for one");
+        error_set(error, HOSTLER_ERROR_USAGE, NULL,
+                  "the console is a WebSocket, and this request does not ask for one");
         return error_hint(error, "Use `hostler console`, or a WebSocket client.");
 }
 
@@ -162,11 +164,11 @@ static Bridge *bridge_new(Exchange *exchange)
         Bridge *bridge = g_new(Bridge, 1);
 
         *bridge = (Bridge){
-                .server = exchange->server,
-                .exchange = exchange,
-                .address = g_object_ref(soup_server_message_get_remote_address(exchange->message)),
-                .queue = g_byte_array_new(),
-                .link = {.data = bridge},
+            .server = exchange->server,
+            .exchange = exchange,
+            .address = g_object_ref(soup_server_message_get_remote_address(exchange->message)),
+            .queue = g_byte_array_new(),
+            .link = {.data = bridge},
         };
         g_queue_push_tail_link(&exchange->server->consoles->all, &bridge->link);
         return bridge;
@@ -183,7 +185,8 @@ void console_start(Exchange *exchange)
                 return;
         }
         Bridge *bridge = bridge_new(exchange);
-        if (!hooks->console_attach(hooks->manager, args->vm, on_console_bytes, on_console_closed, bridge, &bridge->console, &error)) {
+        if (!hooks->console_attach(hooks->manager, args->vm, on_console_bytes, on_console_closed, bridge,
+                                   &bridge->console, &error)) {
                 bridge_free(bridge);
                 exchange_fail(exchange, error);
                 return;

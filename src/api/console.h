@@ -1,8 +1,8 @@
 /*
  * The serial console over a WebSocket (RFC 6455). Private to src/api.
  *
- * GET /v1/vms/{vm}/console with an upgrade. Binary or text messages carry bytes to the guest, binary ones from it. The close frame
- * always says why. A reader more than CONSOLE_QUEUE_LIMIT behind is cut off (the log has it all).
+ * GET /v1/vms/{vm}/console with an upgrade. Binary or text messages carry bytes to the guest, binary ones from it. The
+ * close frame always says why. A reader more than CONSOLE_QUEUE_LIMIT behind is cut off (the log has it all).
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * From a checked request to the verb's function. Verbs run on worker threads here; what only waits or streams is handed on and
- * takes no thread. server.c calls dispatch() once per request.
+ * From a checked request to the verb's function. Verbs run on worker threads here; what only waits or streams is handed
+ * on and takes no thread. server.c calls dispatch() once per request.
  */
 #include "api/dispatch.h"
 
@@ -17,9 +17,9 @@ static void run_call(Exchange *exchange)
         g_autofree void *result = g_malloc0(result_size(decl));
         g_autoptr(GError) error = NULL;
         Call call = {
-                .manager = exchange->server->hooks.manager,
-                .caller = exchange->caller,
-                .cancellable = exchange->cancellable,
+            .manager = exchange->server->hooks.manager,
+            .caller = exchange->caller,
+            .cancellable = exchange->cancellable,
         };
 
         if (!verb_handler(decl)->call(&call, exchange->request.args, result, &error)) {
@@ -74,14 +74,14 @@ static void run_job(Exchange *exchange)
         g_autofree char *object = verb_object(decl, args);
         g_autofree char *turn_key = hooks->turn_key(hooks->manager, decl, args, &error);
         JobRequest request = {
-                .verb = verb_handler(decl),
-                .args = args,
-                .object = object,
-                .turn_key = turn_key,
-                .caller = &exchange->caller,
-                .key = exchange->request.key,
-                .dry_run = exchange->request.dry_run,
-                .urgent = is_urgent(decl, args),
+            .verb = verb_handler(decl),
+            .args = args,
+            .object = object,
+            .turn_key = turn_key,
+            .caller = &exchange->caller,
+            .key = exchange->request.key,
+            .dry_run = exchange->request.dry_run,
+            .urgent = is_urgent(decl, args),
         };
 
         if (!error && request.dry_run)
@@ -98,10 +98,10 @@ static ExchangeFunc stream_of(const VerbDecl *decl)
                 const char *verb;
                 ExchangeFunc start;
         } streams[] = {
-                {"event.watch", events_start},
-                {"job.wait", poll_start},
-                {"vm.wait", poll_start},
-                {"vm.console", console_start},
+            {"event.watch", events_start},
+            {"job.wait", poll_start},
+            {"vm.wait", poll_start},
+            {"vm.console", console_start},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)

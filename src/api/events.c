@@ -1,7 +1,8 @@
 /*
- * Event streams. A stream first replays pages from the store (on a worker thread, no faster than the reader reads), meanwhile keeping
- * what happens in a short queue; at the first short page it sends that queue and is live. If the queue did not hold it all, the
- * store does, and replay goes on. Sequence numbers decide what has been sent. dispatch.c hands the exchanges over.
+ * Event streams. A stream first replays pages from the store (on a worker thread, no faster than the reader reads),
+ * meanwhile keeping what happens in a short queue; at the first short page it sends that queue and is live. If the
+ * queue did not hold it all, the store does, and replay goes on. Sequence numbers decide what has been sent. dispatch.c
+ * hands the exchanges over.
  */
 #include "api/events.h"
 
@@ -13,16 +14,16 @@
 
 typedef struct {
         Exchange *exchange;
-        char *object;      /* only this one's; NULL: all */
-        int64_t sent_seq;  /* the last one sent, or the one to start after */
-        bool live;         /* replay is over */
-        bool reading;      /* a worker reads a page */
-        bool gone;         /* the message has ended meanwhile */
-        gsize queued;      /* bytes given to libsoup and not written yet */
-        GQueue pending;    /* EventRow * */
-        bool overflowed;   /* pending lost some */
-        GString *page;     /* what the worker has read */
-        int64_t page_seq;  /* up to here */
+        char *object;     /* only this one's; NULL: all */
+        int64_t sent_seq; /* the last one sent, or the one to start after */
+        bool live;        /* replay is over */
+        bool reading;     /* a worker reads a page */
+        bool gone;        /* the message has ended meanwhile */
+        gsize queued;     /* bytes given to libsoup and not written yet */
+        GQueue pending;   /* EventRow * */
+        bool overflowed;  /* pending lost some */
+        GString *page;    /* what the worker has read */
+        int64_t page_seq; /* up to here */
         unsigned page_rows;
         GError *page_error;
         gulong on_written, on_finished;
@@ -115,7 +116,8 @@ static void read_page(Exchange *exchange)
 
         stream->page_rows = 0;
         g_string_truncate(stream->page, 0);
-        store_event_each(exchange->server->hooks.store, stream->page_seq, stream->object, PAGE, add_to_page, stream, &stream->page_error);
+        store_event_each(exchange->server->hooks.store, stream->page_seq, stream->object, PAGE, add_to_page, stream,
+                         &stream->page_error);
 }
 
 static void send_pending(EventStream *stream)
@@ -176,11 +178,11 @@ static EventRow *event_row_copy(const EventRow *event)
         EventRow *copy = g_new(EventRow, 1);
 
         *copy = (EventRow){
-                .seq = event->seq,
-                .time_ms = event->time_ms,
-                .kind = g_strdup(event->kind),
-                .object = g_strdup(event->object),
-                .data = g_strdup(event->data),
+            .seq = event->seq,
+            .time_ms = event->time_ms,
+            .kind = g_strdup(event->kind),
+            .object = g_strdup(event->object),
+            .data = g_strdup(event->data),
         };
         return copy;
 }
@@ -301,14 +303,14 @@ void events_start(Exchange *exchange)
         }
         EventStream *stream = g_new(EventStream, 1);
         *stream = (EventStream){
-                .exchange = exchange,
-                .object = g_strdup(args->object),
-                .sent_seq = seq >= 0 ? seq : store_event_last(exchange->server->hooks.store),
-                .live = seq < 0,
-                .page = g_string_new(NULL),
-                .on_written = g_signal_connect(exchange->message, "wrote-body-data", G_CALLBACK(on_written), stream),
-                .on_finished = g_signal_connect(exchange->message, "finished", G_CALLBACK(on_finished), stream),
-                .link = {.data = stream},
+            .exchange = exchange,
+            .object = g_strdup(args->object),
+            .sent_seq = seq >= 0 ? seq : store_event_last(exchange->server->hooks.store),
+            .live = seq < 0,
+            .page = g_string_new(NULL),
+            .on_written = g_signal_connect(exchange->message, "wrote-body-data", G_CALLBACK(on_written), stream),
+            .on_finished = g_signal_connect(exchange->message, "finished", G_CALLBACK(on_finished), stream),
+            .link = {.data = stream},
         };
         g_queue_push_tail_link(&exchange->server->streams->all, &stream->link);
         exchange->data = stream;

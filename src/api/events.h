@@ -1,10 +1,10 @@
 /*
  * Events as a server-sent event stream (WHATWG HTML, "Server-sent events"). Private to src/api.
  *
- * GET /v1/events/stream, or GET /v1/events with `Accept: text/event-stream`. `since`, or the header Last-Event-ID, which wins, replays
- * what is kept after that number; without either only new events come. Each is `id: SEQ`, `event: KIND`, `data: {…}`; none is left
- * out and none comes twice. A comment every EVENTS_HEARTBEAT_MS shows that the daemon lives. A reader that is more than
- * EVENTS_QUEUE_LIMIT behind is cut off; it can come back with Last-Event-ID.
+ * GET /v1/events/stream, or GET /v1/events with `Accept: text/event-stream`. `since`, or the header Last-Event-ID,
+ * which wins, replays what is kept after that number; without either only new events come. Each is `id: SEQ`, `event:
+ * KIND`, `data: {…}`; none is left out and none comes twice. A comment every EVENTS_HEARTBEAT_MS shows that the daemon
+ * lives. A reader that is more than EVENTS_QUEUE_LIMIT behind is cut off; it can come back with Last-Event-ID.
  */
 #pragma once
 

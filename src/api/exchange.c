@@ -1,6 +1,6 @@
 /*
- * Moves a request between the main loop and the worker threads, and ends it in exactly one way. It does not know what the work is;
- * dispatch.c, poll.c, events.c and console.c do.
+ * Moves a request between the main loop and the worker threads, and ends it in exactly one way. It does not know what
+ * the work is; dispatch.c, poll.c, events.c and console.c do.
  */
 #include "api/exchange.h"
 
@@ -22,12 +22,12 @@ Exchange *exchange_new(ApiServer *server, SoupServerMessage *message)
         Connection *connection = connection_of(soup_server_message_get_remote_address(message));
 
         *exchange = (Exchange){
-                .server = server,
-                .message = g_object_ref(message),
-                .connection = connection,
-                .caller = *connection_caller(connection),
-                .cancellable = g_cancellable_new(),
-                .hangup = g_socket_create_source(connection_socket(connection), G_IO_HUP, NULL),
+            .server = server,
+            .message = g_object_ref(message),
+            .connection = connection,
+            .caller = *connection_caller(connection),
+            .cancellable = g_cancellable_new(),
+            .hangup = g_socket_create_source(connection_socket(connection), G_IO_HUP, NULL),
         };
         exchange->link.data = exchange;
         g_queue_push_tail_link(&server->exchanges, &exchange->link);

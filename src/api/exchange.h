@@ -1,9 +1,10 @@
 /*
  * One request being answered, and the server it came to. Private to src/api.
  *
- * An Exchange begins when a request is complete and ends with exchange_reply() or, for a stream, with exchange_release(). Between
- * the two the message is paused and the connection is watched: when the client goes away, @cancellable is cancelled (on the main
- * loop). Work that may block goes to a worker thread by exchange_run(); nothing else may touch the exchange meanwhile.
+ * An Exchange begins when a request is complete and ends with exchange_reply() or, for a stream, with
+ * exchange_release(). Between the two the message is paused and the connection is watched: when the client goes away,
+ * @cancellable is cancelled (on the main loop). Work that may block goes to a worker thread by exchange_run(); nothing
+ * else may touch the exchange meanwhile.
  */
 #pragma once
 
@@ -58,7 +59,8 @@ struct Exchange {
 
 /* Pauses @message until the answer. */
 Exchange *exchange_new(ApiServer *server, SoupServerMessage *message);
-/* Runs @work on a worker thread, then @done on the main loop; or neither, with HOSTLER_ERROR_TOO_MANY over API_CALLS. */
+/* Runs @work on a worker thread, then @done on the main loop; or neither, with HOSTLER_ERROR_TOO_MANY over API_CALLS.
+ */
 bool exchange_run(Exchange *exchange, ExchangeFunc work, ExchangeFunc done, GError **error);
 /* The function of the server's thread pool. */
 void exchange_work(void *exchange, void *unused);

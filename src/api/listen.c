@@ -1,6 +1,7 @@
 /*
- * Makes, watches and removes the daemon's socket. libsoup's own listener is not used: it stops for ever at the first failed
- * accept(), and one moment without file descriptors would leave a daemon that nobody can reach. server.c owns the one listener.
+ * Makes, watches and removes the daemon's socket. libsoup's own listener is not used: it stops for ever at the first
+ * failed accept(), and one moment without file descriptors would leave a daemon that nobody can reach. server.c owns
+ * the one listener.
  */
 #include "api/listen.h"
 
@@ -36,7 +37,8 @@ static void watch(Listener *listener);
 static bool address_of(int dir_fd, const char *name, struct sockaddr_un *ret_address, GError **error)
 {
         *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
-        int length = snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
+        int length =
+            snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "/proc/self/fd/%d/%s", dir_fd, name);
 
         if (length < (int)sizeof(ret_address->sun_path))
                 return true;
@@ -84,7 +86,8 @@ static bool bind_socket(Listener *listener, const char *temporary, mode_t mode, 
                 return error_set_errno(error, errno, NULL, "cannot make the socket %s", listener->name);
         if (fchmodat(listener->dir_fd, temporary, mode, 0) < 0 ||
             (group != (gid_t)-1 && fchownat(listener->dir_fd, temporary, (uid_t)-1, group, AT_SYMLINK_NOFOLLOW) < 0) ||
-            fstatat(listener->dir_fd, temporary, &status, AT_SYMLINK_NOFOLLOW) < 0 || listen(listener->fd, BACKLOG) < 0 ||
+            fstatat(listener->dir_fd, temporary, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
+            listen(listener->fd, BACKLOG) < 0 ||
             renameat(listener->dir_fd, temporary, listener->dir_fd, listener->name) < 0) {
                 error_set_errno(error, errno, NULL, "cannot set up the socket %s", listener->name);
                 unlinkat(listener->dir_fd, temporary, 0);
@@ -140,20 +143,20 @@ static void watch(Listener *listener)
         set_source(listener, g_unix_fd_source_new(listener->fd, G_IO_IN), G_SOURCE_FUNC(accept_some));
 }
 
-Listener *listener_open(const char *path, mode_t mode, gid_t group, GMainContext *context, ListenerFunc accepted, ListenerFullFunc full,
-                        void *data, GError **error)
+Listener *listener_open(const char *path, mode_t mode, gid_t group, GMainContext *context, ListenerFunc accepted,
+                        ListenerFullFunc full, void *data, GError **error)
 {
         g_autofree char *folder = g_path_get_dirname(path);
         Listener *listener = g_new(Listener, 1);
 
         *listener = (Listener){
-                .dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC),
-                .fd = -1,
-                .name = g_path_get_basename(path),
-                .context = g_main_context_ref(context),
-                .accepted = accepted,
-                .full = full,
-                .data = data,
+            .dir_fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC),
+            .fd = -1,
+            .name = g_path_get_basename(path),
+            .context = g_main_context_ref(context),
+            .accepted = accepted,
+            .full = full,
+            .data = data,
         };
         g_autofree char *temporary = g_strdup_printf(".%.40s.%08x", listener->name, g_random_int());
         bool good = listener->dir_fd >= 0 || error_set_errno(error, errno, NULL, "cannot open the folder %s", folder);

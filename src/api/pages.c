@@ -7,8 +7,9 @@
 
 static void show_hint(Exchange *exchange)
 {
-        exchange->reply = reply_text(SOUP_STATUS_OK, "text/plain; charset=utf-8",
-                                     g_strdup("Hostler's API. Its description is at /v1/openapi.json, metrics are at /metrics.\n"));
+        exchange->reply =
+            reply_text(SOUP_STATUS_OK, "text/plain; charset=utf-8",
+                       g_strdup("Hostler's API. Its description is at /v1/openapi.json, metrics are at /metrics.\n"));
         exchange_reply(exchange);
 }
 
@@ -16,8 +17,9 @@ static void show_version(Exchange *exchange)
 {
         const ApiHooks *hooks = &exchange->server->hooks;
 
-        exchange->reply = reply_json(SOUP_STATUS_OK, json_pack("{s:s, s:s, s:s}", "name", "hostler", "version", hooks->version, "mode",
-                                                               hooks->auth.system_mode ? "system" : "session"));
+        exchange->reply =
+            reply_json(SOUP_STATUS_OK, json_pack("{s:s, s:s, s:s}", "name", "hostler", "version", hooks->version,
+                                                 "mode", hooks->auth.system_mode ? "system" : "session"));
         exchange_reply(exchange);
 }
 
@@ -47,10 +49,10 @@ static void show_metrics(Exchange *exchange)
 const Page *page_find(const char *path)
 {
         static const Page pages[] = {
-                {"/", show_hint},
-                {"/metrics", show_metrics},
-                {"/v1/version", show_version},
-                {"/v1/openapi.json", show_openapi},
+            {"/", show_hint},
+            {"/metrics", show_metrics},
+            {"/v1/version", show_version},
+            {"/v1/openapi.json", show_openapi},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(pages); i++)

@@ -1,6 +1,6 @@
 /*
- * Holds requests on the main loop until a look at their object says that they can be answered. Events that come during a look are
- * not lost: it is repeated. dispatch.c hands the exchanges over; nothing else knows of them.
+ * Holds requests on the main loop until a look at their object says that they can be answered. Events that come during
+ * a look are not lost: it is repeated. dispatch.c hands the exchanges over; nothing else knows of them.
  */
 #include "api/poll.h"
 
@@ -14,12 +14,12 @@ typedef void (*LookFunc)(Poll *poll, Exchange *exchange, bool last);
 struct Poll {
         Exchange *exchange;
         LookFunc look;
-        char *object;    /* "vm/web1"; written by a look */
-        char *job;       /* its id, NULL for a VM */
-        bool looking;    /* a worker has the exchange */
-        bool again;      /* something happened meanwhile */
-        bool over;       /* the time is up or the client has gone */
-        bool last_look;  /* what the worker is told of `over` */
+        char *object;   /* "vm/web1"; written by a look */
+        char *job;      /* its id, NULL for a VM */
+        bool looking;   /* a worker has the exchange */
+        bool again;     /* something happened meanwhile */
+        bool over;      /* the time is up or the client has gone */
+        bool last_look; /* what the worker is told of `over` */
         GSource *timer;
         GList link;
 };
@@ -59,8 +59,8 @@ static void look_at_job(Poll *poll, Exchange *exchange, bool last)
                 exchange->reply = reply_result(decl, &job);
         } else if (last) {
                 g_autofree char *object = g_strconcat("job/", poll->job, NULL);
-                error_set(&error, HOSTLER_ERROR_TIMEOUT, object, "%s of %s has not ended; it is %s", job.verb, job.object,
-                          job.state == HOSTLER_JOB_STATE_QUEUED ? "queued" : "running");
+                error_set(&error, HOSTLER_ERROR_TIMEOUT, object, "%s of %s has not ended; it is %s", job.verb,
+                          job.object, job.state == HOSTLER_JOB_STATE_QUEUED ? "queued" : "running");
                 exchange->reply = reply_problem(error, 0);
         }
         record_clear(&hostler_job_type, &job);

@@ -1,5 +1,6 @@
 /*
- * Long polls: requests that are answered when something has happened, without a thread of their own. Private to src/api.
+ * Long polls: requests that are answered when something has happened, without a thread of their own. Private to
+ * src/api.
  *
  *     GET /v1/jobs/{job}?wait=30s            the job at its end, or as it is then
  *     GET /v1/jobs/{job}/wait?timeout=10m    the job at its end, or HOSTLER_ERROR_TIMEOUT

@@ -1,6 +1,6 @@
 /*
- * Turns results and errors into responses. Lists are printed record by record straight into text: ten thousand VMs never exist as
- * a JSON tree. Built on worker threads by dispatch.c and poll.c; sent by exchange.c.
+ * Turns results and errors into responses. Lists are printed record by record straight into text: ten thousand VMs
+ * never exist as a JSON tree. Built on worker threads by dispatch.c and poll.c; sent by exchange.c.
  */
 #include "api/reply.h"
 
@@ -79,14 +79,16 @@ void reply_send(Reply *reply, SoupServerMessage *message)
         soup_message_headers_replace(headers, "Cache-Control", "no-store");
         soup_message_headers_replace(headers, "X-Content-Type-Options", "nosniff");
         if (reply->body)
-                soup_server_message_set_response(message, reply->type, SOUP_MEMORY_TAKE, g_steal_pointer(&reply->body), reply->length);
+                soup_server_message_set_response(message, reply->type, SOUP_MEMORY_TAKE, g_steal_pointer(&reply->body),
+                                                 reply->length);
         reply_clear(reply);
 }
 
 char *reply_raw(const Reply *reply)
 {
-        return g_strdup_printf("HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", reply->status,
-                               soup_status_get_phrase(reply->status), reply->type, reply->length, reply->body);
+        return g_strdup_printf(
+            "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s", reply->status,
+            soup_status_get_phrase(reply->status), reply->type, reply->length, reply->body);
 }
 
 void reply_clear(Reply *reply)

@@ -22,11 +22,12 @@ Reply reply_text(guint status, const char *type, char *body_taken);
 /* JSON, freed. */
 Reply reply_json(guint status, json_t *json_taken);
 /*
- * A result struct as @decl declares it: a record, a list (as a JSON array), or nothing (204). A record with a generation gets it as its
- * strong ETag. @result: struct of decl->result, or of its list; borrowed.
+ * A result struct as @decl declares it: a record, a list (as a JSON array), or nothing (204). A record with a
+ * generation gets it as its strong ETag. @result: struct of decl->result, or of its list; borrowed.
  */
 Reply reply_result(const VerbDecl *decl, const void *result);
-/* RFC 9457 problem document with the error's declared status; @status overrides it unless 0 (405 has no error of its own). */
+/* RFC 9457 problem document with the error's declared status; @status overrides it unless 0 (405 has no error of its
+ * own). */
 Reply reply_problem(const GError *error, guint status);
 /* Fills @message, which soup then writes. Clears @reply. */
 void reply_send(Reply *reply, SoupServerMessage *message);

@@ -1,6 +1,7 @@
 /*
- * Reads bodies, queries and the three headers that verbs know into argument structs. Every limit on what a request may contain is
- * enforced here, except its size while it arrives (server.c). dispatch.c calls request_read() for each verb; the fuzzer too.
+ * Reads bodies, queries and the three headers that verbs know into argument structs. Every limit on what a request may
+ * contain is enforced here, except its size while it arrives (server.c). dispatch.c calls request_read() for each verb;
+ * the fuzzer too.
  */
 #include "api/request.h"
 
@@ -47,8 +48,8 @@ json_t *request_body(const char *body, gsize length, GError **error)
         }
         json_t *json = json_loadb(body, length, JSON_REJECT_DUPLICATES, &fault);
         if (!json) {
-                error_set(error, HOSTLER_ERROR_USAGE, NULL, "the body is not JSON: %s (line %d, column %d)", fault.text, fault.line,
-                          fault.column);
+                error_set(error, HOSTLER_ERROR_USAGE, NULL, "the body is not JSON: %s (line %d, column %d)", fault.text,
+                          fault.line, fault.column);
                 return NULL;
         }
         if (!json_is_object(json)) {
@@ -100,7 +101,8 @@ static bool put_text(json_t *args, const Field *field, const char *name, const c
 static bool read_dry_run(const VerbDecl *decl, const char *value, Request *request, GError **error)
 {
         if (decl->kind != VERB_JOB)
-                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s is not a job: there is nothing to plan", decl->id);
+                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s is not a job: there is nothing to plan",
+                                 decl->id);
         if (!g_str_equal(value, "true") && !g_str_equal(value, "false"))
                 return error_set(error, HOSTLER_ERROR_USAGE, NULL, "dryRun is `true` or `false`");
         request->dry_run = value[0] == 't';
@@ -124,13 +126,14 @@ static bool read_query(const VerbDecl *decl, const RequestText *text, json_t *ar
                 if (!g_uri_params_iter_next(&iter, &name, &value, &fault))
                         break;
                 if (++count > REQUEST_QUERY_LIMIT)
-                        return error_set(error, HOSTLER_ERROR_TOO_LARGE, NULL, "over %d query parameters", REQUEST_QUERY_LIMIT);
+                        return error_set(error, HOSTLER_ERROR_TOO_LARGE, NULL, "over %d query parameters",
+                                         REQUEST_QUERY_LIMIT);
                 bool good;
                 if (g_str_equal(name, "dryRun"))
                         good = read_dry_run(decl, value, request, error);
                 else if (takes_body(text->method))
-                        good = error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s takes its arguments in the body, not in the query",
-                                         text->method);
+                        good = error_set(error, HOSTLER_ERROR_USAGE, NULL,
+                                         "%s takes its arguments in the body, not in the query", text->method);
                 else
                         good = put_text(args, decl->args ? record_field(decl->args, name) : NULL, name, value, error);
                 if (!good)
@@ -164,14 +167,16 @@ static bool read_if_match(const VerbDecl *decl, const char *tag, json_t *args, G
         if (!decl->args || !record_field(decl->args, "generation"))
                 return error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s does not honour If-Match", decl->id);
         if (json_object_get(args, "generation"))
-                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "the generation is given twice: by If-Match and by the argument");
+                return error_set(error, HOSTLER_ERROR_USAGE, NULL,
+                                 "the generation is given twice: by If-Match and by the argument");
         if (g_str_equal(tag, "*"))
                 return true;
         size_t length = strlen(tag);
         bool quoted = length > 2 && tag[0] == '"' && tag[length - 1] == '"';
         g_autofree char *digits = quoted ? g_strndup(tag + 1, length - 2) : NULL;
         if (!digits || !g_ascii_string_to_unsigned(digits, 10, 1, G_MAXINT64, &generation, NULL))
-                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "If-Match is not one strong entity tag such as \"5\"");
+                return error_set(error, HOSTLER_ERROR_USAGE, NULL,
+                                 "If-Match is not one strong entity tag such as \"5\"");
         json_object_set_new(args, "generation", json_integer((json_int_t)generation));
         return true;
 }
@@ -181,15 +186,15 @@ static bool read_key(const VerbDecl *decl, const char *key, Request *request, GE
         if (!key)
                 return true;
         if (decl->kind != VERB_JOB)
-                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s is not a job: it cannot be remembered by an Idempotency-Key",
-                                 decl->id);
+                return error_set(error, HOSTLER_ERROR_USAGE, NULL,
+                                 "%s is not a job: it cannot be remembered by an Idempotency-Key", decl->id);
         size_t length = strlen(key);
         bool good = length >= 1 && length <= REQUEST_KEY_LIMIT;
         for (const char *c = key; good && *c; c++)
                 good = g_ascii_isgraph(*c);
         if (!good)
-                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "Idempotency-Key is not 1 to %d printable ASCII characters",
-                                 REQUEST_KEY_LIMIT);
+                return error_set(error, HOSTLER_ERROR_USAGE, NULL,
+                                 "Idempotency-Key is not 1 to %d printable ASCII characters", REQUEST_KEY_LIMIT);
         request->key = g_strdup(key);
         return true;
 }
@@ -199,7 +204,8 @@ static json_t *read_body(const RequestText *text, GError **error)
         if (text->body_length == 0)
                 return json_object();
         if (!takes_body(text->method)) {
-                error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s takes its arguments in the query, not in a body", text->method);
+                error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s takes its arguments in the query, not in a body",
+                          text->method);
                 return NULL;
         }
         return body_is_json(text->content_type, error) ? request_body(text->body, text->body_length, error) : NULL;
@@ -229,7 +235,8 @@ bool request_read(const Route *route, const RequestText *text, Request *ret_requ
         json_t *args = read_body(text, error);
         bool good = args && read_query(decl, text, args, ret_request, error) && read_path(route, args, error) &&
                     read_if_match(decl, text->if_match, args, error) &&
-                    read_key(decl, text->idempotency_key, ret_request, error) && read_args(route, args, ret_request, error);
+                    read_key(decl, text->idempotency_key, ret_request, error) &&
+                    read_args(route, args, ret_request, error);
         json_decref(args);
         if (!good)
                 request_clear(decl, ret_request);

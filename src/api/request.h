@@ -1,9 +1,10 @@
 /*
  * From the text of a request to a verb's checked arguments. Knows no HTTP library; pure, any thread.
  *
- * GET and DELETE take their arguments from the query string, the other methods from a JSON object in the body; what a path names
- * comes from the path alone. Beside the arguments a request may carry `?dryRun=true` and Idempotency-Key (jobs only) and If-Match
- * (verbs with an argument `generation` only, RFC 9110 section 13.1.1 with a strong tag). What a verb cannot honour is refused.
+ * GET and DELETE take their arguments from the query string, the other methods from a JSON object in the body; what a
+ * path names comes from the path alone. Beside the arguments a request may carry `?dryRun=true` and Idempotency-Key
+ * (jobs only) and If-Match (verbs with an argument `generation` only, RFC 9110 section 13.1.1 with a strong tag). What
+ * a verb cannot honour is refused.
  */
 #pragma once
 
@@ -31,8 +32,9 @@ typedef struct {
 void request_clear(const VerbDecl *decl, Request *request);
 
 /*
- * HOSTLER_ERROR_USAGE: not JSON, not UTF-8, duplicate keys, malformed query or header. HOSTLER_ERROR_TOO_LARGE: over a limit above.
- * HOSTLER_ERROR_INVALID: every fault of the arguments with its JSON pointer. On error @ret_request holds nothing.
+ * HOSTLER_ERROR_USAGE: not JSON, not UTF-8, duplicate keys, malformed query or header. HOSTLER_ERROR_TOO_LARGE: over a
+ * limit above. HOSTLER_ERROR_INVALID: every fault of the arguments with its JSON pointer. On error @ret_request holds
+ * nothing.
  */
 bool request_read(const Route *route, const RequestText *text, Request *ret_request, GError **error);
 /* The body's JSON object alone; an empty body is {}. Owned by the caller. */

@@ -1,6 +1,7 @@
 /*
- * Matches paths against the templates of the declared verbs. There is no tree: a few dozen templates are compared in microseconds,
- * and a list has no second copy of the routes to keep right. server.c calls it for every request that is not one of its own pages.
+ * Matches paths against the templates of the declared verbs. There is no tree: a few dozen templates are compared in
+ * microseconds, and a list has no second copy of the routes to keep right. server.c calls it for every request that is
+ * not one of its own pages.
  */
 #include "api/route.h"
 
@@ -21,7 +22,7 @@ static unsigned match_score(const char *const *template, const char *const *segm
 {
         unsigned score = 1;
 
-        for (; *template && *segments; template++, segments++) {
+        for (; *template && *segments; template ++, segments++) {
                 if (is_parameter(*template))
                         continue;
                 if (!g_str_equal(*template, *segments))
@@ -55,7 +56,7 @@ static bool take_values(const char *const *template, const char *const *segments
         g_autoptr(GStrvBuilder) names = g_strv_builder_new();
         g_autoptr(GStrvBuilder) values = g_strv_builder_new();
 
-        for (; *template; template++, segments++) {
+        for (; *template; template ++, segments++) {
                 if (!is_parameter(*template))
                         continue;
                 g_autofree char *name = g_strndup(*template + 1, strlen(*template) - 2);
@@ -65,7 +66,8 @@ static bool take_values(const char *const *template, const char *const *segments
                 if (!route_value_is_valid(value)) {
                         g_autofree char *pointer = g_strconcat("/", name, NULL);
                         error_set(error, HOSTLER_ERROR_INVALID, NULL, "the path names something that cannot exist");
-                        error_cause(error, pointer, "not a name: use letters, digits, `.`, `-`, `_` and `:`, at most 128");
+                        error_cause(error, pointer,
+                                    "not a name: use letters, digits, `.`, `-`, `_` and `:`, at most 128");
                         return false;
                 }
                 g_strv_builder_add(names, name);
@@ -99,7 +101,8 @@ bool route_find(const VerbDecl *verbs, const char *method, const char *path, Rou
 
         *ret_route = (Route){0};
         if (strlen(path) > ROUTE_PATH_LIMIT)
-                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "the path is longer than %d bytes", ROUTE_PATH_LIMIT);
+                return error_set(error, HOSTLER_ERROR_USAGE, NULL, "the path is longer than %d bytes",
+                                 ROUTE_PATH_LIMIT);
         g_auto(GStrv) segments = g_strsplit(path, "/", -1);
 
         for (const VerbDecl *verb = verbs; verb->id; verb++) {
@@ -121,7 +124,8 @@ bool route_find(const VerbDecl *verbs, const char *method, const char *path, Rou
         if (allow->len == 0)
                 return no_such_path(verbs, path, error);
         ret_route->allow = g_strdup(allow->str);
-        return error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s does not know %s; it knows %s", path, method, allow->str);
+        return error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s does not know %s; it knows %s", path, method,
+                         allow->str);
 }
 
 void route_clear(Route *route)

@@ -1,9 +1,10 @@
 /*
- * The server: puts listener, connections and libsoup together, and takes each complete request through the gates in this order:
- * origin, role, path, method, role for the verb, arguments. What runs behind them is dispatch.c's. The daemon owns the one server.
+ * The server: puts listener, connections and libsoup together, and takes each complete request through the gates in
+ * this order: origin, role, path, method, role for the verb, arguments. What runs behind them is dispatch.c's. The
+ * daemon owns the one server.
  *
- * Bodies are limited while they arrive: libsoup would read a refused body to its end, so such a connection is answered directly
- * and ended. A request that is not HTTP at all gets libsoup's bare 400.
+ * Bodies are limited while they arrive: libsoup would read a refused body to its end, so such a connection is answered
+ * directly and ended. A request that is not HTTP at all gets libsoup's bare 400.
  */
 #include "api/server.h"
 
@@ -85,7 +86,8 @@ static bool check_origin(Exchange *exchange, GError **error)
 
         if (!origin || g_strcmp0(origin, exchange->server->hooks.origin) == 0)
                 return true;
-        return error_set(error, HOSTLER_ERROR_DENIED, NULL, "requests of web pages from elsewhere are not answered here");
+        return error_set(error, HOSTLER_ERROR_DENIED, NULL,
+                         "requests of web pages from elsewhere are not answered here");
 }
 
 static bool wants_event_stream(Exchange *exchange)
@@ -100,13 +102,13 @@ static bool read_request(Exchange *exchange, GError **error)
         SoupMessageBody *body = soup_server_message_get_request_body(exchange->message);
         g_autoptr(GBytes) bytes = soup_message_body_flatten(body);
         RequestText text = {
-                .method = exchange->route.decl->method,
-                .query = g_uri_get_query(soup_server_message_get_uri(exchange->message)),
-                .content_type = exchange_header(exchange, "Content-Type"),
-                .if_match = exchange_header(exchange, "If-Match"),
-                .idempotency_key = exchange_header(exchange, "Idempotency-Key"),
-                .body = g_bytes_get_data(bytes, NULL),
-                .body_length = g_bytes_get_size(bytes),
+            .method = exchange->route.decl->method,
+            .query = g_uri_get_query(soup_server_message_get_uri(exchange->message)),
+            .content_type = exchange_header(exchange, "Content-Type"),
+            .if_match = exchange_header(exchange, "If-Match"),
+            .idempotency_key = exchange_header(exchange, "Idempotency-Key"),
+            .body = g_bytes_get_data(bytes, NULL),
+            .body_length = g_bytes_get_size(bytes),
         };
 
         return request_read(&exchange->route, &text, &exchange->request, error);
@@ -190,7 +192,8 @@ static gboolean on_sweep(void *data)
         return G_SOURCE_CONTINUE;
 }
 
-/* libsoup keeps connections alive only while it listens itself; it is given one end of a pair on which nobody ever calls. */
+/* libsoup keeps connections alive only while it listens itself; it is given one end of a pair on which nobody ever
+ * calls. */
 static bool let_keep_alive(ApiServer *server, GError **error)
 {
         int pair[2];
@@ -231,8 +234,9 @@ ApiServer *api_server_new(const ApiHooks *hooks, const char *socket_path, GError
         soup_server_add_handler(server->soup, NULL, on_request, server, NULL);
 
         if (let_keep_alive(server, error))
-                server->listener = listener_open(socket_path, shared ? 0660 : 0600, shared ? hooks->auth.operators : AUTH_NO_GROUP,
-                                                 server->context, on_accepted, on_full, server, error);
+                server->listener =
+                    listener_open(socket_path, shared ? 0660 : 0600, shared ? hooks->auth.operators : AUTH_NO_GROUP,
+                                  server->context, on_accepted, on_full, server, error);
         if (!server->listener)
                 g_clear_pointer(&server, api_server_free);
         return server;
