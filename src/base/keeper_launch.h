@@ -7,7 +7,7 @@
  * overflows VMDIR/run/keeper.json who runs here; written before QEMU is executed, gone once exit.json is there
  *   VMDIR/exit.json       how the last QEMU ended; absent while one runs, and for ever if its keeper was killed
  *   VMDIR/qemu.log        what QEMU and the helpers wrote (qemu.log.1: what came before), 1 MiB each
- *   VMDIR/lock            locked (flock) while a keeper, its QEMU or a helper lives: two never run in one folder
+ *   VMDIR/lock            locked (flock) while a keeper or its QEMU lives: two never run in one folder
  *
  * A keeper that is killed takes nothing with it: QEMU goes on, its log output is lost, and whoever holds a pidfd
  * (process_id_open) still learns of its end, without an exit code. Any thread.
