@@ -56,7 +56,8 @@ static int64_t size_factor(const char *suffix)
                 if (g_ascii_strncasecmp(suffix, size_units[i].suffix, length) != 0)
                         continue;
                 const char *rest = suffix + length;
-                if (*rest == '\0' || (length > 0 && (g_str_equal(rest, "B") || g_str_equal(rest, "iB"))))
+                if (*rest == '\0' ||
+                    (length > 0 && (g_ascii_strcasecmp(rest, "B") == 0 || g_ascii_strcasecmp(rest, "iB") == 0)))
                         return size_units[i].factor;
         }
         return 0;
