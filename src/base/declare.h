@@ -16,16 +16,16 @@ typedef enum { RECOVER_UNDO, RECOVER_RERUN } VerbRecover;
 typedef enum { RESULT_NONE, RESULT_ONE, RESULT_LIST } ResultShape;
 
 typedef struct {
-        const char *id;     /* "vm.start" */
-        const char *noun;   /* "vm" */
-        const char *name;   /* "start" */
+        const char *id;   /* "vm.start" */
+        const char *noun; /* "vm" */
+        const char *name; /* "start" */
         VerbKind kind;
         const char *method; /* "POST" */
         const char *path;   /* "/v1/vms/{vm}/start"; each {x} is the FIELD_IN_PATH field x of args */
         Role role;
-        bool streams;       /* answered by a hand-written route (events, console, exec) */
+        bool streams; /* answered by a hand-written route (events, console, exec) */
         VerbRecover recover;
-        bool urgent;        /* takes the turn from a running job; a field named in urgent_if may make it so */
+        bool urgent;           /* takes the turn from a running job; a field named in urgent_if may make it so */
         const char *urgent_if; /* name of a bool argument or NULL */
         const RecordType *args;
         const RecordType *result; /* NULL: none */
@@ -64,7 +64,8 @@ typedef struct {
  * Handlers as verbs are written (prototypes generated into hostler-handlers.h):
  *   call: bool vm_show(const Call *call, const HostlerVmShowArgs *args, HostlerVm *ret_result, GError **error);
  *   job:  bool vm_start(Job *job, const HostlerVmStartArgs *args, GError **error);
- *   job with a result: bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error);
+ *   job with a result: bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result,
+ * GError **error);
  */
 typedef struct {
         const VerbDecl *decl;

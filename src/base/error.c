@@ -14,7 +14,7 @@ typedef struct {
 
 typedef struct {
         char *object, *hint, *tag; /* NULL: none */
-        GPtrArray *causes;   /* of Cause */
+        GPtrArray *causes;         /* of Cause */
 } HostlerErrorPrivate;
 
 static void cause_free(void *data)

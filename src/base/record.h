@@ -1,15 +1,17 @@
 /*
  * Records: declared structs that can be read from JSON, checked, compared, printed and freed.
  *
- * tools/declare.py turns the TOML declarations into plain C structs (no GLib types: they are shared with <hostler.h>) and
- * into the tables below. This one interpreter walks the tables; no per-type marshalling code exists anywhere.
+ * tools/declare.py turns the TOML declarations into plain C structs (no GLib types: they are shared with <hostler.h>)
+ * and into the tables below. This one interpreter walks the tables; no per-type marshalling code exists anywhere.
  *
- * In memory: string, name, path, time, json, patch = `char *` (NULL: absent) · int, size (bytes), duration (ms) = `int64_t`
- * (HOSTLER_UNSET: absent) · real = `double` (NAN: absent) · bool = `bool` · enum = C enum, 0 = absent · record = pointer
- * (NULL: absent) · list = `HostlerXList {X *items; size_t count;}` of records, `char **` NULL-terminated of strings ·
- * spec = HostlerSpec (named parts, each of a declared device kind). All memory is malloc'ed and owned by the struct.
+ * In memory: string, name, path, time, json, patch = `char *` (NULL: absent) · int, size (bytes), duration (ms) =
+ * `int64_t` (HOSTLER_UNSET: absent) · real = `double` (NAN: absent) · bool = `bool` · enum = C enum, 0 = absent ·
+ * record = pointer (NULL: absent) · list = `HostlerXList {X *items; size_t count;}` of records, `char **`
+ * NULL-terminated of strings · spec = HostlerSpec (named parts, each of a declared device kind). All memory is
+ * malloc'ed and owned by the struct.
  *
- * In JSON: size and duration are integers, but strings such as "4G", "500M", "90s", "2h" are accepted; time is RFC 3339.
+ * In JSON: size and duration are integers, but strings such as "4G", "500M", "90s", "2h" are accepted; time is RFC
+ * 3339.
  *
  * Everything here is pure and may be called from any thread.
  */
@@ -43,8 +45,8 @@ typedef enum {
 
 typedef enum {
         FIELD_REQUIRED = 1 << 0,
-        FIELD_SECRET = 1 << 1,   /* never printed, logged or stored in events */
-        FIELD_IN_PATH = 1 << 2,  /* a verb's target: comes from the URL */
+        FIELD_SECRET = 1 << 1,  /* never printed, logged or stored in events */
+        FIELD_IN_PATH = 1 << 2, /* a verb's target: comes from the URL */
 } FieldFlags;
 
 /* When a changed property takes effect. */
@@ -64,8 +66,8 @@ typedef struct {
         FieldFlags flags;
         FieldLive live;
         size_t offset;
-        int64_t min, max;   /* numbers: range; strings and lists: length. HOSTLER_UNSET: unlimited */
-        int64_t multiple;   /* numbers must be a multiple of this; 0: any */
+        int64_t min, max;          /* numbers: range; strings and lists: length. HOSTLER_UNSET: unlimited */
+        int64_t multiple;          /* numbers must be a multiple of this; 0: any */
         const char *pattern;       /* strings: anchored regular expression or NULL */
         const char *default_value; /* JSON text or NULL */
         const EnumType *values;
@@ -83,9 +85,9 @@ struct RecordType {
 
 /* A declared device kind: what a part of a spec may be. */
 typedef struct {
-        const char *kind;        /* "disk" */
-        bool single;             /* one per VM, named like the kind ("cpu"); else disk0, disk1, … or a free name */
-        bool always;             /* every VM has it */
+        const char *kind; /* "disk" */
+        bool single;      /* one per VM, named like the kind ("cpu"); else disk0, disk1, … or a free name */
+        bool always;      /* every VM has it */
         const RecordType *props;
 } KindDecl;
 
@@ -95,13 +97,15 @@ const KindDecl *kind_find(const char *kind);
 const KindDecl *kind_of_name(const char *part_name);
 
 /*
- * Reads @json into the zeroed or uninitialised struct @ret_value of @type. Unknown members, wrong types, ranges, patterns and
- * missing required fields are all collected, not just the first: HOSTLER_ERROR_INVALID with one cause per fault, each with its
- * JSON pointer under @pointer ("" for a whole document). Defaults are filled in. On error @ret_value holds nothing to free.
+ * Reads @json into the zeroed or uninitialised struct @ret_value of @type. Unknown members, wrong types, ranges,
+ * patterns and missing required fields are all collected, not just the first: HOSTLER_ERROR_INVALID with one cause per
+ * fault, each with its JSON pointer under @pointer ("" for a whole document). Defaults are filled in. On error
+ * @ret_value holds nothing to free.
  */
 bool record_from_json(const RecordType *type, const json_t *json, const char *pointer, void *ret_value, GError **error);
 
-/* The same, for several documents sharing one list of faults. @faults: GPtrArray of Fault, appended to. Always clears on fault. */
+/* The same, for several documents sharing one list of faults. @faults: GPtrArray of Fault, appended to. Always clears
+ * on fault. */
 typedef struct {
         char *pointer;
         char *detail;
@@ -118,7 +122,8 @@ void record_init(const RecordType *type, void *ret_value);
 void record_clear(const RecordType *type, void *value);
 void record_copy(const RecordType *type, const void *value, void *ret_value);
 bool record_equal(const RecordType *type, const void *a, const void *b);
-/* Absent fields are left out, defaults printed. Secret fields are printed only for RECORD_STORED (what goes into the database). */
+/* Absent fields are left out, defaults printed. Secret fields are printed only for RECORD_STORED (what goes into the
+ * database). */
 typedef enum { RECORD_SHOWN, RECORD_STORED } RecordAudience;
 json_t *record_to_json(const RecordType *type, const void *value, RecordAudience audience);
 /* Appends compact JSON (RECORD_SHOWN) straight to @out, without a json_t tree (lists of 10,000 VMs). */
@@ -126,14 +131,15 @@ void record_print(const RecordType *type, const void *value, GString *out);
 const Field *record_field(const RecordType *type, const char *name);
 
 /* The same for a HostlerXList of @type's records: a JSON array. */
-bool record_list_from_json(const RecordType *type, const json_t *json, const char *pointer, void *ret_list, GError **error);
+bool record_list_from_json(const RecordType *type, const json_t *json, const char *pointer, void *ret_list,
+                           GError **error);
 json_t *record_list_to_json(const RecordType *type, const void *list, RecordAudience audience);
 void record_list_print(const RecordType *type, const void *list, GString *out);
 void record_list_clear(const RecordType *type, void *list);
 
 /*
- * One scalar from its command-line or query text ("4G", "on", "q35", "tcp:2222:22,udp:53:53") to JSON of the field's type.
- * NULL and HOSTLER_ERROR_INVALID if it cannot be one.
+ * One scalar from its command-line or query text ("4G", "on", "q35", "tcp:2222:22,udp:53:53") to JSON of the field's
+ * type. NULL and HOSTLER_ERROR_INVALID if it cannot be one.
  */
 json_t *field_parse_text(const Field *field, const char *text, GError **error);
 /* The text a person reads: sizes as 4G, durations as 90s, bools as on/off. Caller frees. */
@@ -144,8 +150,10 @@ char *field_format(const Field *field, const void *value_struct);
  */
 extern const RecordType hostler_spec_type; /* one field of FIELD_SPEC is all it holds; lets specs use the calls above */
 const HostlerPart *spec_part(const HostlerSpec *spec, const char *name);
-/* @ret_spec = @spec with RFC 7396 @patch merged and then checked whole. A new member's kind is its "kind" or what its name implies. */
-bool spec_merge(const HostlerSpec *spec, const json_t *patch, const char *pointer, HostlerSpec *ret_spec, GError **error);
+/* @ret_spec = @spec with RFC 7396 @patch merged and then checked whole. A new member's kind is its "kind" or what its
+ * name implies. */
+bool spec_merge(const HostlerSpec *spec, const json_t *patch, const char *pointer, HostlerSpec *ret_spec,
+                GError **error);
 /* {"disk0":{"size":…}} from "disk0.size" and "20G". NULL with HOSTLER_ERROR_INVALID naming near properties. */
 json_t *spec_patch_from_assignment(const char *assignment, GError **error);
 bool name_is_valid(const char *name);

@@ -220,7 +220,8 @@ bool spec_equal(const HostlerSpec *a, const HostlerSpec *b)
                 return false;
         for (size_t i = 0; i < a->count; i++) {
                 const HostlerPart *left = &a->items[i], *right = spec_part(b, left->name);
-                if (!right || !g_str_equal(left->kind, right->kind) || !record_equal(props_type(left), left->props, right->props))
+                if (!right || !g_str_equal(left->kind, right->kind) ||
+                    !record_equal(props_type(left), left->props, right->props))
                         return false;
         }
         return true;

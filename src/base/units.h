@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* "512", "4k", "500M", "4G", "1T" (binary; "GiB" and "GB" mean the same) → bytes. False on anything else, negative or overflow. */
+/* "512", "4k", "500M", "4G", "1T" (binary; "GiB" and "GB" mean the same) → bytes. False on anything else, negative or
+ * overflow. */
 bool size_parse(const char *text, int64_t *ret_bytes);
 /* 4294967296 → "4G", 1610612736 → "1.5G". Caller frees. */
 char *size_format(int64_t bytes);
