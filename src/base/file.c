@@ -119,6 +119,23 @@ char *file_read(const char *path, gsize limit, gsize *ret_length, GError **error
         return read_up_to(fd, path, limit, ret_length, error);
 }
 
+char *file_read_tail(const char *path, gsize limit, gsize *ret_length)
+{
+        autoclose int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                return NULL;
+        gsize wanted = MIN((gsize)st.st_size, limit);
+        char *tail = g_malloc(wanted + 1);
+        ssize_t length = pread(fd, tail, wanted, st.st_size - (off_t)wanted);
+        gsize got = length > 0 ? (gsize)length : 0;
+        tail[got] = '\0';
+        if (ret_length)
+                *ret_length = got;
+        return tail;
+}
+
 int file_open_beneath(const char *dir, const char *relative, int flags, mode_t mode, GError **error)
 {
         bool creates = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;

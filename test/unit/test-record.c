@@ -204,7 +204,7 @@ static void test_text_faults(void)
                       "/image: must match [a-z0-9][a-z0-9.:-]*");
         assert_faults(&hostler_image_build_args_type, "{\"image\":\"tiny\\n\"}",
                       "/image: must match [a-z0-9][a-z0-9.:-]*");
-        assert_faults(&hostler_file_read_args_type, "{\"vm\":\"w\",\"file\":\"\"}",
+        assert_faults(&hostler_file_get_args_type, "{\"vm\":\"w\",\"file\":\"\"}",
                       "/file: must be at least 1 bytes long");
 }
 

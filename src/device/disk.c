@@ -1,0 +1,145 @@
+/*
+ * Disks: a qcow2 file in the VM's folder, standing on an image where it has one. Every format and every link of the chain is
+ * stated; no header is ever believed.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/units.h"
+#include "device/device.h"
+
+char *disk_file_name(const char *part)
+{
+        return g_strdup_printf("%s.qcow2", part);
+}
+
+static void disk_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerDiskProps *props = part->props;
+        g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
+        DeviceImage image;
+        if (props->size == HOSTLER_UNSET && !props->image)
+                faults_add(faults, pointer, "a disk needs a size, or an image to stand on");
+        if (props->image && (!context->image(props->image, &image, context->data) || !image.disk))
+                faults_add(faults, pointer, "there is no image “%s”; `hostler image ls` lists them, `hostler image build %s` makes it",
+                           props->image, props->image);
+}
+
+static json_t *file_node(const char *node, const char *path, HostlerDiskCache cache, bool readonly)
+{
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:b, s:b}}", "driver", "file", "node-name", node, "filename", path, "locking", "on",
+                         "read-only", readonly, "cache", "direct", cache == HOSTLER_DISK_CACHE_NONE, "no-flush",
+                         cache == HOSTLER_DISK_CACHE_UNSAFE);
+}
+
+/* @backing NULL: the chain ends here, whatever the header says. */
+static json_t *qcow2_node(const char *node, const char *file, const char *backing, bool readonly)
+{
+        json_t *args = json_pack("{s:s, s:s, s:s, s:b, s:s?}", "driver", "qcow2", "node-name", node, "file", file, "read-only", readonly,
+                                 "backing", backing);
+        if (!readonly)
+                json_object_set_new(args, "discard", json_string("unmap"));
+        return args;
+}
+
+static void plan_image(const DeviceContext *context, const HostlerPart *part, const char *base, Plan *plan)
+{
+        const HostlerDiskProps *props = part->props;
+        g_autofree char *base_file = g_strdup_printf("%s.base.file", part->name);
+        DeviceImage image = {0};
+        if (!context->image(props->image, &image, context->data))
+                return;
+        plan_add(plan, STEP_BLOCKDEV, file_node(base_file, image.disk, props->cache, true));
+        plan_add(plan, STEP_BLOCKDEV, qcow2_node(base, base_file, NULL, true));
+}
+
+static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
+{
+        const HostlerDiskProps *props = part->props;
+        g_autofree char *bus = g_strdup_printf("rp%d", context->port_of(part->name, context->data));
+        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", part->name, "drive", part->name, "bus", bus,
+                         "serial", props->serial ? props->serial : part->name);
+}
+
+static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
+{
+        const HostlerDiskProps *props = part->props;
+        g_autofree char *file = g_strdup_printf("%s.file", part->name);
+        g_autofree char *base = g_strdup_printf("%s.base", part->name);
+        g_autofree char *name = disk_file_name(part->name);
+        g_autofree char *path = g_build_filename(context->vm_dir, name, NULL);
+        if (props->image)
+                plan_image(context, part, base, plan);
+        plan_add(plan, STEP_BLOCKDEV, file_node(file, path, props->cache, props->readonly));
+        plan_add(plan, STEP_BLOCKDEV, qcow2_node(part->name, file, props->image ? base : NULL, props->readonly));
+        plan_add(plan, STEP_DEVICE, front_end(context, part));
+}
+
+/* What QEMU shows the guest now, by the disk's node. */
+static bool device_bytes(Qmp *qmp, const char *node, int64_t *ret_bytes, GError **error)
+{
+        json_t *nodes = NULL, *entry;
+        size_t index;
+        *ret_bytes = -1;
+        if (!qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, error))
+                return false;
+        json_array_foreach(nodes, index, entry)
+        {
+                const char *name = json_string_value(json_object_get(entry, "node-name"));
+                if (g_strcmp0(name, node) == 0)
+                        *ret_bytes = json_integer_value(json_object_get(json_object_get(entry, "image"), "virtual-size"));
+        }
+        json_decref(nodes);
+        return true;
+}
+
+/* A disk is found in the guest by the serial number we gave it. */
+static void report_guest(const DeviceChange *change)
+{
+        const HostlerDiskProps *props = change->new_part->props;
+        const char *serial = props->serial ? props->serial : change->new_part->name;
+        const char *argv[] = {"sh", "-c",
+                              "for d in /sys/block/vd*; do [ \"$(cat $d/serial)\" = \"$0\" ] && cat $d/size; done", serial, NULL};
+        GuestExecResult result = {0};
+        if (!change->agent ||
+            !guest_agent_exec(change->agent, argv, NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable, &result, NULL))
+                return;
+        gsize length;
+        const char *bytes = g_bytes_get_data(result.out, &length);
+        g_autofree char *text = g_strndup(bytes, length);
+        if (g_ascii_isdigit(text[0]))
+                change->change->guest = size_format(g_ascii_strtoll(text, NULL, 10) * 512);
+        guest_exec_result_clear(&result);
+}
+
+static bool set_size(const DeviceChange *change, GError **error)
+{
+        const HostlerDiskProps *new = change->new_part->props;
+        const char *node = change->new_part->name;
+        int64_t bytes = -1;
+        if (!device_bytes(change->qmp, node, &bytes, error))
+                return false;
+        /* block_resize shrinks without asking; so it is never given less than there is. */
+        if (new->size < bytes)
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s has %" G_GINT64_FORMAT " bytes and shrinking would cut off data", node,
+                                 bytes);
+        if (new->size > bytes &&
+            !qmp_call(change->qmp, "block_resize", json_pack("{s:s, s:I}", "node-name", node, "size", (json_int_t)new->size), NULL, error))
+                return false;
+        if (!device_bytes(change->qmp, node, &bytes, error))
+                return false;
+        change->change->device = size_format(bytes);
+        report_guest(change);
+        return true;
+}
+
+static const DeviceSetter disk_setters[] = {{"size", set_size}, {NULL, NULL}};
+
+const DeviceType disk_device = {
+        .kind = "disk",
+        .needs_port = true,
+        .hot_plug = true,
+        .check = disk_check,
+        .plan = disk_plan,
+        .setters = disk_setters,
+};

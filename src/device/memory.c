@@ -1,0 +1,140 @@
+/*
+ * Memory: a plain part the guest boots with, and above it a virtio-mem region that grows and shrinks live.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/units.h"
+#include "device/device.h"
+
+#define MIB (1024 * 1024)
+#define GIB (1024LL * MIB)
+/* A Linux guest plugs memory in blocks of 128 MiB at least; a region must be a multiple for all of it to be usable. */
+#define GUEST_BLOCK_BYTES (128LL * MIB)
+#define DEVICE_BLOCK_BYTES (2LL * MIB)
+/* A loaded guest under emulation took 8 s to give back 448 MiB. */
+#define SETTLE_MS 30000
+#define STALL_MS 8000
+
+int64_t memory_boot_bytes(const HostlerMemoryProps *props)
+{
+        return props->boot != HOSTLER_UNSET ? MIN(props->boot, props->size) : props->size;
+}
+
+int64_t memory_max_bytes(const HostlerMemoryProps *props)
+{
+        return props->max != HOSTLER_UNSET ? props->max : MAX(4 * props->size, 4 * GIB);
+}
+
+static int64_t region_bytes(const HostlerMemoryProps *props)
+{
+        int64_t bytes = memory_max_bytes(props) - memory_boot_bytes(props);
+        return (bytes + GUEST_BLOCK_BYTES - 1) / GUEST_BLOCK_BYTES * GUEST_BLOCK_BYTES;
+}
+
+static void memory_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerMemoryProps *props = part->props;
+        if (props->size > memory_max_bytes(props))
+                faults_add(faults, "/spec/memory/size", "more than memory.max");
+        if (props->boot != HOSTLER_UNSET && props->boot > props->size)
+                faults_add(faults, "/spec/memory/boot", "more than memory.size");
+}
+
+static void memory_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
+{
+        const HostlerMemoryProps *props = part->props;
+        int64_t boot = memory_boot_bytes(props), region = region_bytes(props);
+        g_autofree char *size = region > 0 ? g_strdup_printf("size=%" G_GINT64_FORMAT "B,maxmem=%" G_GINT64_FORMAT "B", boot, boot + region)
+                                           : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
+        plan_argument(plan, "-m", size);
+        if (region <= 0)
+                return;
+        /* reserve=off: room to grow is a promise, not an allocation. */
+        plan_add(plan, STEP_OBJECT,
+                 json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-ram", "id", "memory-room", "size", (json_int_t)region,
+                           "reserve", 0));
+        plan_add(plan, STEP_DEVICE,
+                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "memory", "bus", "pcie.0", "addr",
+                           "0x7", "memdev", "memory-room", "requested-size", (json_int_t)(props->size - boot), "block-size",
+                           (json_int_t)DEVICE_BLOCK_BYTES));
+}
+
+static bool plugged_bytes(Qmp *qmp, int64_t *ret_bytes, GError **error)
+{
+        json_t *size = NULL;
+        if (!qmp_call(qmp, "qom-get", json_pack("{s:s, s:s}", "path", "/machine/peripheral/memory", "property", "size"), &size, error))
+                return false;
+        *ret_bytes = json_integer_value(size);
+        json_decref(size);
+        return true;
+}
+
+/* The device moves at the guest's pace: wait until it is there or has stood still for STALL_MS. */
+static bool settle(const DeviceChange *change, int64_t wanted, int64_t *ret_bytes, GError **error)
+{
+        int64_t now = clock_monotonic_ms(), end = now + SETTLE_MS, moved = now, last = -1;
+        for (;;) {
+                if (!plugged_bytes(change->qmp, ret_bytes, error) || g_cancellable_set_error_if_cancelled(change->cancellable, error))
+                        return false;
+                now = clock_monotonic_ms();
+                if (*ret_bytes != last)
+                        moved = now;
+                last = *ret_bytes;
+                if (last == wanted || now >= end || now - moved >= STALL_MS)
+                        return true;
+                g_usleep(50000);
+        }
+}
+
+static void report_guest(const DeviceChange *change)
+{
+        static const char *const argv[] = {"cat", "/proc/meminfo", NULL};
+        GuestExecResult result = {0};
+        if (!change->agent ||
+            !guest_agent_exec(change->agent, argv, NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable, &result, NULL))
+                return;
+        gsize length;
+        const char *bytes = g_bytes_get_data(result.out, &length);
+        g_autofree char *text = g_strndup(bytes, length);
+        const char *total = strstr(text, "MemTotal:");
+        if (total)
+                change->change->guest = size_format(g_ascii_strtoll(total + strlen("MemTotal:"), NULL, 10) * 1024);
+        guest_exec_result_clear(&result);
+}
+
+static bool pending(const DeviceChange *change, const char *detail)
+{
+        change->change->state = g_strdup("pending");
+        change->change->detail = g_strdup(detail);
+        return true;
+}
+
+static bool set_size(const DeviceChange *change, GError **error)
+{
+        const HostlerMemoryProps *old = change->old_part->props, *new = change->new_part->props;
+        int64_t boot = memory_boot_bytes(old), wanted = new->size - boot, plugged = 0;
+        if (wanted < 0)
+                return pending(change, "it booted with more; that part can only go at the next start");
+        if (wanted > region_bytes(old))
+                return pending(change, "QEMU was started with less room (memory.max)");
+        if (!qmp_call(change->qmp, "qom-set",
+                      json_pack("{s:s, s:s, s:I}", "path", "/machine/peripheral/memory", "property", "requested-size", "value",
+                                (json_int_t)wanted),
+                      NULL, error) ||
+            !settle(change, wanted, &plugged, error))
+                return false;
+        change->change->device = size_format(boot + plugged);
+        report_guest(change);
+        if (plugged != wanted)
+                change->change->detail = g_strdup_printf("the guest has %s so far and goes on in its own time", change->change->device);
+        return true;
+}
+
+static const DeviceSetter memory_setters[] = {{"size", set_size}, {NULL, NULL}};
+
+const DeviceType memory_device = {
+        .kind = "memory",
+        .check = memory_check,
+        .plan = memory_plan,
+        .setters = memory_setters,
+};

@@ -1,0 +1,152 @@
+/*
+ * Network adapters on user-mode networking (libslirp in QEMU): DHCP, DNS and the way out, no privileges, port forwards from
+ * the host's loopback only.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "device/device.h"
+
+static const char *nic_driver(HostlerNicModel model)
+{
+        static const char *const drivers[] = {
+                [HOSTLER_NIC_MODEL_VIRTIO_NET_PCI] = "virtio-net-pci",
+                [HOSTLER_NIC_MODEL_E1000E] = "e1000e",
+                [HOSTLER_NIC_MODEL_E1000] = "e1000",
+                [HOSTLER_NIC_MODEL_RTL8139] = "rtl8139",
+        };
+        return drivers[model];
+}
+
+/* "tcp:2222:22" → QEMU's "tcp:127.0.0.1:2222-:22"; the declaration's pattern has made sure of the shape. NULL: port out of range. */
+static char *forward_rule(const char *forward)
+{
+        g_auto(GStrv) words = g_strsplit(forward, ":", 3);
+        guint64 host, guest;
+        if (g_strv_length(words) != 3 || !g_ascii_string_to_unsigned(words[1], 10, 1, 65535, &host, NULL) ||
+            !g_ascii_string_to_unsigned(words[2], 10, 1, 65535, &guest, NULL))
+                return NULL;
+        return g_strdup_printf("%s:127.0.0.1:%u-:%u", words[0], (unsigned)host, (unsigned)guest);
+}
+
+static void check_twice(const char *pointer, char *const *forwards, size_t index, GPtrArray *faults)
+{
+        const char *end = strrchr(forwards[index], ':');
+        size_t length = (size_t)(end - forwards[index]) + 1;
+        for (size_t i = 0; i < index; i++)
+                if (strncmp(forwards[i], forwards[index], length) == 0)
+                        faults_add(faults, pointer, "the host port of “%s” is forwarded twice", forwards[index]);
+}
+
+static void nic_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerNicProps *props = part->props;
+        for (size_t i = 0; props->forward && props->forward[i]; i++) {
+                g_autofree char *pointer = g_strdup_printf("/spec/%s/forward/%zu", part->name, i);
+                g_autofree char *rule = forward_rule(props->forward[i]);
+                if (!rule)
+                        faults_add(faults, pointer, "“%s”: ports are from 1 to 65535", props->forward[i]);
+                else
+                        check_twice(pointer, props->forward, i, faults);
+        }
+        for (const HostlerPart *other = context->spec->items; other < part; other++) {
+                const HostlerNicProps *theirs = other->props;
+                g_autofree char *pointer = g_strdup_printf("/spec/%s/mac", part->name);
+                if (strcmp(other->kind, "nic") == 0 && theirs->mac && g_strcmp0(theirs->mac, props->mac) == 0)
+                        faults_add(faults, pointer, "%s has the same address", other->name);
+        }
+}
+
+static json_t *back_end(const HostlerPart *part)
+{
+        const HostlerNicProps *props = part->props;
+        json_t *forwards = json_array();
+        for (size_t i = 0; props->forward && props->forward[i]; i++) {
+                g_autofree char *rule = forward_rule(props->forward[i]);
+                json_array_append_new(forwards, json_pack("{s:s}", "str", rule));
+        }
+        return json_pack("{s:s, s:s, s:o}", "type", "user", "id", part->name, "hostfwd", forwards);
+}
+
+static void nic_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
+{
+        const HostlerNicProps *props = part->props;
+        g_autofree char *bus = g_strdup_printf("rp%d", context->port_of(part->name, context->data));
+        plan_add(plan, STEP_NETDEV, back_end(part));
+        /* No option ROM: nothing here boots from the network, and it costs start time. */
+        plan_add(plan, STEP_DEVICE,
+                 json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s}", "driver", nic_driver(props->model), "id", part->name, "netdev", part->name,
+                           "bus", bus, "mac", props->mac, "romfile", ""));
+}
+
+/* Port forwards of a running netdev are changed by the human monitor only; it answers with text, empty when all is well. */
+static bool monitor(Qmp *qmp, const char *line, GError **error)
+{
+        json_t *answer = NULL;
+        if (!qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line), &answer, error))
+                return false;
+        g_autofree char *text = g_strstrip(g_strdup(json_string_value(answer)));
+        json_decref(answer);
+        if (*text == '\0' || strstr(text, "removed"))
+                return true;
+        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU refused the forward: %s", text);
+}
+
+static bool forward_each(const DeviceChange *change, const HostlerNicProps *from, const HostlerNicProps *but_not, const char *command,
+                         GError **error)
+{
+        for (size_t i = 0; from->forward && from->forward[i]; i++) {
+                if (but_not->forward && g_strv_contains((const char *const *)but_not->forward, from->forward[i]))
+                        continue;
+                g_autofree char *rule = forward_rule(from->forward[i]);
+                /* hostfwd_remove takes the host side only. */
+                if (strcmp(command, "hostfwd_remove") == 0)
+                        *strrchr(rule, '-') = '\0';
+                g_autofree char *line = g_strdup_printf("%s %s %s", command, change->new_part->name, rule);
+                if (!monitor(change->qmp, line, error))
+                        return false;
+        }
+        return true;
+}
+
+static bool set_forward(const DeviceChange *change, GError **error)
+{
+        const HostlerNicProps *old = change->old_part->props, *new = change->new_part->props;
+        if (!forward_each(change, old, new, "hostfwd_remove", error) || !forward_each(change, new, old, "hostfwd_add", error))
+                return false;
+        change->change->device = new->forward ? g_strjoinv(",", new->forward) : g_strdup("none");
+        return true;
+}
+
+static bool tell_link(const HostlerPart *part, Qmp *qmp, GError **error)
+{
+        const HostlerNicProps *props = part->props;
+        return qmp_call(qmp, "set_link", json_pack("{s:s, s:b}", "name", part->name, "up", props->link), NULL, error);
+}
+
+static bool nic_launched(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error)
+{
+        const HostlerNicProps *props = part->props;
+        return props->link || tell_link(part, qmp, error);
+}
+
+static bool set_link(const DeviceChange *change, GError **error)
+{
+        const HostlerNicProps *new = change->new_part->props;
+        if (!tell_link(change->new_part, change->qmp, error))
+                return false;
+        change->change->device = g_strdup(new->link ? "on" : "off");
+        return true;
+}
+
+static const DeviceSetter nic_setters[] = {{"forward", set_forward}, {"link", set_link}, {NULL, NULL}};
+
+const DeviceType nic_device = {
+        .kind = "nic",
+        .needs_port = true,
+        .hot_plug = true,
+        .check = nic_check,
+        .plan = nic_plan,
+        .launched = nic_launched,
+        .setters = nic_setters,
+};

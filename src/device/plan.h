@@ -1,0 +1,55 @@
+/*
+ * Plans: what QEMU must be told to have a device, as data.
+ *
+ * A step is one QMP command's arguments. The same steps become argv when QEMU is started (-object, -blockdev, -netdev, -device
+ * take the very JSON of their QMP twins) and QMP calls when it runs; run backwards they unplug and roll back. Values are never
+ * joined into option strings; the one exception, -chardev (QEMU 7.2 takes no JSON there), carries only names made here.
+ *
+ * Pure but for plan_run and plan_unplug, which block on QMP and so belong on a job's thread.
+ */
+#pragma once
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "wire/qmp.h"
+
+typedef enum {
+        STEP_ARGUMENT, /* cold only: {"option": "-kernel", "value": "…"} */
+        STEP_OBJECT,
+        STEP_CHARDEV, /* {"id", "path" (relative socket name), "log" (fd set number, optional)} */
+        STEP_BLOCKDEV,
+        STEP_NETDEV,
+        STEP_DEVICE
+} StepKind;
+
+typedef struct {
+        StepKind kind;
+        json_t *args; /* owned */
+} Step;
+
+typedef struct {
+        GArray *steps; /* of Step */
+} Plan;
+
+Plan *plan_new(void);
+void plan_free(Plan *plan);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
+
+void plan_add(Plan *plan, StepKind kind, json_t *args_taken);
+/* An option with a plain value; @value NULL: the option stands alone. */
+void plan_argument(Plan *plan, const char *option, const char *value);
+
+/* Appends QEMU arguments (g_malloc'ed strings) to @argv. */
+void plan_to_argv(const Plan *plan, GPtrArray *argv);
+/* Tells the running QEMU, step by step; on failure what was done is taken back. */
+bool plan_run(const Plan *plan, Qmp *qmp, GError **error);
+/*
+ * Takes the steps back, last first. A device is asked to go and then waited for until its id has left /machine/peripheral
+ * (DEVICE_DELETED does not come for every device): HOSTLER_ERROR_TIMEOUT after @timeout_ms if the guest keeps it; nothing behind
+ * it is removed then.
+ */
+bool plan_unplug(const Plan *plan, Qmp *qmp, int64_t timeout_ms, GError **error);
+/* [{"step":"device","args":{…}}] for golden tests and dry runs. Owned by the caller. */
+json_t *plan_to_json(const Plan *plan);
