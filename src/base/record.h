@@ -139,7 +139,7 @@ void record_list_clear(const RecordType *type, void *list);
 
 /*
  * One scalar from its command-line or query text ("4G", "on", "q35", "tcp:2222:22,udp:53:53") to JSON of the field's
- * type. NULL and HOSTLER_ERROR_INVALID if it cannot be one.
+ * type. NULL and HOSTLER_ERROR_INVALID ("`4x` must be a whole number": callers say of what) if it cannot be one.
  */
 json_t *field_parse_text(const Field *field, const char *text, GError **error);
 /* The text a person reads: sizes as 4G, durations as 90s, bools as on/off. Caller frees. */

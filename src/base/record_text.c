@@ -11,6 +11,8 @@
 #include "base/units.h"
 
 #define NEAR_MAX 3
+/* Longer words are not repeated in messages. */
+#define QUOTED_MAX 80
 /* Nobody mistypes a longer name, and the distance takes its square. */
 #define NEAR_NAME_MAX 64
 
@@ -82,7 +84,7 @@ static json_t *json_from_text(const Field *field, const char *text, GError **err
 json_t *field_parse_text(const Field *field, const char *text, GError **error)
 {
         if (!g_utf8_validate(text, -1, NULL)) {
-                error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s: must be UTF-8 text", field->name);
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "must be UTF-8 text");
                 return NULL;
         }
         json_auto_t *json = json_from_text(field, text, error);
@@ -91,8 +93,10 @@ json_t *field_parse_text(const Field *field, const char *text, GError **error)
 
         FieldSlot slot = {0};
         g_autoptr(GPtrArray) faults = faults_new();
-        if (!field_read(field, json, &(Path){NULL, field->name, 0}, &slot, faults)) {
-                faults_check(faults, NULL, error);
+        if (!field_read(field, json, &(Path){NULL, "", 0}, &slot, faults)) {
+                const Fault *fault = faults->pdata[0];
+                bool quotable = strlen(text) <= QUOTED_MAX && !(field->flags & FIELD_SECRET);
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, quotable ? "`%2$s` %1$s" : "%s", fault->detail, text);
                 return NULL;
         }
         json_t *value = field_to_json(field, &slot, RECORD_STORED);

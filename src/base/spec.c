@@ -297,8 +297,8 @@ bool spec_merge(const HostlerSpec *spec, const json_t *patch, const char *pointe
         return record_from_json(&hostler_spec_type, merged, pointer, ret_spec, error);
 }
 
-/* Refuses @property of @part, naming what there is; @kind NULL: any kind that there may be several of. */
-static json_t *unknown_property(const char *part, const KindDecl *kind, const char *property, GError **error)
+/* Refuses @property, naming what there is; @kind NULL: any kind that there may be several of. */
+static json_t *unknown_property(const KindDecl *kind, const char *property, GError **error)
 {
         g_autoptr(GPtrArray) names = g_ptr_array_new();
         for (const KindDecl *decl = hostler_kinds; decl->kind; decl++)
@@ -306,13 +306,13 @@ static json_t *unknown_property(const char *part, const KindDecl *kind, const ch
                         g_ptr_array_add(names, (char *)decl->props->fields[i].name);
         g_ptr_array_add(names, NULL);
         g_autofree char *near = did_you_mean(property, (const char *const *)names->pdata);
-        error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s has no property %s%s", part, property, near);
+        error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no such property%s", near);
         error_hint(error, "hostler help properties");
         return NULL;
 }
 
 /* A part with a name of its own may be of any kind: the value is of the first whose property can take it. */
-static json_t *parse_of_any_kind(const char *part, const char *property, const char *text, GError **error)
+static json_t *parse_of_any_kind(const char *property, const char *text, GError **error)
 {
         g_autoptr(GError) problem = NULL;
         for (const KindDecl *kind = hostler_kinds; kind->kind; kind++) {
@@ -325,7 +325,7 @@ static json_t *parse_of_any_kind(const char *part, const char *property, const c
                         return value;
         }
         if (!problem)
-                return unknown_property(part, NULL, property, error);
+                return unknown_property(NULL, property, error);
         g_propagate_error(error, g_steal_pointer(&problem));
         return NULL;
 }
@@ -338,10 +338,10 @@ static json_t *parse_property(const char *part, const char *property, const char
         if (g_str_equal(property, "kind"))
                 return json_string(text);
         if (kind && !field)
-                return unknown_property(part, kind, property, error);
+                return unknown_property(kind, property, error);
         if (*text == '\0')
                 return json_null();
-        return field ? field_parse_text(field, text, error) : parse_of_any_kind(part, property, text, error);
+        return field ? field_parse_text(field, text, error) : parse_of_any_kind(property, text, error);
 }
 
 json_t *spec_patch_from_assignment(const char *assignment, GError **error)
@@ -360,5 +360,8 @@ json_t *spec_patch_from_assignment(const char *assignment, GError **error)
                 return NULL;
         }
         json_t *value = parse_property(part, property, equals + 1, error);
-        return value ? json_pack("{s:{s:o}}", part, property, value) : NULL;
+        if (value)
+                return json_pack("{s:{s:o}}", part, property, value);
+        error_wrap(error, HOSTLER_ERROR_INVALID, NULL, "%s.%s", part, property);
+        return NULL;
 }

@@ -11,12 +11,8 @@
 #include "client/public.h"
 #include "hostler-records.h"
 
-static bool read_answer(const VerbDecl *verb, bool dry_run, json_t *answer, void *ret_value, GError **error)
+static bool read_answer(const VerbDecl *verb, const json_t *answer, void *ret_value, GError **error)
 {
-        if (verb->kind == VERB_JOB && dry_run) {
-                json_auto_t *plan = json_pack("{s:O}", "steps", answer);
-                return record_from_json(&hostler_job_type, plan, "", ret_value, error);
-        }
         if (verb->kind == VERB_JOB)
                 return record_from_json(&hostler_job_type, answer, "", ret_value, error);
         if (verb->result_shape == RESULT_LIST)
@@ -38,6 +34,5 @@ bool typed_call(HostlerClient *client, const VerbDecl *verb, const void *args, c
         json_auto_t *answer = answer_text ? json_loads(answer_text, JSON_DECODE_ANY, NULL) : NULL;
         free(answer_text);
         GError *problem = NULL;
-        return read_answer(verb, options && options->dry_run, answer, ret_value, &problem) ||
-               public_error(problem, error);
+        return read_answer(verb, answer, ret_value, &problem) || public_error(problem, error);
 }

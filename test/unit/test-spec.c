@@ -198,13 +198,13 @@ static void test_assignments(void)
                 g_autofree char *expected = g_strdup_printf("{\"disk0\":{\"readonly\":%s}}", words[i][1]);
                 assert_assigns(assignment, expected);
         }
-        assert_not_assigned("cpu.cuont=4", "cpu has no property cuont; did you mean count?");
-        assert_not_assigned("data.sise=4", "data has no property sise; did you mean size?");
+        assert_not_assigned("cpu.cuont=4", "cpu.cuont: there is no such property; did you mean count?");
+        assert_not_assigned("data.sise=4", "data.sise: there is no such property; did you mean size?");
         assert_not_assigned("cpu=4", "cpu=4 is not PART.PROPERTY=VALUE");
         assert_not_assigned("cpu.count", "cpu.count is not PART.PROPERTY=VALUE");
         assert_not_assigned("CPU.count=4", "CPU cannot be the name of a part");
-        assert_not_assigned("cpu.count=many", "count: must be a whole number");
-        assert_not_assigned("data.size=big", "size: must be a size: bytes, or text like \"4G\" or \"500M\"");
+        assert_not_assigned("cpu.count=many", "cpu.count: `many` must be a whole number");
+        assert_not_assigned("data.size=big", "data.size: `big` must be a size: bytes, or text like \"4G\" or \"500M\"");
 }
 
 int main(int argc, char **argv)
