@@ -27,7 +27,7 @@ typedef struct {
         bool client_only;     /* not in the request: the command itself acts on it */
         bool from_file;       /* the word is a file's path, its text is the value; "-": standard input */
         const char *complete; /* NULL: nothing (enums: field->values); else KIND of `hostler complete KIND`: vm trash
-                                 disk image job property */
+                                 disk image job property; "file": a path here */
 } CliArg;
 
 /* Another name of a verb, with arguments preset. */
@@ -46,9 +46,22 @@ typedef struct {
          * comma-separated. */
         const char *const *columns;  /* NULL-terminated; empty: every scalar field */
         const char *const *examples; /* NULL-terminated */
+        bool hidden;                 /* not shown by help and completion */
 } CliVerb;
 /* Ends with verb NULL. Verbs that have no command (they are parts of others) are not in it. */
 extern const CliVerb hostler_cli_verbs[];
+/* The same for the command line's own commands (cp, help): their verbs have no method and no path. Ends with verb NULL.
+ */
+extern const CliVerb hostler_cli_commands[];
+
+/* A flag of every command. */
+typedef struct {
+        const char *name;  /* "no-headers" */
+        char short_name;   /* 0: none */
+        const char *value; /* what help calls its value; NULL: it has none */
+        const char *doc;
+} CliFlag;
+extern const CliFlag hostler_cli_flags[]; /* ends with name NULL */
 
 typedef struct {
         const char *name, *plural;

@@ -7,18 +7,42 @@ from .c_text import GENERATED, boolean, string, strings
 from .load import c_name
 
 
+PREAMBLE = """#include "base/cli_decl.h"
+#include "hostler-records.h"
+
+static const CliArg no_args[] = {{.name = NULL}};
+static const CliAlias no_aliases[] = {{.name = NULL}};
+static const char *const no_strings[] = {NULL};
+"""
+
+
 def table(model):
-    parts = [f'{GENERATED}#include "base/cli_decl.h"\n#include "hostler-records.h"\n\n'
-             "static const CliArg no_args[] = {{.name = NULL}};\n"
-             "static const CliAlias no_aliases[] = {{.name = NULL}};\n"
-             "static const char *const no_strings[] = {NULL};\n"]
     indexes = {verb.id: index for index, verb in enumerate(model.verbs.values())}
-    shown = [verb for verb in model.verbs.values() if verb.cli != "none"]
-    parts += [verb_tables(verb) for verb in shown]
-    parts.append(nouns(model))
-    rows = "".join(verb_row(verb, indexes[verb.id]) for verb in shown)
-    parts.append(f"const CliVerb hostler_cli_verbs[] = {{\n{rows}        {{.verb = NULL}},\n}};\n")
+    verbs = [verb for verb in model.verbs.values() if verb.cli != "none"]
+    commands = list(model.commands.values())
+    parts = [GENERATED + PREAMBLE]
+    parts += [command_decl(command) for command in commands]
+    parts += [argument_tables(entry) for entry in verbs + commands]
+    parts += [nouns(model), flags(model)]
+    parts.append(rows("hostler_cli_verbs", [verb_row(verb, f"&hostler_verbs[{indexes[verb.id]}]") for verb in verbs]))
+    parts.append(rows("hostler_cli_commands", [verb_row(command, f"&{prefix(command)}_decl") for command in commands]))
     return "\n".join(parts)
+
+
+def rows(name, lines):
+    return f"const CliVerb {name}[] = {{\n{''.join(lines)}        {{.verb = NULL}},\n}};\n"
+
+
+def command_decl(command):
+    """A command of the command line's own, in the shape of a verb without a route."""
+    name = prefix(command)
+    fields = [f".fields = {name}_client_fields", f".n_fields = {len(command.args.fields)}"] if command.args.fields else []
+    record = ", ".join([f".name = {string(command.args.name)}", f".doc = {string(command.summary)}", *fields])
+    table = "static " + field_table(f"{name}_client_fields", command.args.fields) if command.args.fields else ""
+    return (f"{table}static const RecordType {name}_type = {{{record}}};\n"
+            f"static const VerbDecl {name}_decl = {{\n        .id = {string(command.id)},\n        .noun = {string(command.noun)},\n"
+            f"        .name = {string(command.name)},\n        .args = &{name}_type,\n        .summary = {string(command.summary)},\n"
+            f"        .doc = {string(command.doc)},\n}};\n")
 
 
 def prefix(verb):
@@ -31,10 +55,10 @@ def ordered_args(verb):
     return [field for field in shown if field.positional] + [field for field in shown if not field.positional]
 
 
-def verb_tables(verb):
+def argument_tables(verb):
     name = prefix(verb)
     parts = []
-    if verb.client_args:
+    if verb.client_args and verb.kind != "command":
         parts.append("static " + field_table(f"{name}_client_fields", verb.client_args))
     if ordered_args(verb):
         rows = "".join(arg_row(verb, field) for field in ordered_args(verb))
@@ -58,11 +82,12 @@ def form(field):
 
 
 def arg_row(verb, field):
-    fields, table = (verb.client_args, f"{prefix(verb)}_client_fields") if field.client_only else (verb.args.fields, fields_name(verb.args))
+    own = field in verb.client_args
+    fields, table = (verb.client_args, f"{prefix(verb)}_client_fields") if own else (verb.args.fields, fields_name(verb.args))
     rows = {
         "name": string(field.name.replace("_", "-")),
         "form": form(field),
-        "short_name": f"'{field.short}'" if field.short else None,
+        "short_name": short_name(field) if field.short else None,
         "field": f"&{table}[{fields.index(field)}]",
         "client_only": "true" if field.client_only else None,
         "from_file": "true" if field.from_file else None,
@@ -77,15 +102,26 @@ def nouns(model):
     return f"const CliNoun hostler_cli_nouns[] = {{\n{rows}        {{.name = NULL}},\n}};\n"
 
 
-def verb_row(verb, index):
+def flags(model):
+    lines = "".join(f"        {{{string(flag.name)}, {short_name(flag)}, {string(flag.value)}, {string(flag.doc)}}},\n"
+                    for flag in model.flags.values())
+    return f"const CliFlag hostler_cli_flags[] = {{\n{lines}        {{.name = NULL}},\n}};\n"
+
+
+def short_name(flag):
+    return f"'{flag.short}'" if flag.short else "0"
+
+
+def verb_row(verb, decl):
     name = prefix(verb)
     rows = {
-        "verb": f"&hostler_verbs[{index}]",
+        "verb": decl,
         "command": string(verb.cli),
         "many": boolean(verb.many),
         "args": f"{name}_args" if ordered_args(verb) else "no_args",
         "aliases": f"{name}_aliases" if verb.aliases else "no_aliases",
         "columns": f"{name}_columns" if verb.columns else "no_strings",
         "examples": f"{name}_examples" if verb.examples else "no_strings",
+        "hidden": "true" if verb.hidden else None,
     }
-    return "        {" + ",\n         ".join(f".{key} = {value}" for key, value in rows.items()) + "},\n"
+    return "        {" + ",\n         ".join(f".{key} = {value}" for key, value in rows.items() if value) + "},\n"

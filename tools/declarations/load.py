@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from .model import DeclarationError, Device, Enum, Error, Event, Field, Model, Noun, Struct, Verb
+from .model import Command, DeclarationError, Device, Enum, Error, Event, Field, Flag, Model, Noun, Struct, Verb
 
 SCALARS = {"string", "name", "path", "time", "int", "size", "duration", "real", "bool", "spec", "patch", "json"}
 TEXTS = {"string", "name", "path", "list:string"}
@@ -27,12 +27,14 @@ SECTION_KEYS = {
     "verb": {"kind": str, "role": str, "result": str, "method": str, "path": str, "summary": str, "doc": str,
              "recover": str, "streams": bool, "urgent": bool, "urgent_if": str, "many": bool, "cli": str,
              "handler": str, "aliases": dict, "columns": list, "examples": list, "args": dict},
+    "command": {"summary": str, "doc": str, "hidden": bool, "examples": list, "args": dict},
+    "flag": {"doc": str, "short": str, "value": str, "words": list},
 }
 MUST = {"error": ("http", "exit", "title", "doc"), "enum": ("doc", "values"), "record": ("doc", "fields"),
         "noun": ("plural", "doc"), "device": ("doc", "fields"), "event": ("doc",),
-        "verb": ("kind", "role", "summary", "doc")}
+        "verb": ("kind", "role", "summary", "doc"), "command": ("summary", "doc"), "flag": ("doc",)}
 METHODS = {"ls": "GET", "show": "GET", "create": "POST", "add": "POST", "rm": "DELETE", "set": "PATCH"}
-COMPLETIONS = {"vm", "trash", "disk", "image", "job", "property"}
+COMPLETIONS = {"vm", "trash", "disk", "image", "job", "property", "file"}
 
 
 def load(paths):
@@ -150,6 +152,14 @@ class Loader:
             many=table.get("many", False), cli=table.get("cli"), handler=table.get("handler", f"{c_name(noun)}_{c_name(verb)}"),
             aliases=table.get("aliases", {}), columns=table.get("columns", []), examples=table.get("examples", []))
 
+    def read_command(self, name, table, where):
+        args = self.read_struct(f"{c_name(name)}_command", table["summary"], table.get("args", {}), ARG_KEYS, where.at("args"))
+        self.model.commands[name] = Command(name, table["summary"], table["doc"], args, table.get("hidden", False),
+                                            table.get("examples", []))
+
+    def read_flag(self, name, table, where):
+        self.model.flags[name] = Flag(name, table["doc"], table.get("short"), table.get("value"), table.get("words", []))
+
     def read_struct(self, name, doc, tables, keys, where):
         fields = [self.read_field(key, table, keys, where.at(key)) for key, table in tables.items()]
         return Struct(name, doc, [field for field in fields if field])
@@ -192,6 +202,8 @@ class Loader:
                 where.fault(f"no such noun: {verb.noun}")
             else:
                 self.check_verb(verb, where)
+        for name, command in model.commands.items():
+            self.check_fields(command.all_args, self.places["command", name].at("args"))
         self.check_unique_names()
 
     def check_fields(self, fields, where):

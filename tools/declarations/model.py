@@ -115,10 +115,56 @@ class Verb:
     aliases: dict = field(default_factory=dict)
     columns: list = field(default_factory=list)
     examples: list = field(default_factory=list)
+    hidden = False
 
     @property
     def id(self):
         return f"{self.noun}.{self.name}"
+
+
+@dataclass
+class Command:
+    """A command of the command line that is no verb of the daemon. Has what an emitter of commands asks a Verb for."""
+
+    name: str
+    summary: str
+    doc: str
+    args: Struct
+    hidden: bool = False
+    examples: list = field(default_factory=list)
+    noun = "vm"  # the silent one
+    many = False
+    aliases = {}
+    columns = ()
+    result = None
+    kind = "command"
+
+    @property
+    def id(self):
+        return f"{self.noun}.{self.name}"
+
+    @property
+    def cli(self):
+        return self.name
+
+    @property
+    def all_args(self):
+        return self.args.fields
+
+    @property
+    def client_args(self):
+        return self.args.fields
+
+
+@dataclass
+class Flag:
+    """A flag that every command understands."""
+
+    name: str
+    doc: str
+    short: str | None = None
+    value: str | None = None
+    words: list = field(default_factory=list)  # what the value may be, when that is known
 
 
 @dataclass
@@ -130,6 +176,13 @@ class Model:
     devices: dict = field(default_factory=dict)
     events: dict = field(default_factory=dict)
     verbs: dict = field(default_factory=dict)
+    commands: dict = field(default_factory=dict)
+    flags: dict = field(default_factory=dict)
+
+    def shown_commands(self):
+        """All that can be typed after `hostler`, verbs first."""
+        verbs = [verb for verb in self.verbs.values() if verb.cli != "none"]
+        return verbs + [command for command in self.commands.values() if not command.hidden]
 
     def structs(self):
         """Every struct, in the order in which they are written out."""
