@@ -1,0 +1,36 @@
+/*
+ * Volumes: the disk files of VMs, all qcow2. Formats are always stated, never probed. Nothing here waits for the disk
+ * (fsync); the caller syncs once before it answers. Any thread; volume_grow() runs qemu-img and blocks.
+ */
+#pragma once
+
+#include <gio/gio.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VOLUME_SIZE_MAX ((int64_t)64 << 40) /* 64 TiB */
+
+typedef struct {
+        int64_t size_bytes;      /* what the guest sees */
+        int64_t allocated_bytes; /* what the file takes on the host */
+        char *backing;           /* as it stands in the header (relative to the volume's folder), or NULL */
+} VolumeInfo;
+void volume_info_clear(VolumeInfo *info);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VolumeInfo, volume_info_clear)
+
+/*
+ * Makes @path a qcow2 overlay of @size_bytes on @base_path (both absolute, normalised; the base's name goes in relative
+ * to the overlay's folder, so that a state folder can be moved whole). @base_format is "qcow2" or "raw". Takes well
+ * under a millisecond. HOSTLER_ERROR_EXISTS if @path exists, HOSTLER_ERROR_INVALID for a size that is no multiple of
+ * 512, 0 or over VOLUME_SIZE_MAX.
+ */
+bool volume_create_overlay(const char *path, const char *base_path, const char *base_format, int64_t size_bytes,
+                           GError **error);
+bool volume_create_empty(const char *path, int64_t size_bytes, GError **error);
+/* Reads the header of qcow2 file @path with our own reader; never the data. HOSTLER_ERROR_INVALID if it is not a qcow2
+ * file. */
+bool volume_info(const char *path, VolumeInfo *ret_info, GError **error);
+/* Grows a volume no VM has open. HOSTLER_ERROR_INVALID when it would shrink. */
+bool volume_grow(const char *path, int64_t size_bytes, GCancellable *cancellable, GError **error);
+/* Absent is success. */
+bool volume_delete(const char *path, GError **error);
