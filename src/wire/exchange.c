@@ -144,6 +144,14 @@ bool wait_ms(int64_t ms, GCancellable *cancellable, GError **error)
         return true;
 }
 
+bool ref_if_alive(gint *references)
+{
+        gint count = g_atomic_int_get(references);
+        while (count > 0 && !g_atomic_int_compare_and_exchange(references, count, count + 1))
+                count = g_atomic_int_get(references);
+        return count > 0;
+}
+
 static gboolean alarm_dispatch(GSource *source, GSourceFunc func, gpointer data)
 {
         g_source_set_ready_time(source, -1);

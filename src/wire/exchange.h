@@ -39,6 +39,12 @@ bool waiter_take(Waiter *waiter, json_t **ret_result, GError **error);
 /* Blocks for @ms; false with HOSTLER_ERROR_CANCELLED when cancelled meanwhile. */
 bool wait_ms(int64_t ms, GCancellable *cancellable, GError **error);
 
+/*
+ * Adds a reference unless the last is gone: for callbacks on the context while another thread lets go of a connection,
+ * which is torn down on the context a little later.
+ */
+bool ref_if_alive(gint *references);
+
 /* A source that calls @func each time its ready time comes. Attached to @context, not ready until alarm_set(). */
 GSource *alarm_new(GMainContext *context, GSourceFunc func, void *data);
 /* Any thread. @deadline_ms of clock_monotonic_ms(), INT64_MAX: never. */

@@ -212,6 +212,13 @@ static gboolean read_ready(gint fd, GIOCondition condition, gpointer data)
         return !over;
 }
 
+static void watch_for_input(JsonStream *stream)
+{
+        stream->reader = g_unix_fd_source_new(stream->fd, G_IO_IN);
+        g_source_set_callback(stream->reader, G_SOURCE_FUNC(read_ready), stream, NULL);
+        g_source_attach(stream->reader, stream->context);
+}
+
 JsonStream *json_stream_new(int fd_taken, gsize limit_bytes, GMainContext *context, JsonStreamValueFunc value,
                             JsonStreamClosedFunc closed, void *data)
 {
@@ -225,9 +232,7 @@ JsonStream *json_stream_new(int fd_taken, gsize limit_bytes, GMainContext *conte
         stream->read_ms = clock_monotonic_ms();
         g_mutex_init(&stream->mutex);
         g_queue_init(&stream->chunks);
-        stream->reader = g_unix_fd_source_new(fd_taken, G_IO_IN);
-        g_source_set_callback(stream->reader, G_SOURCE_FUNC(read_ready), stream, NULL);
-        g_source_attach(stream->reader, stream->context);
+        watch_for_input(stream);
         return stream;
 }
 
@@ -273,6 +278,14 @@ bool json_stream_send(JsonStream *stream, const json_t *value, const char *prefi
 void json_stream_skip_to_sentinel(JsonStream *stream)
 {
         json_splitter_skip_to_sentinel(stream->splitter);
+}
+
+void json_stream_pause(JsonStream *stream, bool paused)
+{
+        if (paused)
+                drop_source(&stream->reader);
+        else if (!stream->reader)
+                watch_for_input(stream);
 }
 
 int64_t json_stream_idle_ms(JsonStream *stream)

@@ -35,6 +35,8 @@ bool json_stream_send(JsonStream *stream, const json_t *value, const char *prefi
 /* Drops everything on the way in, up to and including the next 0xFF byte (guest agent sync). On the stream's context.
  */
 void json_stream_skip_to_sentinel(JsonStream *stream);
+/* While paused nothing is read: a sender that floods fills its own buffer, not our time. On the stream's context. */
+void json_stream_pause(JsonStream *stream, bool paused);
 /* Milliseconds (monotonic) since the last byte came, or since the stream was made. Any thread. */
 int64_t json_stream_idle_ms(JsonStream *stream);
 /* Stops all callbacks and frees; must run on the stream's context. May be called in its callbacks. */

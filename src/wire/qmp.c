@@ -53,15 +53,6 @@ static void pending_free(void *data)
         g_free(pending);
 }
 
-/* False when the last reference is gone and the connection only waits to be torn down. */
-static bool ref_if_alive(Qmp *qmp)
-{
-        gint references = g_atomic_int_get(&qmp->references);
-        while (references > 0 && !g_atomic_int_compare_and_exchange(&qmp->references, references, references + 1))
-                references = g_atomic_int_get(&qmp->references);
-        return references > 0;
-}
-
 static bool set_late(GError **error, const char *command, int64_t timeout_ms)
 {
         g_autofree char *limit = duration_format(timeout_ms);
@@ -118,9 +109,10 @@ static GList *take_due(Qmp *qmp, int64_t now_ms)
 
 static gboolean on_alarm(gpointer data)
 {
-        if (!ref_if_alive(data))
+        Qmp *alive = data;
+        if (!ref_if_alive(&alive->references))
                 return G_SOURCE_REMOVE;
-        g_autoptr(Qmp) qmp = data;
+        g_autoptr(Qmp) qmp = alive;
         g_mutex_lock(&qmp->mutex);
         GList *due = take_due(qmp, clock_monotonic_ms());
         const char *reason = qmp->stream ? NULL : "it had ended before";
@@ -165,9 +157,10 @@ static void pass_answer(Qmp *qmp, const json_t *message)
 
 static void on_value(JsonStream *stream, json_t *value, void *data)
 {
-        if (!ref_if_alive(data))
+        Qmp *alive = data;
+        if (!ref_if_alive(&alive->references))
                 return;
-        g_autoptr(Qmp) qmp = data;
+        g_autoptr(Qmp) qmp = alive;
         const char *event = json_string_value(json_object_get(value, "event"));
         if (event)
                 pass_event(qmp, event, value);
@@ -185,9 +178,10 @@ static GList *take_all(Qmp *qmp)
 
 static void on_closed(JsonStream *stream, const GError *reason, void *data)
 {
-        if (!ref_if_alive(data))
+        Qmp *alive = data;
+        if (!ref_if_alive(&alive->references))
                 return;
-        g_autoptr(Qmp) qmp = data;
+        g_autoptr(Qmp) qmp = alive;
         g_mutex_lock(&qmp->mutex);
         qmp->stream = NULL;
         GList *pending = take_all(qmp);
