@@ -6,16 +6,17 @@
  *     if (job_step(job, "disk", "create disk %s", name) && !volume_create(…, error))
  *             return false;
  *
- * In a dry run job_step() only records the step and returns false: the same code path gives the plan. What a step does is undone
- * by operations recorded before it acts: job_undo(job, "file-remove", {path}). Failure, cancellation and a restart of the daemon
- * run the undo list backwards. After job_commit() the undo list is dropped and the finish list (job_finish()) runs forwards, now
- * or at the next start. Undo and finish operations are idempotent.
+ * In a dry run job_step() only records the step and returns false: the same code path gives the plan. What a step does
+ * is undone by operations recorded before it acts: job_undo(job, "file-remove", {path}). Failure, cancellation and a
+ * restart of the daemon run the undo list backwards. After job_commit() the undo list is dropped and the finish list
+ * (job_finish()) runs forwards, now or at the next start. Undo and finish operations are idempotent.
  *
- * Turns: at most one modifying job per object key runs at a time; others wait in order of arrival. An urgent job cancels the
- * running one first (hard stop against a polite one).
+ * Turns: at most one modifying job per object key runs at a time; others wait in order of arrival. An urgent job
+ * cancels the running one first (hard stop against a polite one).
  *
- * At daemon start job_queue_recover() looks at each job found running: recover=rerun runs its verb again with the same arguments,
- * recover=undo undoes (or finishes, if committed) and ends it failed, saying that the daemon was restarted meanwhile.
+ * At daemon start job_queue_recover() looks at each job found running: recover=rerun runs its verb again with the same
+ * arguments, recover=undo undoes (or finishes, if committed) and ends it failed, saying that the daemon was restarted
+ * meanwhile.
  */
 #pragma once
 
@@ -45,23 +46,25 @@ bool job_queue_recover(JobQueue *queue, GError **error);
 
 typedef struct {
         const Verb *verb;
-        const void *args;        /* struct of verb->args, borrowed (copied) */
-        char *object;            /* "vm/web1", borrowed */
-        char *turn_key;          /* what must be held alone ("vm/ID"), NULL: nothing. Borrowed */
+        const void *args; /* struct of verb->args, borrowed (copied) */
+        char *object;     /* "vm/web1", borrowed */
+        char *turn_key;   /* what must be held alone ("vm/ID"), NULL: nothing. Borrowed */
         const Caller *caller;
-        const char *key;         /* Idempotency-Key or NULL */
+        const char *key; /* Idempotency-Key or NULL */
         bool dry_run;
         bool urgent;
 } JobRequest;
 /*
- * Writes the row and queues it. A known key with the same request gives the old job's id; with another one HOSTLER_ERROR_KEY_REUSED.
+ * Writes the row and queues it. A known key with the same request gives the old job's id; with another one
+ * HOSTLER_ERROR_KEY_REUSED.
  * @ret_id owned by the caller. HOSTLER_ERROR_TOO_MANY over 1,000 queued jobs of one caller.
  */
 bool job_submit(JobQueue *queue, const JobRequest *request, char **ret_id, GError **error);
 /* Plans without acting, on the calling thread: [{"name","detail"}]. Owned by the caller. */
 json_t *job_plan(JobQueue *queue, const JobRequest *request, GError **error);
 
-/* Snapshot of a job as the API shows it, live or from the store. @ret_job: clear with record_clear(&hostler_job_type, …). */
+/* Snapshot of a job as the API shows it, live or from the store. @ret_job: clear with record_clear(&hostler_job_type,
+ * …). */
 bool job_get(JobQueue *queue, const char *id, HostlerJob *ret_job, GError **error);
 bool job_list(JobQueue *queue, const HostlerJobLsArgs *args, HostlerJobList *ret_jobs, GError **error);
 bool job_cancel(JobQueue *queue, const char *id, GError **error);
@@ -76,7 +79,8 @@ const Caller *job_caller(Job *job);
 const char *job_id(Job *job);
 GCancellable *job_cancellable(Job *job);
 bool job_is_dry_run(Job *job);
-/* False in a dry run. Also a crash point for tests: HOSTLER_CRASH_AT=verb:step kills the process right after the step is written. */
+/* False in a dry run. Also a crash point for tests: HOSTLER_CRASH_AT=verb:step kills the process right after the step
+ * is written. */
 bool job_step(Job *job, const char *name, const char *format, ...) G_GNUC_PRINTF(3, 4);
 void job_progress(Job *job, double percent, const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* Written before returning. False (and error) if it cannot be written: then do not act. */

@@ -17,8 +17,8 @@ EventLog *event_log_new(Store *store, GMainContext *context); /* @store borrowed
 void event_log_free(EventLog *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventLog, event_log_free)
 /*
- * Any thread. @kind must be declared (asserted); @data_taken: object or NULL. When the store cannot be written the event is still
- * delivered to listeners, with the next number, and written when there is space again.
+ * Any thread. @kind must be declared (asserted); @data_taken: object or NULL. When the store cannot be written the
+ * event is still delivered to listeners, with the next number, and written when there is space again.
  */
 void event_emit(EventLog *log, const char *kind, const char *object, json_t *data_taken);
 /* Runs on the context, in order of seq. Returns a handle for event_unlisten. */

@@ -1,9 +1,14 @@
 /*
- * The only SQL in the tree: one SQLite database in WAL mode, one connection, a mutex inside. Rows go in and out as values.
+ * The only SQL in the tree: one SQLite database in WAL mode, one connection, a mutex inside. Rows go in and out as
+ * values.
  *
- * Durable writes (specs, names, trash) are on the disk when the call returns (synchronous=FULL); the rest survives a crash of the
- * process but may lose the last moments at a power cut (synchronous=NORMAL). A full disk answers HOSTLER_ERROR_READ_ONLY and leaves
- * the database as it was. Text members of rows are owned by the row; free with the type's _clear. Any thread.
+ * Durable writes (specs, names, trash) are on the disk when the call returns (synchronous=FULL); the rest survives a
+ * crash of the process but may lose the last moments at a power cut (synchronous=NORMAL). A full disk answers
+ * HOSTLER_ERROR_READ_ONLY and leaves the database as it was. Text members of rows are owned by the row; free with the
+ * type's _clear. Any thread.
+ *
+ * The _each functions call back without the lock: the callback may use the store, and keeps nothing of what it is
+ * given.
  */
 #pragma once
 
@@ -13,11 +18,14 @@
 
 typedef struct Store Store;
 
-/* Opens or creates @path, migrates the schema forward; refuses a database of a newer Hostler (HOSTLER_ERROR_UNSUPPORTED). */
+/*
+ * Opens or creates @path (0600) and migrates the schema forward. HOSTLER_ERROR_UNSUPPORTED for the database of a newer
+ * Hostler, HOSTLER_ERROR_BUSY while another process has it open.
+ */
 Store *store_open(const char *path, GError **error);
 void store_close(Store *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
-/* NULL when writable; else why not (borrowed until the next call). Tries again by itself at each write. */
+/* NULL when writable; else why not (static text). Tries again by itself at each write. */
 const char *store_read_only_reason(Store *store);
 
 typedef struct {
@@ -29,7 +37,10 @@ typedef struct {
 void vm_row_clear(VmRow *row);
 /* HOSTLER_ERROR_EXISTS when the name is taken by a VM that is not in the trash. Durable. */
 bool store_vm_insert(Store *store, const VmRow *row, GError **error);
-/* Replaces name, spec, generation, trashed_ms where the stored generation is @expected (-1: any): else HOSTLER_ERROR_PRECONDITION. Durable. */
+/*
+ * Replaces name, spec, generation, trashed_ms where the stored generation is @expected (-1: any): else
+ * HOSTLER_ERROR_PRECONDITION. HOSTLER_ERROR_NOT_FOUND, HOSTLER_ERROR_EXISTS (name). Durable.
+ */
 bool store_vm_update(Store *store, const VmRow *row, int64_t expected, GError **error);
 bool store_vm_set_runtime(Store *store, const char *id, const char *runtime, GError **error);
 bool store_vm_delete(Store *store, const char *id, GError **error); /* durable; absent is success */
@@ -37,10 +48,10 @@ bool store_vm_each(Store *store, void (*each)(const VmRow *row, void *data), voi
 
 typedef struct {
         char *id, *verb, *object; /* object "vm/web1" or "" */
-        char *args;               /* JSON as validated, secrets left out */
+        char *args;               /* JSON as validated; secrets left out once it has ended */
         char *state;              /* queued running done failed cancelled */
-        char *steps;              /* JSON [{name, started, ended, state}] */
-        char *journal;            /* JSON {undo:[{op,args}], finish:[{op,args}], committed:bool, data:{}} */
+        char *steps;              /* JSON [{name, detail, started}] */
+        char *journal;            /* JSON, see src/job/journal.c; {} once it has ended */
         char *error, *result;     /* JSON or NULL */
         char *key, *request_hash; /* idempotency, NULL: none */
         int64_t uid, created_ms, started_ms, ended_ms;
@@ -49,13 +60,15 @@ typedef struct {
 void job_row_clear(JobRow *row);
 /* HOSTLER_ERROR_EXISTS when (uid, key) is there already. */
 bool store_job_insert(Store *store, const JobRow *row, GError **error);
+/* Writes what changes in a job: not verb, object, uid, key, created_ms; args only where not NULL. */
 bool store_job_update(Store *store, const JobRow *row, GError **error);
-bool store_job_by_key(Store *store, int64_t uid, const char *key, JobRow *ret_row, GError **error); /* HOSTLER_ERROR_NOT_FOUND */
+/* HOSTLER_ERROR_NOT_FOUND. */
+bool store_job_by_key(Store *store, int64_t uid, const char *key, JobRow *ret_row, GError **error);
 bool store_job_get(Store *store, const char *id, JobRow *ret_row, GError **error);
 /* Newest first; @state NULL: all; @object NULL: all; @before_id NULL: from the newest. */
 bool store_job_each(Store *store, const char *state, const char *object, const char *before_id, int limit,
                     void (*each)(const JobRow *row, void *data), void *data, GError **error);
-/* Forgets ended jobs older than @before_ms, and keeps at most @keep of them. */
+/* Forgets jobs that ended before @before_ms, but for the @keep newest; of those that stay, the keys. */
 bool store_job_prune(Store *store, int64_t before_ms, int64_t keep, GError **error);
 
 typedef struct {
@@ -63,10 +76,10 @@ typedef struct {
         char *kind, *object, *data; /* data: JSON object */
 } EventRow;
 void event_row_clear(EventRow *row);
-/* Gives the event its sequence number: never reused, without gaps. */
+/* Gives the event its sequence number: never reused, without gaps. A number other than 0 was given before: it stays. */
 bool store_event_append(Store *store, EventRow *row, GError **error);
-bool store_event_each(Store *store, int64_t since_seq, const char *object, int limit, void (*each)(const EventRow *row, void *data), void *data,
-                      GError **error);
+bool store_event_each(Store *store, int64_t since_seq, const char *object, int limit,
+                      void (*each)(const EventRow *row, void *data), void *data, GError **error);
 int64_t store_event_last(Store *store);
 int64_t store_event_first(Store *store);
 bool store_event_prune(Store *store, int64_t keep, GError **error);
