@@ -82,10 +82,8 @@ SoupSession *client_session(HostlerClient *client, int64_t timeout_ms)
 {
         guint wanted_s = (guint)(((timeout_ms ? timeout_ms : REQUEST_TIMEOUT_MS) + 999) / 1000);
 
-        if (timeout_ms == CLIENT_NO_TIMEOUT)
-                wanted_s = 0;
         /* libsoup reads the limit when it connects, so a longer one takes a new session. */
-        if (client->session && client->timeout_s && (!wanted_s || wanted_s > client->timeout_s))
+        if (client->session && wanted_s > client->timeout_s)
                 client_reset(client);
         if (!client->session) {
                 client->session = soup_session_new_with_options("remote-connectable", client->address, "proxy-resolver",

@@ -25,10 +25,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostlerClient, client_close)
 typedef struct {
         const char *idempotency_key; /* NULL: none */
         bool dry_run;
-        int64_t timeout_ms; /* of one request; 0: 60 s, CLIENT_NO_TIMEOUT: none */
+        int64_t timeout_ms; /* of one request; 0: 60 s */
         GCancellable *cancellable;
 } ClientOptions;
-#define CLIENT_NO_TIMEOUT (-1)
 
 /* One call with arguments as a JSON object (borrowed, NULL: none). @ret_body: the reply's text, NUL-terminated; caller
  * frees. */

@@ -5,7 +5,10 @@
 #include "base/error.h"
 #include "client/transport.h"
 
-enum { LINE_LIMIT_BYTES = 1 << 20 };
+enum {
+        LINE_LIMIT_BYTES = 1 << 20,
+        SILENCE_LIMIT_MS = 60000, /* the daemon says something every fifteen seconds */
+};
 
 static GDataInputStream *stream_open(HostlerClient *client, int64_t since, const char *object,
                                      GCancellable *cancellable, GError **error);
@@ -53,7 +56,7 @@ static GDataInputStream *stream_open(HostlerClient *client, int64_t since, const
 
         g_autoptr(SoupMessage) message = client_message(client, "GET", request.target);
         soup_message_headers_replace(soup_message_get_request_headers(message), "Accept", "text/event-stream");
-        SoupSession *session = client_session(client, CLIENT_NO_TIMEOUT);
+        SoupSession *session = client_session(client, SILENCE_LIMIT_MS);
         g_autoptr(GInputStream) stream = soup_session_send(session, message, cancellable, error);
         if (!stream) {
                 client_transport_error(client, error);

@@ -14,7 +14,7 @@ struct HostlerClient {
         GSocketAddress *address;
         int directory_fd; /* keeps @address valid when its path is long; -1 otherwise */
         SoupSession *session;
-        guint timeout_s; /* of @session: silence longer than this ends a request. 0: none */
+        guint timeout_s; /* of @session: silence longer than this ends a request */
 };
 
 /* A request as it goes out. Pure; see request.c for the rules. */

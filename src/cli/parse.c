@@ -1,0 +1,505 @@
+/*
+ * The parser of the command line. Knows the forms of arguments and the flags of every command; what verbs there are and
+ * what they take is declared. Called by main.c and, for what is typed so far, complete.c.
+ */
+#include "cli/parse.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/record.h"
+#include "base/units.h"
+#include "cli/verbs.h"
+
+enum { FILE_LIMIT_BYTES = 1 << 20 };
+
+const GlobalFlag global_flags[] = {
+    {"output", 'o', "FORMAT", "table, json, yaml or name."},
+    {"columns", 0, "LIST", "Columns of the table, with commas: headers or paths such as spec.cpu.count."},
+    {"no-headers", 0, NULL, "Leave out the table's first line."},
+    {"watch", 0, NULL, "Print again every second."},
+    {"dry-run", 0, NULL, "Show the steps and do nothing."},
+    {"wait", 0, "STATE", "After the job, wait for running, agent or ip; alone: for the job, as always."},
+    {"timeout", 0, "TIME", "Wait at most so long (90s, 2h)."},
+    {"detach", 0, NULL, "Print the job's id and do not wait."},
+    {"yes", 'y', NULL, "Do not ask."},
+    {"socket", 0, "PATH", "The daemon's socket ($HOSTLER_SOCKET)."},
+    {"state", 0, "DIR", "The session daemon's folder ($HOSTLER_STATE)."},
+    {"help", 'h', NULL, "Explain this command."},
+    {"version", 0, NULL, "Print the version."},
+    {.name = NULL},
+};
+
+typedef struct {
+        const char *const *word; /* the next one */
+        Invocation *to;
+        const CliAlias *alias;
+        const CliArg *positional; /* the next to fill */
+        GPtrArray *names, *rest;
+        bool literal; /* after `--`: words are never flags */
+} Parser;
+
+static bool parse_flag(Parser *parser, const char *word, GError **error);
+static bool parse_noun_or_verb(Parser *parser, const char *word, GError **error);
+static bool parse_argument(Parser *parser, const char *word, GError **error);
+static bool check_complete(Parser *parser, GError **error);
+static bool usage_error(const Invocation *to, GError **error, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+bool parse_words(const char *const *words, Invocation *ret_invocation, GError **error)
+{
+        *ret_invocation = (Invocation){.args = json_object(), .local = json_object()};
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        g_autoptr(GPtrArray) rest = g_ptr_array_new_with_free_func(g_free);
+        Parser parser = {.word = words, .to = ret_invocation, .names = names, .rest = rest};
+
+        while (*parser.word) {
+                const char *word = *parser.word++;
+                bool flag = word[0] == '-' && word[1] && !parser.literal;
+                bool understood;
+
+                if (flag && g_str_equal(word, "--")) {
+                        parser.literal = true;
+                        continue;
+                }
+                if (flag)
+                        understood = parse_flag(&parser, word, error);
+                else if (!ret_invocation->verb)
+                        understood = parse_noun_or_verb(&parser, word, error);
+                else
+                        understood = parse_argument(&parser, word, error);
+                if (!understood)
+                        return false;
+        }
+        return check_complete(&parser, error);
+}
+
+void invocation_clear(Invocation *invocation)
+{
+        g_free(invocation->options.socket);
+        g_free(invocation->options.state);
+        g_free(invocation->options.wait_for);
+        g_strfreev(invocation->options.columns);
+        g_strfreev(invocation->words);
+        g_strfreev(invocation->names);
+        json_decref(invocation->args);
+        json_decref(invocation->local);
+        *invocation = (Invocation){0};
+}
+
+const char *cli_target_name(const CliVerb *verb)
+{
+        return verb->args->field->name;
+}
+
+/* ---- nouns and verbs ---- */
+
+static char **verb_names(const char *noun)
+{
+        GPtrArray *names = g_ptr_array_new();
+
+        for (const CliVerb *verb = NULL; (verb = cli_verb_next(verb));) {
+                if (!g_str_equal(verb->verb->noun, noun) || cli_verb_is_hidden(verb))
+                        continue;
+                g_ptr_array_add(names, g_strdup(verb->verb->name));
+                for (const CliAlias *alias = verb->aliases; alias->name; alias++)
+                        g_ptr_array_add(names, g_strdup(alias->name));
+        }
+        for (const CliNoun *other = hostler_cli_nouns; g_str_equal(noun, cli_silent_noun()->name) && other->name;
+             other++)
+                g_ptr_array_add(names, g_strdup(other->name));
+        g_ptr_array_add(names, NULL);
+        return (char **)g_ptr_array_free(names, false);
+}
+
+static bool hint_near(GError **error, const char *word, const char *const *candidates)
+{
+        g_auto(GStrv) near = names_near(word, candidates);
+
+        if (!*near)
+                return error_hint(error, "hostler help");
+        g_autofree char *listed = g_strjoinv(", ", near);
+        return error_hint(error, "did you mean %s?", listed);
+}
+
+static bool choose_verb(Parser *parser, const char *noun, const char *word, GError **error)
+{
+        parser->to->verb = cli_verb_find(noun, word, &parser->alias);
+        if (parser->to->verb) {
+                parser->positional = parser->to->verb->args;
+                return true;
+        }
+        g_auto(GStrv) names = verb_names(noun);
+        if (parser->to->noun)
+                error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s has no verb %s", noun, word);
+        else
+                error_set(error, HOSTLER_ERROR_USAGE, NULL, "there is no verb or noun %s", word);
+        return hint_near(error, word, (const char *const *)names);
+}
+
+static bool parse_noun_or_verb(Parser *parser, const char *word, GError **error)
+{
+        const CliNoun *silent = cli_silent_noun();
+
+        if (parser->to->noun)
+                return choose_verb(parser, parser->to->noun->name, word, error);
+        const CliNoun *noun = cli_noun_find(word);
+        if (!noun || cli_verb_find(silent->name, word, NULL))
+                return choose_verb(parser, silent->name, word, error);
+
+        parser->to->noun = noun;
+        const CliVerb *only = cli_only_verb(noun);
+        bool named = only && *parser->word && g_str_equal(*parser->word, only->verb->name);
+        return !only || named || choose_verb(parser, noun->name, only->verb->name, error);
+}
+
+/* ---- flags ---- */
+
+/* "name" of "--name=value", the value or NULL in @ret_value. */
+static char *split_flag(const char *word, const char **ret_value)
+{
+        const char *name = word + strspn(word, "-");
+        const char *equals = strchr(name, '=');
+
+        *ret_value = equals ? equals + 1 : NULL;
+        return g_strndup(name, equals ? (gsize)(equals - name) : strlen(name));
+}
+
+static const CliArg *find_arg(const CliVerb *verb, const char *word, const char *name)
+{
+        bool is_long = g_str_has_prefix(word, "--");
+
+        for (const CliArg *arg = verb ? verb->args : NULL; arg && arg->name; arg++) {
+                if (arg->form != CLI_SWITCH && arg->form != CLI_FLAG)
+                        continue;
+                if (is_long ? g_str_equal(arg->name, name) : arg->short_name && name[0] == arg->short_name && !name[1])
+                        return arg;
+        }
+        return NULL;
+}
+
+static const GlobalFlag *find_global(const char *word, const char *name)
+{
+        bool is_long = g_str_has_prefix(word, "--");
+
+        for (const GlobalFlag *flag = global_flags; flag->name; flag++)
+                if (is_long ? g_str_equal(flag->name, name)
+                            : flag->short_name && name[0] == flag->short_name && !name[1])
+                        return flag;
+        return NULL;
+}
+
+static bool take_value(Parser *parser, const char *flag, const char **value, GError **error)
+{
+        if (!*value && *parser->word)
+                *value = *parser->word++;
+        return *value || usage_error(parser->to, error, "%s needs a value", flag);
+}
+
+static bool read_value_file(const char *path, char **ret_text, GError **error)
+{
+        const char *file = g_str_equal(path, "-") ? "/dev/stdin" : path;
+
+        *ret_text = file_read(file, FILE_LIMIT_BYTES, NULL, error);
+        return *ret_text;
+}
+
+static bool store_value(Parser *parser, const CliArg *arg, const char *text, GError **error)
+{
+        json_t *target = arg->client_only ? parser->to->local : parser->to->args;
+        const char *name = arg->field->name;
+        g_autofree char *file = NULL;
+        json_t *value;
+
+        if (arg->from_file) {
+                if (!read_value_file(text, &file, error))
+                        return false;
+                value = json_string(file);
+        } else {
+                value = field_parse_text(arg->field, text, error);
+        }
+        if (!value) {
+                if (file)
+                        return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is not UTF-8 text", text);
+                return error_wrap(error, HOSTLER_ERROR_INVALID, NULL, "--%s", arg->name);
+        }
+        json_t *earlier = json_object_get(target, name);
+        if (json_is_array(earlier) && json_is_array(value)) {
+                json_array_extend(earlier, value);
+                json_decref(value);
+                return true;
+        }
+        json_object_set_new(target, name, value);
+        return true;
+}
+
+static bool parse_verb_flag(Parser *parser, const CliArg *arg, const char *word, const char *value, GError **error)
+{
+        if (arg->form == CLI_SWITCH && !value)
+                value = "on";
+        return take_value(parser, word, &value, error) && store_value(parser, arg, value, error);
+}
+
+static bool set_format(Options *options, const char *value, GError **error)
+{
+        static const char *const formats[] = {"table", "json", "yaml", "name", NULL};
+
+        for (int i = 0; formats[i]; i++) {
+                if (!g_str_equal(formats[i], value))
+                        continue;
+                options->format = (OutputFormat)i;
+                return true;
+        }
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "there is no output format %s", value);
+        return error_hint(error, "formats: table, json, yaml, name");
+}
+
+/* `--wait ip` and `--wait=ip`; any other word after it is an argument. */
+static bool set_wait(Parser *parser, const char *value, GError **error)
+{
+        static const char *const states[] = {"running", "agent", "ip", NULL};
+        bool follows = !value && *parser->word && g_strv_contains(states, *parser->word);
+
+        if (follows)
+                value = *parser->word++;
+        if (value && !g_strv_contains(states, value))
+                return usage_error(parser->to, error, "--wait knows running, agent and ip, not %s", value);
+        g_free(parser->to->options.wait_for);
+        parser->to->options.wait_for = g_strdup(value);
+        return true;
+}
+
+static void set_text(char **option, const char *value)
+{
+        g_free(*option);
+        *option = g_strdup(value);
+}
+
+static bool set_global_value(Parser *parser, const GlobalFlag *flag, const char *value, GError **error)
+{
+        Options *options = &parser->to->options;
+
+        if (flag->short_name == 'o')
+                return set_format(options, value, error);
+        if (g_str_equal(flag->name, "timeout"))
+                return (duration_parse(value, &options->timeout_ms) && options->timeout_ms > 0) ||
+                       usage_error(parser->to, error, "--timeout is a time such as 90s or 2h, not %s", value);
+        if (g_str_equal(flag->name, "socket"))
+                set_text(&options->socket, value);
+        else if (g_str_equal(flag->name, "state"))
+                set_text(&options->state, value);
+        else {
+                g_strfreev(options->columns);
+                options->columns = g_strsplit(value, ",", -1);
+        }
+        return true;
+}
+
+static bool parse_global_flag(Parser *parser, const GlobalFlag *flag, const char *word, const char *value,
+                              GError **error)
+{
+        Options *options = &parser->to->options;
+        struct {
+                const char *name;
+                bool *option;
+        } switches[] = {
+            {"no-headers", &options->no_headers}, {"watch", &options->watch}, {"dry-run", &options->dry_run},
+            {"detach", &options->detach},         {"yes", &options->yes},     {"help", &options->help},
+            {"version", &options->version},
+        };
+
+        if (g_str_equal(flag->name, "wait"))
+                return set_wait(parser, value, error);
+        if (flag->value)
+                return take_value(parser, word, &value, error) && set_global_value(parser, flag, value, error);
+        for (gsize i = 0; i < G_N_ELEMENTS(switches); i++)
+                if (g_str_equal(switches[i].name, flag->name))
+                        *switches[i].option = true;
+        return !value || usage_error(parser->to, error, "--%s takes no value", flag->name);
+}
+
+static bool unknown_flag(Parser *parser, const char *word, const char *name, GError **error)
+{
+        g_autoptr(GPtrArray) known = g_ptr_array_new();
+
+        for (const CliArg *arg = parser->to->verb ? parser->to->verb->args : NULL; arg && arg->name; arg++)
+                if (arg->form == CLI_SWITCH || arg->form == CLI_FLAG)
+                        g_ptr_array_add(known, (char *)arg->name);
+        for (const GlobalFlag *flag = global_flags; flag->name; flag++)
+                g_ptr_array_add(known, (char *)flag->name);
+        g_ptr_array_add(known, NULL);
+
+        g_auto(GStrv) near = names_near(name, (const char *const *)known->pdata);
+        if (!*near)
+                return usage_error(parser->to, error, "there is no flag %s", word);
+        g_autofree char *listed = g_strjoinv(", --", near);
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "there is no flag %s", word);
+        return error_hint(error, "did you mean --%s?", listed);
+}
+
+/* `--no-start` undoes a declared switch. */
+static const CliArg *find_negated(const CliVerb *verb, const char *word, const char *name)
+{
+        const CliArg *arg = g_str_has_prefix(name, "no-") ? find_arg(verb, word, name + strlen("no-")) : NULL;
+
+        return arg && arg->form == CLI_SWITCH ? arg : NULL;
+}
+
+static bool parse_flag(Parser *parser, const char *word, GError **error)
+{
+        const char *value;
+        g_autofree char *name = split_flag(word, &value);
+        const CliArg *arg = find_arg(parser->to->verb, word, name);
+        const CliArg *negated = arg ? NULL : find_negated(parser->to->verb, word, name);
+        const GlobalFlag *global = arg || negated ? NULL : find_global(word, name);
+
+        if (arg && arg->short_name == 'y')
+                parser->to->options.yes = true;
+        if (arg)
+                return parse_verb_flag(parser, arg, word, value, error);
+        if (negated && !value)
+                return store_value(parser, negated, "off", error);
+        if (global)
+                return parse_global_flag(parser, global, word, value, error);
+        return unknown_flag(parser, word, name, error);
+}
+
+/* ---- words ---- */
+
+static bool store_assignment(Parser *parser, const CliArg *arg, const char *word, GError **error)
+{
+        json_t *patch = spec_patch_from_assignment(word, error);
+        json_t *spec = json_object_get(parser->to->args, arg->field->name);
+
+        if (!patch)
+                return false;
+        if (spec) {
+                json_object_update_recursive(spec, patch);
+                json_decref(patch);
+        } else {
+                json_object_set_new(parser->to->args, arg->field->name, patch);
+        }
+        return true;
+}
+
+static const CliArg *assignments_of(const CliVerb *verb)
+{
+        for (const CliArg *arg = verb->args; arg->name; arg++)
+                if (arg->form == CLI_ASSIGNMENTS)
+                        return arg;
+        return NULL;
+}
+
+static bool parse_argument(Parser *parser, const char *word, GError **error)
+{
+        const CliVerb *verb = parser->to->verb;
+        const CliArg *arg = parser->positional;
+        const CliArg *assignments = assignments_of(verb);
+
+        if (assignments && strchr(word, '='))
+                return store_assignment(parser, assignments, word, error);
+        if (verb->many && arg == verb->args) {
+                g_ptr_array_add(parser->names, g_strdup(word));
+                return true;
+        }
+        if (arg->name && arg->form == CLI_POSITIONAL) {
+                parser->positional++;
+                return store_value(parser, arg, word, error);
+        }
+        if (arg->name && arg->form == CLI_REST) {
+                /* What follows the program's name is the program's. */
+                parser->literal = true;
+                g_ptr_array_add(parser->rest, g_strdup(word));
+                return g_utf8_validate(word, -1, NULL) ||
+                       usage_error(parser->to, error, "an argument is not UTF-8 text");
+        }
+        if (assignments) {
+                error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s is not PROP=VALUE", word);
+                return error_hint(error, "hostler help properties");
+        }
+        return usage_error(parser->to, error, "%s is one argument too many", word);
+}
+
+/* ---- the whole ---- */
+
+static bool file_stands_for(const Parser *parser, const CliArg *arg)
+{
+        return arg->form == CLI_ASSIGNMENTS && json_object_get(parser->to->local, "file");
+}
+
+static bool check_required(Parser *parser, GError **error)
+{
+        const CliVerb *verb = parser->to->verb;
+
+        for (const CliArg *arg = verb->args; arg->name; arg++) {
+                json_t *given =
+                    json_object_get(arg->client_only ? parser->to->local : parser->to->args, arg->field->name);
+                bool names_given = verb->many && arg == verb->args && parser->names->len;
+                bool rest_given = arg->form == CLI_REST && parser->rest->len;
+                bool flag = arg->form == CLI_FLAG || arg->form == CLI_SWITCH;
+
+                if (!(arg->field->flags & FIELD_REQUIRED) || given || names_given || rest_given ||
+                    file_stands_for(parser, arg))
+                        continue;
+                g_autofree char *title = cli_verb_title(verb);
+                g_autofree char *upper = g_ascii_strup(arg->name, -1);
+                const char *what = arg->form == CLI_ASSIGNMENTS ? "PROP=VALUE" : flag ? arg->name : upper;
+                return usage_error(parser->to, error, "%s needs %s%s", title, flag ? "--" : "", what);
+        }
+        return true;
+}
+
+static char **take_strv(GPtrArray *words)
+{
+        char **strv = g_new0(char *, words->len + 1);
+
+        for (guint i = 0; i < words->len; i++)
+                strv[i] = g_strdup(words->pdata[i]);
+        return strv;
+}
+
+static bool verb_missing(const CliNoun *noun, GError **error)
+{
+        g_auto(GStrv) names = verb_names(noun ? noun->name : cli_silent_noun()->name);
+        g_autofree char *listed = g_strjoinv(", ", names);
+
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s needs a verb", noun ? noun->name : "hostler");
+        return noun ? error_hint(error, "verbs of %s: %s", noun->name, listed) : error_hint(error, "hostler help");
+}
+
+static bool check_complete(Parser *parser, GError **error)
+{
+        Invocation *to = parser->to;
+
+        if (to->options.help || to->options.version)
+                return true;
+        if (!to->verb)
+                return verb_missing(to->noun, error);
+        if (parser->alias) {
+                json_auto_t *preset = json_loads(parser->alias->preset, 0, NULL);
+
+                json_object_update_missing(to->args, preset);
+        }
+        if (!check_required(parser, error))
+                return false;
+        if (to->verb->many)
+                to->names = take_strv(parser->names);
+        if (parser->rest->len)
+                to->words = take_strv(parser->rest);
+        return true;
+}
+
+static bool usage_error(const Invocation *to, GError **error, const char *format, ...)
+{
+        va_list values;
+        va_start(values, format);
+        g_autofree char *text = g_strdup_vprintf(format, values);
+        va_end(values);
+
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s", text);
+        if (!to->verb)
+                return error_hint(error, "hostler help");
+        g_autofree char *usage = cli_verb_usage(to->verb);
+        return error_hint(error, "%s", usage);
+}
