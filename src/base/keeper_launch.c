@@ -82,7 +82,7 @@ static bool check_helpers(const KeeperLaunch *launch, GError **error)
         for (gsize i = 0; i < launch->n_helpers; i++) {
                 const char *const *argv = launch->helpers[i].argv;
                 if (!argv[0] || argv[0][0] != '/' || g_strv_contains(argv, "--"))
-                        return error_set(error, HOSTLER_ERROR_INVALID, NULL,
+                        return error_set(error, HOSTLER_ERROR_FAILED, NULL,
                                          "A helper is an absolute path and arguments that are not \"--\"");
         }
         return true;
@@ -126,30 +126,29 @@ static bool start_keeper(const KeeperLaunch *launch, int *ret_answer_fd, GError 
         return true;
 }
 
-/* Up to the newline, the end, or the time limit (then *@ret_timeout). */
-static void read_answer(int fd, char *answer, bool *ret_timeout)
+/* Until the keeper has closed its end; false when the time limit came first. */
+static bool read_answer(int fd, char *answer)
 {
         int64_t deadline_ms = clock_monotonic_ms() + ANSWER_WAIT_MS;
         gsize length = 0;
+        ssize_t n = 1;
 
-        *ret_timeout = false;
-        while (length < ANSWER_BYTES - 1 && !memchr(answer, '\n', length)) {
+        while (n > 0 && length < ANSWER_BYTES - 1) {
                 struct pollfd ready = {.fd = fd, .events = POLLIN};
                 int n_ready = poll(&ready, 1, MAX(deadline_ms - clock_monotonic_ms(), 0));
-                if (n_ready < 0 && errno == EINTR)
+                if (n_ready == 0)
+                        return false;
+                if (n_ready < 0)
                         continue;
-                *ret_timeout = n_ready == 0;
-                ssize_t n = n_ready > 0 ? read(fd, answer + length, ANSWER_BYTES - 1 - length) : 0;
-                if (n <= 0)
-                        break;
-                length += n;
+                n = read(fd, answer + length, ANSWER_BYTES - 1 - length);
+                length += MAX(n, 0);
         }
         answer[length] = '\0';
-        answer[strcspn(answer, "\n")] = '\0';
+        return true;
 }
 
-/* "ok PID START_TICKS" or "error ERRNO TEXT" */
-static bool parse_answer(const char *answer, ProcessId *ret_qemu, GError **error)
+/* "ok PID START_TICKS" or "error ERRNO TEXT", and a newline. */
+static bool parse_answer(char *answer, ProcessId *ret_qemu, GError **error)
 {
         int pid, saved_errno, text_at = 0;
         unsigned long long start_ticks;
@@ -159,7 +158,7 @@ static bool parse_answer(const char *answer, ProcessId *ret_qemu, GError **error
                 return true;
         }
         if (sscanf(answer, "error %d %n", &saved_errno, &text_at) == 1 && text_at > 0) {
-                g_autofree char *text = g_utf8_make_valid(answer + text_at, -1);
+                g_autofree char *text = g_utf8_make_valid(g_strchomp(answer + text_at), -1);
                 return error_set_errno(error, saved_errno, NULL, "%s", text);
         }
         return error_set(error, HOSTLER_ERROR_FAILED, NULL, "The keeper ended without an answer");
@@ -169,12 +168,10 @@ bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **err
 {
         autoclose int answer_fd = -1;
         char answer[ANSWER_BYTES];
-        bool timed_out;
 
         if (!check_helpers(launch, error) || !start_keeper(launch, &answer_fd, error))
                 return false;
-        read_answer(answer_fd, answer, &timed_out);
-        if (timed_out)
+        if (!read_answer(answer_fd, answer))
                 return error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "The keeper did not answer in %d s",
                                  ANSWER_WAIT_MS / 1000);
         return parse_answer(answer, ret_qemu, error);

@@ -50,10 +50,11 @@ typedef struct {
 
 /*
  * Starts keeper, helpers and QEMU; returns when QEMU was executed (it has not opened its monitor yet). The keeper is
- * nobody's child. Errors: HOSTLER_ERROR_BUSY a QEMU still runs in this folder (the end of an earlier one is waited for,
- * up to 3 s) · _READ_ONLY no space for its files · _NOT_FOUND, _DENIED QEMU or a helper cannot be executed · _INVALID
- * an argument breaks a rule above · _TIMEOUT no answer in 10 s; the VM may still come up: look with keeper_read() ·
- * _FAILED anything else. But for _TIMEOUT, nothing is left running.
+ * nobody's child.
+ * HOSTLER_ERROR_BUSY: a QEMU still runs in this folder (the end of an earlier one is waited for, up to 3 s).
+ * _READ_ONLY: no space for its files. _NOT_FOUND, _DENIED: QEMU or a helper cannot be executed.
+ * _TIMEOUT: no answer in 10 s; the VM may still come up, look with keeper_read().
+ * _FAILED: anything else, such as an argument that breaks a rule above. But for _TIMEOUT, nothing is left running.
  */
 bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **error);
 

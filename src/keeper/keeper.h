@@ -65,11 +65,13 @@ unsigned long long start_ticks_of(pid_t pid);
 /* Writes keeper.json into the working directory, whole or not at all. 0 or an errno. */
 int record_running(pid_t qemu);
 void record_not_running(void);
-/* Reserves the space of exit.json in @dir_fd now, so that a disk that fills up meanwhile cannot lose it. Removes an old
- * one. */
+/* Reserves the space of exit.json in @dir_fd now, so that a disk that fills up meanwhile cannot lose it. */
 int exit_reserve(int dir_fd);
+/* Removes the record of the end before. */
+void exit_forget(int dir_fd);
 /* Fills the reserved file in and gives it its name. @status as from waitpid(). */
 void exit_record(int dir_fd, int reserved_fd, int status);
+/* Gives the reserved space back. */
 void exit_release(int dir_fd);
 
 /* ---- options.c ---- */

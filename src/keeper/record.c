@@ -78,7 +78,6 @@ int exit_reserve(int dir_fd)
         char blanks[EXIT_BYTES];
 
         memset(blanks, ' ', sizeof blanks);
-        unlinkat(dir_fd, exit_name, 0);
         unlinkat(dir_fd, exit_reserved_name, 0);
         int fd = openat(dir_fd, exit_reserved_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
@@ -99,6 +98,11 @@ void exit_record(int dir_fd, int reserved_fd, int status)
             WIFSIGNALED(status) ? "signal" : "code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         if (pwrite(reserved_fd, text, length, 0) == length && ftruncate(reserved_fd, length) == 0)
                 renameat(dir_fd, exit_reserved_name, dir_fd, exit_name);
+}
+
+void exit_forget(int dir_fd)
+{
+        unlinkat(dir_fd, exit_name, 0);
 }
 
 void exit_release(int dir_fd)

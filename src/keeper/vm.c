@@ -200,8 +200,10 @@ static void start_qemu(Vm *vm)
         vm->qemu = child_prepare(&child, &gate);
         note_start(vm);
         int failed = record_running(vm->qemu);
-        if (!failed)
+        if (!failed) {
+                exit_forget(vm->dir_fd);
                 failed = child_execute(gate);
+        }
         if (failed) {
                 record_not_running();
                 exit_release(vm->dir_fd);
