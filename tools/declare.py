@@ -1,18 +1,23 @@
 #!/usr/bin/env python3
 """Turns the declarations (src/*/*.toml) into what is made of them; see HACKING.md, "Adding a verb".
 
-    declare.py --c DIR FILE…       the C tables and headers, into DIR
+    declare.py --c DIR [FILE…]         C tables and headers into DIR (the build does this)
+    declare.py --completion DIR        completion for bash, zsh and fish into DIR (the build does this)
+    declare.py --references            docs/ and man/ of the repository, as `make docs` does
+    declare.py --check                 nothing but the checks; also whether docs/ and man/ are up to date
 """
 
 import argparse
 import pathlib
 import sys
 
-from declarations import c_cli, c_client, c_errors, c_handlers, c_records, c_types
+from declarations import c_cli, c_client, c_errors, c_handlers, c_records, c_types, completion, manual, markdown, openapi
 from declarations.load import load
 from declarations.model import DeclarationError
 
-C_FILES = {
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+C = {
     "hostler-errors.h": c_errors.header,
     "hostler-errors.c": c_errors.table,
     "hostler-types.h": c_types.header,
@@ -23,33 +28,62 @@ C_FILES = {
     "hostler-verbs.h": c_client.header,
     "hostler-verbs.c": c_client.functions,
     "hostler-cli.c": c_cli.table,
+    "hostler-openapi.h": openapi.c_header,
+    "hostler-openapi.c": openapi.c_string,
+}
+COMPLETION = {"hostler": completion.bash, "_hostler": completion.zsh, "hostler.fish": completion.fish}
+REFERENCES = {
+    "docs/verbs.md": markdown.verbs,
+    "docs/properties.md": markdown.properties,
+    "docs/errors.md": markdown.errors,
+    "docs/events.md": markdown.events,
+    "docs/openapi.json": openapi.document,
+    "man/hostler.1": manual.page,
 }
 
 
-def write_if_changed(path, text):
-    """Leaves an unchanged file alone, so that nothing that depends on it is built again."""
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+def write(folder, emitters, model):
+    """Writes one file per emitter; leaves unchanged ones alone, so that nothing that depends on them is built again."""
+    for name, emit in emitters.items():
+        path = folder / name
+        text = emit(model)
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+
+def stale(folder, emitters, model):
+    """Which files do not say what they would say now."""
+    return [name for name, emit in emitters.items() if not (folder / name).exists() or (folder / name).read_text() != emit(model)]
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--c", type=pathlib.Path, metavar="DIR", help="write C into DIR")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="declarations")
+    parser.add_argument("--c", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--completion", type=pathlib.Path, metavar="DIR")
+    parser.add_argument("--references", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("files", nargs="*", metavar="FILE", default=ROOT.glob("src/*/*.toml"))
     return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
     try:
-        model = load(sorted(arguments.files))
+        model = load(sorted(str(path) for path in arguments.files))
     except DeclarationError as error:
         print(error, file=sys.stderr)
         return 1
     if arguments.c:
-        for name, emit in C_FILES.items():
-            write_if_changed(arguments.c / name, emit(model))
-    return 0
+        write(arguments.c, C, model)
+    if arguments.completion:
+        write(arguments.completion, COMPLETION, model)
+    if arguments.references:
+        write(ROOT, REFERENCES, model)
+    old = stale(ROOT, REFERENCES, model) if arguments.check else []
+    for name in old:
+        print(f"{name}: not what the declarations say; run `make docs`", file=sys.stderr)
+    return 1 if old else 0
 
 
 if __name__ == "__main__":

@@ -22,11 +22,13 @@ static inline int fd_steal(int *fd)
         return stolen;
 }
 
-/* Writes a temporary file beside @path, fsyncs if @durable, renames. HOSTLER_ERROR_READ_ONLY on ENOSPC, EROFS, EDQUOT. */
+/* Writes a temporary file beside @path, fsyncs if @durable, renames. HOSTLER_ERROR_READ_ONLY on ENOSPC, EROFS, EDQUOT.
+ */
 bool file_write_atomic(const char *path, const void *data, gsize length, mode_t mode, bool durable, GError **error);
 /* At most @limit bytes, NUL-terminated. HOSTLER_ERROR_TOO_LARGE beyond. Caller frees. */
 char *file_read(const char *path, gsize limit, gsize *ret_length, GError **error);
-/* The last @limit bytes of a file (logs), NUL-terminated; NULL when it cannot be read. @ret_length may be NULL. Caller frees. */
+/* The last @limit bytes of a file (logs), NUL-terminated; NULL when it cannot be read. @ret_length may be NULL. Caller
+ * frees. */
 char *file_read_tail(const char *path, gsize limit, gsize *ret_length);
 /* openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS below @dir; -1 and error. Caller closes. */
 int file_open_beneath(const char *dir, const char *relative, int flags, mode_t mode, GError **error);

@@ -184,6 +184,10 @@ class Model:
         verbs = [verb for verb in self.verbs.values() if verb.cli != "none"]
         return verbs + [command for command in self.commands.values() if not command.hidden]
 
+    def shown_nouns(self):
+        """The silent noun first: it is what most people came for."""
+        return sorted(self.nouns.values(), key=lambda noun: not noun.silent)
+
     def structs(self):
         """Every struct, in the order in which they are written out."""
         yield from self.records.values()
