@@ -31,7 +31,6 @@ static bool has_ended(JobQueue *queue, const char *id, bool *ret_known);
 static bool has_ended_in_store(JobQueue *queue, const char *id, GError **error);
 static void interrupt_all(JobQueue *queue);
 static bool wait_for_threads(JobQueue *queue);
-static int urgent_first(const void *a, const void *b, void *data);
 static void turn_free(void *turn);
 
 JobQueue *job_queue_new(Store *store, EventLog *events, Manager *manager, const JobOperation *operations)
@@ -47,7 +46,6 @@ JobQueue *job_queue_new(Store *store, EventLog *events, Manager *manager, const 
         queue->jobs = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)job_unref);
         queue->turns = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, turn_free);
         queue->threads = g_thread_pool_new(job_run, queue, THREADS, false, NULL);
-        g_thread_pool_set_sort_function(queue->threads, urgent_first, NULL);
         return queue;
 }
 
@@ -422,11 +420,6 @@ static bool wait_for_threads(JobQueue *queue)
                         break;
         g_atomic_int_set(&queue->abandoned, queue->active > 0);
         return queue->active == 0;
-}
-
-static int urgent_first(const void *a, const void *b, void *data)
-{
-        return ((const Job *)b)->urgent - ((const Job *)a)->urgent;
 }
 
 static void turn_free(void *data)
