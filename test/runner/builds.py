@@ -22,7 +22,11 @@ ASAN_ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=86:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=86",
 }
-TSAN_ENVIRONMENT = {"TSAN_OPTIONS": "halt_on_error=0:exitcode=87", "LD_PRELOAD": str(ROOT / "build-tsan" / "test" / "libglib-sync.so")}
+TSAN_ENVIRONMENT = {
+    "TSAN_OPTIONS": f"halt_on_error=0:exitcode=87:suppressions={ROOT / 'test' / 'tsan' / 'suppressions'}",
+    "LD_PRELOAD": str(ROOT / "build-tsan" / "test" / "libglib-sync.so"),
+    "G_SLICE": "always-malloc",  # GLib's own allocator passes memory between threads without a word
+}
 
 PLAIN = Build("plain", ROOT / "build")
 ASAN = Build("asan", ROOT / "build-asan", ("-Db_sanitize=address,undefined", "-Db_lundef=false"), environment=ASAN_ENVIRONMENT)

@@ -172,6 +172,8 @@ static void fill_handlers(void)
             {"job.ls", fake_job_ls, NULL},  {"vm.start", NULL, fake_start},    {"vm.set", NULL, fake_set},
         };
 
+        if (fake_handlers[0].decl)
+                return;
         for (size_t i = 0; hostler_verbs[i].id; i++) {
                 g_assert_cmpuint(i, <, G_N_ELEMENTS(fake_handlers) - 1);
                 fake_handlers[i].decl = &hostler_verbs[i];
