@@ -15,16 +15,17 @@
  */
 #pragma once
 
-#include <glib.h>
+#include <gio/gio.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "store/store.h"
 
 typedef struct {
-        bool kvm;       /* guests may use KVM; else TCG */
-        char *reason;   /* one sentence, without a full stop */
-        char *hint;     /* the command that mends it; NULL when there is none or nothing to mend */
-        gint64 took_ms; /* of the probe itself, also when it is remembered; 0: it was not needed */
+        bool kvm;        /* guests may use KVM; else TCG */
+        char *reason;    /* one sentence, without a full stop */
+        char *hint;      /* the command that mends it; NULL when there is none or nothing to mend */
+        int64_t took_ms; /* of the probe itself, also when it is remembered; 0: it was not needed */
 } AccelVerdict;
 void accel_verdict_clear(AccelVerdict *verdict);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AccelVerdict, accel_verdict_clear)
@@ -40,5 +41,5 @@ bool accel_probe(const char *qemu, Store *store, bool force, GCancellable *cance
  * Runs the payload under @accel ("kvm", "tcg") within @timeout_ms, remembering nothing. True if all of it worked.
  * @ret_reason (owned by the caller) says how it ended either way.
  */
-bool accel_run_payload(const char *qemu, const char *accel, gint64 timeout_ms, GCancellable *cancellable,
+bool accel_run_payload(const char *qemu, const char *accel, int64_t timeout_ms, GCancellable *cancellable,
                        char **ret_reason);

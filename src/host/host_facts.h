@@ -9,25 +9,27 @@
 
 #include <glib.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Where the kernel's files are; tests have their own. */
 typedef struct {
         const char *proc;   /* "/proc" */
         const char *cgroup; /* "/sys/fs/cgroup" */
         const char *dev;    /* "/dev" */
+        const char *etc;    /* "/etc" */
 } HostPaths;
 extern const HostPaths host_paths;
 
 typedef struct {
-        int cpus;                      /* that this process may run on */
-        int cpu_limit_percent;         /* of one processor, from cgroups; 0: none */
-        gint64 memory_total_bytes;     /* of the host, or less where a cgroup limits it */
-        gint64 memory_available_bytes; /* without swapping: MemAvailable, or what is left under the tightest cgroup
+        int cpus;                       /* that this process may run on */
+        int cpu_limit_percent;          /* of one processor, from cgroups; 0: none */
+        int64_t memory_total_bytes;     /* of the host, or less where a cgroup limits it */
+        int64_t memory_available_bytes; /* without swapping: MemAvailable, or what is left under the tightest cgroup
                                           limit */
-        gint64 page_size_bytes;
+        int64_t page_size_bytes;
 } HostFacts;
 /* Never fails: what cannot be read is 0. */
 HostFacts host_facts_read(const HostPaths *paths);
 
 /* memory_available_bytes of this host, now. */
-gint64 host_memory_available_bytes(void);
+int64_t host_memory_available_bytes(void);

@@ -192,12 +192,21 @@ class Daemon:
 
     def give_images(self, names):
         for name in names:
-            shutil.copytree(cached_image(name), self.state / "images" / name, copy_function=os.link, dirs_exist_ok=True)
+            folder = cached_image(name)
+            shutil.copytree(folder, self.state / "images" / folder.name, copy_function=link_or_copy, dirs_exist_ok=True)
+
+
+def link_or_copy(source, target):
+    """Images never change, so all daemons may share one file, where it is on the same file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def cached_image(name):
     """Folder of an image that `hostler image build` made once on this machine. Several tests may come here at once."""
-    folder = IMAGES / "images" / name
+    folder = IMAGES / "images" / name.replace(":", "_")
     IMAGES.mkdir(parents=True, exist_ok=True)
     with open(IMAGES / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -205,7 +214,7 @@ def cached_image(name):
             with Daemon(images=()) as builder:
                 builder.hostler("image", "build", name, timeout=IMAGE_BUILD_LIMIT_S)
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copytree(builder.state / "images" / name, f"{folder}.new", dirs_exist_ok=True)
+                shutil.copytree(builder.state / "images" / folder.name, f"{folder}.new", dirs_exist_ok=True)
                 os.rename(f"{folder}.new", folder)
     return folder
 
