@@ -19,6 +19,7 @@ class Build:
 
 
 ASAN_ENVIRONMENT = {
+    "G_SLICE": "always-malloc",  # GLib's own allocator would hide who owns what
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=86:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1:exitcode=86",
 }
