@@ -1,0 +1,251 @@
+/*
+ * wire/ against a real QEMU: what the scripted one cannot promise about the real one. Small machines that never run;
+ * and one QEMU that stands still must not hold up another.
+ */
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "fake/loop_thread.h"
+#include "wire/guest_agent.h"
+#include "wire/qmp.h"
+
+#define QEMU "qemu-system-x86_64"
+#define START_MS 20000
+
+typedef struct {
+        char *folder;
+        GPid pid;
+        Qmp *qmp;
+        gint closed; /* atomic: the closed callback has run */
+        gint events; /* atomic: how many SHUTDOWN */
+} Machine;
+
+static LoopThread *loop;
+
+static void on_event(Qmp *qmp, const char *event, const json_t *data, int64_t unix_ms, void *user_data)
+{
+        Machine *machine = user_data;
+        g_assert_cmpint(ABS(clock_unix_ms() - unix_ms), <, 60000);
+        if (strcmp(event, "SHUTDOWN") == 0)
+                g_atomic_int_inc(&machine->events);
+}
+
+static void on_closed(Qmp *qmp, const GError *reason, void *user_data)
+{
+        Machine *machine = user_data;
+        g_atomic_int_inc(&machine->closed);
+}
+
+static void start(Machine *machine, const char *const *options)
+{
+        g_autoptr(GError) error = NULL;
+        *machine = (Machine){.folder = g_dir_make_tmp("hostler-XXXXXX", NULL)};
+        g_autofree char *path = g_build_filename(machine->folder, "qmp", NULL);
+        g_autofree char *socket = g_strdup_printf("unix:%s,server=on,wait=off", path);
+        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+        g_strv_builder_add_many(builder, QEMU, "-nodefaults", "-display", "none", "-S", "-qmp", socket, NULL);
+        g_strv_builder_addv(builder, (const char **)options);
+        g_auto(GStrv) argv = g_strv_builder_end(builder);
+        g_spawn_async(machine->folder, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
+                      &machine->pid, &error);
+        g_assert_no_error(error);
+        machine->qmp =
+            qmp_connect(path, true, START_MS, loop_thread_context(loop), on_event, on_closed, machine, &error);
+        g_assert_no_error(error);
+}
+
+static void start_bare(Machine *machine)
+{
+        static const char *const options[] = {"-machine", "none", NULL};
+        start(machine, options);
+}
+
+static void close_qmp(void *data)
+{
+        qmp_close(data);
+}
+
+static void stop(Machine *machine)
+{
+        loop_thread_run(loop, close_qmp, machine->qmp);
+        qmp_unref(machine->qmp);
+        kill(machine->pid, SIGKILL);
+        waitpid(machine->pid, NULL, 0);
+        g_assert_true(dir_remove(machine->folder, NULL));
+        g_free(machine->folder);
+}
+
+static bool call(Machine *machine, const char *command, json_t *arguments_taken, json_t **ret_result, GError **error)
+{
+        return qmp_call_full(machine->qmp, command, arguments_taken, START_MS, NULL, ret_result, error);
+}
+
+static void test_calls(void)
+{
+        Machine machine;
+        g_autoptr(GError) error = NULL;
+        json_t *result = NULL;
+        start_bare(&machine);
+        g_assert_true(call(&machine, "query-version", NULL, &result, &error));
+        g_assert_cmpint(json_integer_value(json_object_get(json_object_get(result, "qemu"), "major")), >=, 7);
+        json_decref(result);
+        g_assert_true(call(&machine, "query-qmp-schema", NULL, &result, &error)); /* the largest answer there is */
+        g_assert_cmpint(json_array_size(result), >, 500);
+        json_decref(result);
+        g_assert_false(call(&machine, "device_del", json_pack("{s:s}", "id", "nobody"), NULL, &error));
+        g_assert_cmpstr(qmp_error_class(error), ==, "DeviceNotFound");
+        g_clear_error(&error);
+        g_assert_false(call(&machine, "no-such-command", NULL, NULL, &error));
+        g_assert_cmpstr(qmp_error_class(error), ==, "CommandNotFound");
+        stop(&machine);
+}
+
+static void test_descriptor(void)
+{
+        Machine machine;
+        g_autoptr(GError) error = NULL;
+        json_t *result = NULL;
+        start_bare(&machine);
+        int ends[2];
+        g_assert_no_errno(pipe(ends));
+        g_assert_true(
+            qmp_call_with_fd(machine.qmp, "add-fd", json_pack("{s:i}", "fdset-id", 7), ends[1], &result, &error));
+        g_assert_no_error(error);
+        g_autofree char *path = g_strdup_printf("/proc/%d/fd/%lld", machine.pid,
+                                                (long long)json_integer_value(json_object_get(result, "fd")));
+        g_autofree char *target = g_file_read_link(path, NULL);
+        g_autofree char *ours = g_strdup_printf("/proc/self/fd/%d", ends[1]);
+        g_autofree char *our_target = g_file_read_link(ours, NULL);
+        g_assert_cmpstr(target, ==, our_target);
+        json_decref(result);
+        g_assert_false(
+            call(&machine, "add-fd", json_pack("{s:i}", "fdset-id", 7), NULL, &error)); /* none is left over */
+        close(ends[0]);
+        close(ends[1]);
+        stop(&machine);
+}
+
+static void test_quit(void)
+{
+        Machine machine;
+        start_bare(&machine);
+        g_assert_true(call(&machine, "quit", NULL, NULL, NULL));
+        for (int i = 0; i < 1000 && !g_atomic_int_get(&machine.closed); i++)
+                g_usleep(10000);
+        g_assert_cmpint(g_atomic_int_get(&machine.closed), ==, 1);
+        g_assert_cmpint(g_atomic_int_get(&machine.events), ==, 1);
+        stop(&machine);
+}
+
+static void count_late(Qmp *qmp, const json_t *result, const GError *error, void *user_data)
+{
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_UNRESPONSIVE);
+        g_atomic_int_inc((gint *)user_data);
+}
+
+static gpointer call_stopped(gpointer data)
+{
+        g_autoptr(GError) error = NULL;
+        g_assert_false(qmp_call_full(data, "query-status", NULL, 500, NULL, NULL, &error));
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_UNRESPONSIVE);
+        return NULL;
+}
+
+/* While one stands still: its calls end in their time, the other's calls are as quick as ever. It answers again
+ * afterwards. */
+static void test_stopped(void)
+{
+        Machine still, well;
+        gint late = 0;
+        start_bare(&still);
+        start_bare(&well);
+        kill(still.pid, SIGSTOP);
+        int64_t began_ms = clock_monotonic_ms();
+        GThread *thread = g_thread_new("stopped", call_stopped, still.qmp);
+        qmp_send(still.qmp, "query-status", NULL, 300, count_late, &late);
+        for (int i = 0; i < 20; i++)
+                g_assert_true(qmp_call_full(well.qmp, "query-status", NULL, 200, NULL, NULL, NULL));
+        g_assert_cmpint(clock_monotonic_ms() - began_ms, <, 450);
+        g_thread_join(thread);
+        g_assert_cmpint(clock_monotonic_ms() - began_ms, <, 2000);
+        g_assert_cmpint(g_atomic_int_get(&late), ==, 1);
+        g_assert_cmpint(qmp_idle_ms(still.qmp), >=, 450);
+        kill(still.pid, SIGCONT);
+        g_assert_true(call(&still, "query-status", NULL, NULL, NULL));
+        stop(&still);
+        stop(&well);
+}
+
+static void ignore_reply(Qmp *qmp, const json_t *result, const GError *error, void *user_data)
+{
+}
+
+/* What is sent to a QEMU that reads nothing piles up to a limit; then the connection is given up. */
+static void test_stopped_overflow(void)
+{
+        Machine machine;
+        g_autofree char *text = g_strnfill(100000, 'x');
+        start_bare(&machine);
+        kill(machine.pid, SIGSTOP);
+        for (int i = 0; i < 60; i++)
+                qmp_send(machine.qmp, "query-name", json_pack("{s:s}", "text", text), 60000, ignore_reply, NULL);
+        for (int i = 0; i < 500 && !g_atomic_int_get(&machine.closed); i++)
+                g_usleep(10000);
+        g_assert_cmpint(g_atomic_int_get(&machine.closed), ==, 1);
+        stop(&machine);
+}
+
+static void close_agent(void *data)
+{
+        guest_agent_close(data);
+}
+
+/* A port that no agent has opened: each call says so in its time, over connections that QEMU gives anew. */
+static void test_absent_agent(void)
+{
+        static const char *const options[] = {
+            "-machine", "q35,accel=tcg",
+            "-m",       "64",
+            "-chardev", "socket,id=agent,path=agent,server=on,wait=off",
+            "-device",  "{\"driver\":\"virtio-serial-pci\"}",
+            "-device",  "{\"driver\":\"virtserialport\",\"chardev\":\"agent\",\"name\":\"org.qemu.guest_agent.0\"}",
+            NULL};
+        Machine machine;
+        g_autoptr(GError) error = NULL;
+        start(&machine, options);
+        g_autofree char *path = g_build_filename(machine.folder, "agent", NULL);
+        GuestAgent *agent = guest_agent_connect(path, loop_thread_context(loop), &error);
+        g_assert_no_error(error);
+        for (int i = 0; i < 4; i++) {
+                int64_t began_ms = clock_monotonic_ms();
+                g_assert_false(guest_agent_call(agent, "guest-ping", NULL, 150, NULL, NULL, &error));
+                g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_NO_AGENT);
+                g_assert_nonnull(strstr(error->message, "no guest agent answers"));
+                g_clear_error(&error);
+                g_assert_cmpint(clock_monotonic_ms() - began_ms, >=, 150);
+        }
+        loop_thread_run(loop, close_agent, agent);
+        guest_agent_unref(agent);
+        stop(&machine);
+}
+
+int main(int argc, char **argv)
+{
+        g_test_init(&argc, &argv, NULL);
+        loop = loop_thread_new();
+        g_test_add_func("/qmp-qemu/calls", test_calls);
+        g_test_add_func("/qmp-qemu/descriptor", test_descriptor);
+        g_test_add_func("/qmp-qemu/quit", test_quit);
+        g_test_add_func("/qmp-qemu/stopped", test_stopped);
+        g_test_add_func("/qmp-qemu/stopped-overflow", test_stopped_overflow);
+        g_test_add_func("/qmp-qemu/absent-agent", test_absent_agent);
+        int failed = g_test_run();
+        loop_thread_free(loop);
+        return failed;
+}
