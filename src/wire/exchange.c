@@ -44,21 +44,19 @@ static char *printable(const char *text)
         return g_string_free(clean, FALSE);
 }
 
-bool exchange_answer(const json_t *answer, const char *who, const char *command, const json_t **ret_result,
-                     GError **error)
+json_t *exchange_answer(json_t *answer, const char *who, const char *command, GError **error)
 {
-        *ret_result = json_object_get(answer, "return");
-        if (*ret_result)
-                return true;
+        json_t *result = json_incref(json_object_get(answer, "return"));
+        if (result) {
+                json_object_del(answer, "return");
+                return result;
+        }
         const json_t *refusal = json_object_get(answer, "error");
         const char *description = json_string_value(json_object_get(refusal, "desc"));
-        if (!description)
-                return error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s answered %s with neither a result nor an error",
-                                 who, command);
-        g_autofree char *text = printable(description);
+        g_autofree char *text = printable(description ? description : "no reason given");
         error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s refused %s: %s", who, command, text);
         error_set_tag(error, json_string_value(json_object_get(refusal, "class")));
-        return false;
+        return NULL;
 }
 
 Waiter *waiter_new(void)
@@ -81,12 +79,12 @@ void waiter_unref(Waiter *waiter)
         g_free(waiter);
 }
 
-void waiter_answer(Waiter *waiter_taken, const json_t *result, const GError *error)
+void waiter_answer(Waiter *waiter_taken, json_t *result_taken, GError *error_taken)
 {
         g_mutex_lock(&waiter_taken->mutex);
         waiter_taken->answered = true;
-        waiter_taken->result = json_incref((json_t *)result);
-        waiter_taken->error = error ? g_error_copy(error) : NULL;
+        waiter_taken->result = result_taken;
+        waiter_taken->error = error_taken;
         g_cond_signal(&waiter_taken->changed);
         g_mutex_unlock(&waiter_taken->mutex);
         waiter_unref(waiter_taken);

@@ -13,12 +13,12 @@
 /* @arguments and @id may be NULL; both are borrowed. The caller owns the result. */
 json_t *exchange_command(const char *command, json_t *arguments, json_t *id);
 /*
- * Reads the answer of @who ("QEMU") to @command: true with *@ret_result borrowed from @answer. A refusal is
- * HOSTLER_ERROR_FAILED with the peer's text, made printable and cut at 1,024 bytes, tagged with its class; a document
- * that is neither is HOSTLER_ERROR_FAILED too.
+ * Takes the result out of the answer of @who ("QEMU") to @command; owned by the caller. A refusal is NULL and
+ * HOSTLER_ERROR_FAILED with the peer's text, made printable and cut at 1,024 bytes, tagged with its class; so is a
+ * document that is neither. The result is shared with no other value, because jansson's counting does not order the
+ * uses of one value on several threads.
  */
-bool exchange_answer(const json_t *answer, const char *who, const char *command, const json_t **ret_result,
-                     GError **error);
+json_t *exchange_answer(json_t *answer, const char *who, const char *command, GError **error);
 
 /* One thread's wait for one answer. Reference counted: the waiting thread and the answering one each drop theirs, in
  * any order. */
@@ -29,8 +29,8 @@ typedef enum { WAIT_ANSWERED, WAIT_LATE, WAIT_CANCELLED } WaitEnd;
 Waiter *waiter_new(void);
 void waiter_unref(Waiter *waiter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Waiter, waiter_unref)
-/* @result is borrowed (NULL with @error set). Any thread, once. */
-void waiter_answer(Waiter *waiter_taken, const json_t *result, const GError *error);
+/* @result_taken is NULL with @error_taken set. Any thread, once. */
+void waiter_answer(Waiter *waiter_taken, json_t *result_taken, GError *error_taken);
 /* Blocks until the answer, @deadline_ms of clock_monotonic_ms(), or a cancel. */
 WaitEnd waiter_wait(Waiter *waiter, int64_t deadline_ms, GCancellable *cancellable);
 /* After WAIT_ANSWERED: hands out what waiter_answer() was given. @ret_result (NULL: not wanted) is owned by the caller.

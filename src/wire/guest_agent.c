@@ -29,8 +29,8 @@ typedef struct {
         int64_t deadline_ms;
         int64_t answer_ms; /* how long it may take once the command is sent */
         GCancellable *cancellable;
-        bool awaited; /* a thread is blocked on it, so it ends even after guest_agent_close() */
-        GuestAgentReplyFunc reply;
+        Waiter *waiter;            /* the thread blocked on it, which hears even of guest_agent_close(); NULL: a send */
+        GuestAgentReplyFunc reply; /* of a send */
         void *user_data;
 } Request;
 
@@ -61,25 +61,36 @@ static void request_free(Request *request)
         g_free(request);
 }
 
-static void end_request(GuestAgent *agent, Request *request_taken, const json_t *result, const GError *error)
+static bool is_shut(GuestAgent *agent)
 {
         g_mutex_lock(&agent->mutex);
-        bool heard = request_taken->awaited || !agent->shut;
+        bool shut = agent->shut;
         g_mutex_unlock(&agent->mutex);
-        if (heard)
-                request_taken->reply(agent, result, error, request_taken->user_data);
+        return shut;
+}
+
+static void end_request(GuestAgent *agent, Request *request_taken, json_t *result_taken, GError *error_taken)
+{
+        if (request_taken->waiter) {
+                waiter_answer(request_taken->waiter, result_taken, error_taken);
+        } else {
+                if (!is_shut(agent))
+                        request_taken->reply(agent, result_taken, error_taken, request_taken->user_data);
+                json_decref(result_taken);
+                g_clear_error(&error_taken);
+        }
         request_free(request_taken);
 }
 
 /* Ends the current request. What else the guest says is not read until the next one has skipped it. */
-static void end_current(GuestAgent *agent, const json_t *result, const GError *error)
+static void end_current(GuestAgent *agent, json_t *result_taken, GError *error_taken)
 {
         if (agent->stream) {
                 json_stream_skip_to_sentinel(agent->stream);
                 json_stream_pause(agent->stream, true);
         }
         alarm_set(agent->alarm, 0);
-        end_request(agent, g_steal_pointer(&agent->current), result, error);
+        end_request(agent, g_steal_pointer(&agent->current), result_taken, error_taken);
 }
 
 static void end_current_with(GuestAgent *agent, HostlerErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);
@@ -89,7 +100,7 @@ static void end_current_with(GuestAgent *agent, HostlerErrorCode code, const cha
         va_start(list, format);
         g_autofree char *text = g_strdup_vprintf(format, list);
         va_end(list);
-        g_autoptr(GError) error = NULL;
+        GError *error = NULL;
         error_set(&error, code, NULL, "%s: %s", agent->current->command, text);
         end_current(agent, NULL, error);
 }
@@ -112,16 +123,16 @@ static void on_value(JsonStream *stream, json_t *value, void *data)
         if (!ref_if_alive(&alive->references))
                 return;
         g_autoptr(GuestAgent) agent = alive;
-        const json_t *result = json_object_get(value, "return");
         if (!agent->current)
                 return;
         if (!agent->synced) {
-                if (json_is_integer(result) && json_integer_value(result) == agent->sync_id)
+                const json_t *id = json_object_get(value, "return");
+                if (json_is_integer(id) && json_integer_value(id) == agent->sync_id)
                         send_command(agent);
                 return;
         }
-        g_autoptr(GError) error = NULL;
-        exchange_answer(value, "the guest agent", agent->current->command, &result, &error);
+        GError *error = NULL;
+        json_t *result = exchange_answer(value, "the guest agent", agent->current->command, &error);
         end_current(agent, result, error);
 }
 
@@ -178,7 +189,7 @@ static int64_t due_ms(const Request *request)
 
 static void end_late_waiting(GuestAgent *agent, Request *request_taken)
 {
-        g_autoptr(GError) error = NULL;
+        GError *error = NULL;
         if (g_cancellable_is_cancelled(request_taken->cancellable))
                 error_set(&error, HOSTLER_ERROR_CANCELLED, NULL, "%s was cancelled", request_taken->command);
         else
@@ -292,7 +303,7 @@ void guest_agent_unref(GuestAgent *agent)
 
 static void end_given_up(GuestAgent *agent, Request *request_taken)
 {
-        g_autoptr(GError) error = NULL;
+        GError *error = NULL;
         error_set(&error, HOSTLER_ERROR_FAILED, NULL, "%s: the connection to the guest agent was given up",
                   request_taken->command);
         end_request(agent, request_taken, NULL, error);
@@ -326,8 +337,7 @@ static void enqueue(GuestAgent *agent, Request *request_taken)
                 end_given_up(agent, request_taken);
 }
 
-static Request *request_new(const char *command, json_t *arguments_taken, int64_t timeout_ms, GuestAgentReplyFunc reply,
-                            void *user_data)
+static Request *request_new(const char *command, json_t *arguments_taken, int64_t timeout_ms)
 {
         Request *request = g_new0(Request, 1);
         request->command = g_strdup(command);
@@ -335,23 +345,18 @@ static Request *request_new(const char *command, json_t *arguments_taken, int64_
         request->timeout_ms = timeout_ms;
         request->deadline_ms = clock_monotonic_ms() + timeout_ms;
         request->answer_ms = timeout_ms;
-        request->reply = reply;
-        request->user_data = user_data;
         return request;
 }
 
-static void wake(GuestAgent *agent, const json_t *result, const GError *error, void *user_data)
+/* Queues a request and waits for its end. */
+static bool await(GuestAgent *agent, Request *request_taken, GCancellable *cancellable, json_t **ret_result,
+                  GError **error)
 {
-        waiter_answer(user_data, result, error);
-}
-
-static bool call(GuestAgent *agent, Request *request_taken, Waiter *waiter, json_t **ret_result, GError **error)
-{
+        g_autoptr(Waiter) waiter = waiter_new();
         g_autofree char *command = g_strdup(request_taken->command);
-        g_autoptr(GCancellable) cancellable =
-            request_taken->cancellable ? g_object_ref(request_taken->cancellable) : NULL;
         int64_t leave_ms = request_taken->deadline_ms + STALLED_MS;
-        request_taken->awaited = true;
+        request_taken->waiter = waiter;
+        request_taken->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
         enqueue(agent, request_taken);
         WaitEnd end = waiter_wait(waiter, leave_ms, cancellable);
         if (end == WAIT_ANSWERED)
@@ -368,27 +373,27 @@ static bool call(GuestAgent *agent, Request *request_taken, Waiter *waiter, json
 bool guest_agent_call(GuestAgent *agent, const char *command, json_t *arguments_taken, int64_t timeout_ms,
                       GCancellable *cancellable, json_t **ret_result, GError **error)
 {
-        g_autoptr(Waiter) waiter = waiter_new();
-        Request *request = request_new(command, arguments_taken, timeout_ms, wake, waiter);
-        request->cancellable = cancellable ? g_object_ref(cancellable) : NULL;
-        return call(agent, request, waiter, ret_result, error);
+        Request *request = request_new(command, arguments_taken, timeout_ms);
+        return await(agent, request, cancellable, ret_result, error);
 }
 
 void guest_agent_send(GuestAgent *agent, const char *command, json_t *arguments_taken, int64_t timeout_ms,
                       GuestAgentReplyFunc reply, void *user_data)
 {
-        enqueue(agent, request_new(command, arguments_taken, timeout_ms, reply, user_data));
+        Request *request = request_new(command, arguments_taken, timeout_ms);
+        request->reply = reply;
+        request->user_data = user_data;
+        enqueue(agent, request);
 }
 
 bool guest_agent_order(GuestAgent *agent, const char *command, json_t *arguments_taken, int64_t grace_ms,
                        GError **error)
 {
-        g_autoptr(Waiter) waiter = waiter_new();
         g_autoptr(GError) fault = NULL;
-        Request *request = request_new(command, arguments_taken, GUEST_AGENT_TIMEOUT_MS + grace_ms, wake, waiter);
+        Request *request = request_new(command, arguments_taken, GUEST_AGENT_TIMEOUT_MS + grace_ms);
         request->answer_ms = grace_ms;
         /* Silence and a broken connection, once the command is sent, are what obeying looks like. */
-        if (call(agent, request, waiter, NULL, &fault) || error_is(fault, HOSTLER_ERROR_UNRESPONSIVE))
+        if (await(agent, request, NULL, NULL, &fault) || error_is(fault, HOSTLER_ERROR_UNRESPONSIVE))
                 return true;
         g_propagate_error(error, g_steal_pointer(&fault));
         return false;

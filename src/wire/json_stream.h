@@ -17,7 +17,7 @@
 
 typedef struct JsonStream JsonStream;
 
-/* Both run on the stream's main context. @value is borrowed for the call. */
+/* Both run on the stream's main context. @value is borrowed for the call and may be taken apart. */
 typedef void (*JsonStreamValueFunc)(JsonStream *stream, json_t *value, void *data);
 /* The last call ever made, the socket is closed by then; @reason is owned by the stream, which may be freed in this
  * call. */

@@ -22,8 +22,8 @@ typedef struct {
         char *command;
         int64_t timeout_ms;
         int64_t deadline_ms;
-        bool awaited; /* a thread is blocked on it, so it ends even after qmp_close() */
-        QmpReplyFunc reply;
+        Waiter *waiter;     /* the thread blocked on it, which hears even of qmp_close(); NULL: a send */
+        QmpReplyFunc reply; /* of a send */
         void *user_data;
 } Pending;
 
@@ -59,13 +59,24 @@ static bool set_late(GError **error, const char *command, int64_t timeout_ms)
         return error_set(error, HOSTLER_ERROR_UNRESPONSIVE, NULL, "QEMU did not answer %s within %s", command, limit);
 }
 
-static void end_pending(Qmp *qmp, Pending *pending_taken, const json_t *result, const GError *error)
+static bool is_shut(Qmp *qmp)
 {
         g_mutex_lock(&qmp->mutex);
-        bool heard = pending_taken->awaited || !qmp->shut;
+        bool shut = qmp->shut;
         g_mutex_unlock(&qmp->mutex);
-        if (heard)
-                pending_taken->reply(qmp, result, error, pending_taken->user_data);
+        return shut;
+}
+
+static void end_pending(Qmp *qmp, Pending *pending_taken, json_t *result_taken, GError *error_taken)
+{
+        if (pending_taken->waiter) {
+                waiter_answer(pending_taken->waiter, result_taken, error_taken);
+        } else {
+                if (!is_shut(qmp))
+                        pending_taken->reply(qmp, result_taken, error_taken, pending_taken->user_data);
+                json_decref(result_taken);
+                g_clear_error(&error_taken);
+        }
         pending_free(pending_taken);
 }
 
@@ -75,7 +86,7 @@ static void end_all(Qmp *qmp, GList *pending_taken, const char *reason)
 {
         for (GList *link = pending_taken; link; link = link->next) {
                 Pending *pending = link->data;
-                g_autoptr(GError) error = NULL;
+                GError *error = NULL;
                 if (reason)
                         error_set(&error, HOSTLER_ERROR_FAILED, NULL, "%s: the connection to QEMU is closed: %s",
                                   pending->command, reason);
@@ -144,14 +155,13 @@ static Pending *take_pending(Qmp *qmp, const json_t *id)
         return pending;
 }
 
-static void pass_answer(Qmp *qmp, const json_t *message)
+static void pass_answer(Qmp *qmp, json_t *message)
 {
         Pending *pending = take_pending(qmp, json_object_get(message, "id"));
         if (!pending)
                 return; /* the greeting, or an answer nobody waits for any more */
-        const json_t *result = NULL;
-        g_autoptr(GError) error = NULL;
-        exchange_answer(message, "QEMU", pending->command, &result, &error);
+        GError *error = NULL;
+        json_t *result = exchange_answer(message, "QEMU", pending->command, &error);
         end_pending(qmp, pending, result, error);
 }
 
@@ -188,10 +198,7 @@ static void on_closed(JsonStream *stream, const GError *reason, void *data)
         bool established = qmp->established;
         g_mutex_unlock(&qmp->mutex);
         end_all(qmp, pending, reason->message);
-        g_mutex_lock(&qmp->mutex);
-        bool heard = established && !qmp->shut;
-        g_mutex_unlock(&qmp->mutex);
-        if (heard)
+        if (established && !is_shut(qmp))
                 qmp->closed(qmp, reason, qmp->user_data);
         json_stream_free(stream);
 }
@@ -244,21 +251,13 @@ static void submit(Qmp *qmp, Pending *pending_taken, json_t *arguments_taken, in
                 end_all(qmp, g_list_prepend(NULL, pending_taken), "it was given up");
 }
 
-static Pending *pending_new(const char *command, int64_t timeout_ms, bool awaited, QmpReplyFunc reply, void *user_data)
+static Pending *pending_new(const char *command, int64_t timeout_ms)
 {
         Pending *pending = g_new0(Pending, 1);
         pending->command = g_strdup(command);
         pending->timeout_ms = timeout_ms;
         pending->deadline_ms = clock_monotonic_ms() + timeout_ms;
-        pending->awaited = awaited;
-        pending->reply = reply;
-        pending->user_data = user_data;
         return pending;
-}
-
-static void wake(Qmp *qmp, const json_t *result, const GError *error, void *user_data)
-{
-        waiter_answer(user_data, result, error);
 }
 
 static bool call(Qmp *qmp, const char *command, json_t *arguments_taken, int fd, int64_t timeout_ms,
@@ -266,7 +265,9 @@ static bool call(Qmp *qmp, const char *command, json_t *arguments_taken, int fd,
 {
         g_autoptr(Waiter) waiter = waiter_new();
         int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
-        submit(qmp, pending_new(command, timeout_ms, true, wake, waiter), arguments_taken, fd);
+        Pending *pending = pending_new(command, timeout_ms);
+        pending->waiter = waiter;
+        submit(qmp, pending, arguments_taken, fd);
         WaitEnd end = waiter_wait(waiter, deadline_ms, cancellable);
         if (end == WAIT_ANSWERED)
                 return waiter_take(waiter, ret_result, error);
@@ -381,7 +382,10 @@ const char *qmp_error_class(const GError *error)
 void qmp_send(Qmp *qmp, const char *command, json_t *arguments_taken, int64_t timeout_ms, QmpReplyFunc reply,
               void *user_data)
 {
-        submit(qmp, pending_new(command, timeout_ms, false, reply, user_data), arguments_taken, -1);
+        Pending *pending = pending_new(command, timeout_ms);
+        pending->reply = reply;
+        pending->user_data = user_data;
+        submit(qmp, pending, arguments_taken, -1);
 }
 
 bool qmp_call_with_fd(Qmp *qmp, const char *command, json_t *arguments_taken, int fd, json_t **ret_result,
