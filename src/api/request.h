@@ -15,7 +15,7 @@
 #define REQUEST_BODY_LIMIT (1024 * 1024) /* bytes */
 #define REQUEST_DEPTH_LIMIT 32           /* of nested arrays and objects */
 #define REQUEST_QUERY_LIMIT 64           /* parameters */
-#define REQUEST_KEY_LIMIT 128            /* bytes of an Idempotency-Key, printable ASCII */
+#define REQUEST_KEY_LIMIT 255            /* bytes of an Idempotency-Key, printable ASCII */
 
 /* The request as it came. All borrowed; each may be NULL but the method. */
 typedef struct {
