@@ -22,7 +22,6 @@ typedef struct {
         const char *vm_id, *vm_name, *vm_dir;
         const HostlerSpec *spec;
         bool kvm;
-        int64_t page_size_bytes;
         /* Root port of @part, -1 when it needs none or has none yet. */
         int (*port_of)(const char *part, void *data);
         /* False when there is no such image. */

@@ -1,0 +1,404 @@
+/*
+ * Changes of a spec, on disk and live. See change.h.
+ */
+#include "vm/change.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "storage/volume.h"
+#include "vm/spec_diff.h"
+
+typedef struct {
+        Job *job;
+        Vm *vm;
+        const HostlerSpec *before, *wanted;
+        HostlerVmRuntime runtime; /* of the run; launched is empty when there is none */
+        bool live;
+        int64_t unplug_ms;
+        HostlerPropertyChangeList *rows;
+} Change;
+
+/* ---- rows ---- */
+
+static HostlerPropertyChange *add_row(HostlerPropertyChangeList *rows, const char *property)
+{
+        rows->items = g_renew(HostlerPropertyChange, rows->items, rows->count + 1);
+        HostlerPropertyChange *row = &rows->items[rows->count++];
+        record_init(&hostler_property_change_type, row);
+        row->property = g_strdup(property);
+        return row;
+}
+
+void change_list_clear(HostlerPropertyChangeList *changes)
+{
+        record_list_clear(&hostler_property_change_type, changes);
+}
+
+static const Field *field_of(const HostlerPart *part, const char *property)
+{
+        return record_field(kind_find(part->kind)->props, property);
+}
+
+static char *requested_text(const HostlerPart *part, const char *property)
+{
+        return part && property ? field_format(field_of(part, property), part->props) : g_strdup(part ? "present" : "absent");
+}
+
+/* ---- what may not change ---- */
+
+static void refuse_shrink(const HostlerPart *old, const HostlerPart *new, GPtrArray *faults)
+{
+        const HostlerDiskProps *was = old->props, *is = new->props;
+        g_autofree char *pointer = g_strdup_printf("/spec/%s/size", new->name);
+        if (is->size == HOSTLER_UNSET || is->size < was->size)
+                faults_add(faults, pointer, "a disk does not shrink: that would cut off data");
+}
+
+static void check_property(const HostlerPart *old, const HostlerPart *new, const char *property, GPtrArray *faults)
+{
+        g_autofree char *pointer = g_strdup_printf("/spec/%s/%s", new->name, property);
+        if (field_of(new, property)->live == LIVE_NEVER)
+                faults_add(faults, pointer, "this cannot be changed after the part was made");
+        if (strcmp(new->kind, "disk") == 0 && strcmp(property, "size") == 0)
+                refuse_shrink(old, new, faults);
+}
+
+static void check_part(const HostlerPart *old, const HostlerPart *new, const char *name, GPtrArray *faults)
+{
+        g_autofree char *pointer = g_strdup_printf("/spec/%s", name);
+        if (old && new)
+                faults_add(faults, pointer, "a part does not change its kind; remove it first");
+        if (!old && new && strcmp(new->kind, "disk") == 0 && ((const HostlerDiskProps *)new->props)->image)
+                faults_add(faults, pointer, "only `create` makes a disk from an image");
+}
+
+static char *part_of(const char *path, const char **ret_property)
+{
+        /* Part names may hold dots; properties do not. A whole part has no property. */
+        const char *dot = strrchr(path, '.');
+        *ret_property = dot ? dot + 1 : NULL;
+        return dot ? g_strndup(path, (gsize)(dot - path)) : g_strdup(path);
+}
+
+/* A path that names a part as a whole may hold a dot of its own. */
+static char *split(const Change *change, const char *path, const char **ret_property)
+{
+        if (spec_part(change->before, path) || spec_part(change->wanted, path)) {
+                *ret_property = NULL;
+                return g_strdup(path);
+        }
+        return part_of(path, ret_property);
+}
+
+static bool check_change(const Change *change, char *const *paths, GError **error)
+{
+        g_autoptr(GPtrArray) faults = faults_new();
+        g_autofree char *object = vm_object(change->vm);
+        for (size_t i = 0; paths[i]; i++) {
+                const char *property;
+                g_autofree char *name = split(change, paths[i], &property);
+                const HostlerPart *old = spec_part(change->before, name), *new = spec_part(change->wanted, name);
+                if (property)
+                        check_property(old, new, property, faults);
+                else
+                        check_part(old, new, name, faults);
+        }
+        return faults_check(faults, object, error) && vm_check_spec(vm_manager(change->vm), change->vm, change->wanted, error);
+}
+
+/* ---- the launched spec follows what was done live ---- */
+
+static bool save_run(Change *change, GError **error)
+{
+        return vm_set_runtime(change->vm, &change->runtime, error);
+}
+
+/* @property NULL: the whole part. */
+static bool note_done(Change *change, const char *name, const char *property, GError **error)
+{
+        const HostlerPart *part = spec_part(change->wanted, name);
+        json_auto_t *value = part ? record_to_json(kind_find(part->kind)->props, part->props, RECORD_STORED) : json_null();
+        json_auto_t *patch = NULL;
+        HostlerSpec launched;
+        if (part && property) {
+                json_t *one = json_object_get(value, property);
+                patch = json_pack("{s:{s:O}}", name, property, one ? one : json_null());
+        } else {
+                if (part)
+                        json_object_set_new(value, "kind", json_string(part->kind));
+                patch = json_pack("{s:O}", name, value);
+        }
+        if (!spec_merge(&change->runtime.launched, patch, "/spec", &launched, error))
+                return false;
+        record_clear(&hostler_spec_type, &change->runtime.launched);
+        change->runtime.launched = launched;
+        return save_run(change, error);
+}
+
+/* ---- properties ---- */
+
+static const DeviceSetter *setter_of(const HostlerPart *part, const char *property)
+{
+        const DeviceType *type = device_type(part->kind);
+        for (const DeviceSetter *setter = type ? type->setters : NULL; setter && setter->property; setter++)
+                if (strcmp(setter->property, property) == 0)
+                        return setter;
+        return NULL;
+}
+
+static bool run_setter(Change *change, const DeviceSetter *setter, const char *name, HostlerPropertyChange *row, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        g_autoptr(Qmp) qmp = vm_require_qmp(change->vm, error);
+        g_autoptr(GuestAgent) agent = vm_agent(change->vm);
+        if (!qmp)
+                return false;
+        vm_context_init(&context, vm_manager(change->vm), change->vm, change->wanted, &change->runtime.slots,
+                        change->runtime.accel == HOSTLER_ACCEL_KVM);
+        DeviceChange live = {
+                .context = &context.context,
+                .old_part = spec_part(&change->runtime.launched, name),
+                .new_part = spec_part(change->wanted, name),
+                .qmp = qmp,
+                .agent = agent,
+                .cancellable = job_cancellable(change->job),
+                .change = row,
+        };
+        return setter->set(&live, error);
+}
+
+static void set_pending(HostlerPropertyChange *row, const char *detail)
+{
+        row->state = g_strdup("pending");
+        row->detail = g_strdup(detail);
+}
+
+static bool set_live(Change *change, const char *name, const char *property, HostlerPropertyChange *row, GError **error)
+{
+        const HostlerPart *part = spec_part(change->wanted, name);
+        const DeviceSetter *setter = setter_of(part, property);
+        if (!setter && field_of(part, property)->live == LIVE_NOW) {
+                /* Nothing of QEMU's: it is in force as soon as it is stored. */
+                row->state = g_strdup("applied");
+                return note_done(change, name, property, error);
+        }
+        if (!setter || !spec_part(&change->runtime.launched, name)) {
+                set_pending(row, "needs a new start of the VM");
+                return true;
+        }
+        if (!run_setter(change, setter, name, row, error))
+                return false;
+        if (row->state)
+                return true;
+        row->state = g_strdup("applied");
+        return note_done(change, name, property, error);
+}
+
+/* ---- parts ---- */
+
+static bool plan_part(Change *change, const HostlerSpec *spec, const char *name, Plan *plan, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        const HostlerPart *part = spec_part(spec, name);
+        vm_context_init(&context, vm_manager(change->vm), change->vm, spec, &change->runtime.slots,
+                        change->runtime.accel == HOSTLER_ACCEL_KVM);
+        device_type(part->kind)->plan(&context.context, part, plan);
+        record_list_clear(&hostler_slot_type, &change->runtime.slots);
+        change->runtime.slots = vm_context_steal_slots(&context);
+        return save_run(change, error);
+}
+
+static bool plug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
+{
+        g_autoptr(Plan) plan = plan_new();
+        g_autoptr(Qmp) qmp = vm_require_qmp(change->vm, error);
+        if (!qmp || !job_undo(change->job, "part-unplug", json_pack("{s:s, s:s}", "vm", vm_id(change->vm), "part", name), error))
+                return false;
+        /* The port is written down before the device is on it. What an interrupted run left there goes first. */
+        if (!plan_part(change, change->wanted, name, plan, error) || !plan_unplug(plan, qmp, change->unplug_ms, error) ||
+            !plan_run(plan, qmp, error))
+                return false;
+        row->state = g_strdup("applied");
+        row->device = g_strdup("plugged");
+        return note_done(change, name, NULL, error);
+}
+
+static bool unplug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
+{
+        if (!change_unplug(change->vm, name, change->unplug_ms, error))
+                return false;
+        record_clear(&hostler_vm_runtime_type, &change->runtime);
+        vm_runtime(change->vm, &change->runtime);
+        row->state = g_strdup("applied");
+        row->device = g_strdup("unplugged");
+        return true;
+}
+
+static bool change_part_live(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
+{
+        const HostlerPart *new = spec_part(change->wanted, name), *old = spec_part(&change->runtime.launched, name);
+        const DeviceType *type = device_type(new ? new->kind : spec_part(change->before, name)->kind);
+        if (!type) {
+                row->state = g_strdup("applied");
+                return note_done(change, name, NULL, error);
+        }
+        if (!type->hot_plug) {
+                set_pending(row, "needs a new start of the VM");
+                return true;
+        }
+        if (new)
+                return plug_part(change, name, row, error);
+        if (old)
+                return unplug_part(change, name, row, error);
+        row->state = g_strdup("applied");
+        return true;
+}
+
+static void forget_slot(HostlerSlotList *slots, const char *part)
+{
+        for (size_t i = 0; i < slots->count; i++) {
+                if (strcmp(slots->items[i].part, part) != 0)
+                        continue;
+                record_clear(&hostler_slot_type, &slots->items[i]);
+                slots->count--;
+                memmove(&slots->items[i], &slots->items[i + 1], (slots->count - i) * sizeof slots->items[0]);
+                return;
+        }
+}
+
+bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error)
+{
+        HostlerPropertyChangeList rows = {0};
+        Change change = {.vm = vm, .rows = &rows};
+        g_autoptr(Qmp) qmp = vm_qmp(vm);
+        g_autoptr(Spec) spec = vm_spec(vm);
+        g_autoptr(Plan) plan = plan_new();
+        vm_runtime(vm, &change.runtime);
+        const HostlerSpec *known = spec_part(&change.runtime.launched, part) ? &change.runtime.launched : &spec->value;
+        change.wanted = &spec->value;
+        bool ok = true;
+        if (qmp && spec_part(known, part)) {
+                ok = plan_part(&change, known, part, plan, error) && plan_unplug(plan, qmp, timeout_ms, error);
+                if (ok) {
+                        json_auto_t *patch = json_pack("{s:n}", part);
+                        HostlerSpec launched;
+                        forget_slot(&change.runtime.slots, part);
+                        ok = spec_merge(&change.runtime.launched, patch, "/spec", &launched, error);
+                        if (ok) {
+                                record_clear(&hostler_spec_type, &change.runtime.launched);
+                                change.runtime.launched = launched;
+                                ok = save_run(&change, error);
+                        }
+                }
+        }
+        record_clear(&hostler_vm_runtime_type, &change.runtime);
+        return ok;
+}
+
+/* ---- volumes ---- */
+
+static bool make_volume(Change *change, const HostlerPart *part, GError **error)
+{
+        g_autofree char *name = disk_file_name(part->name), *path = vm_path(change->vm, name);
+        const HostlerDiskProps *props = part->props;
+        if (!job_step(change->job, "volume", "create disk %s", part->name))
+                return true;
+        /* A file of that name without a part is what an interrupted run left. */
+        return job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) && volume_delete(path, error) &&
+               volume_create_empty(path, props->size, error);
+}
+
+static bool grow_volume(Change *change, const HostlerPart *part, GError **error)
+{
+        g_autofree char *name = disk_file_name(part->name), *path = vm_path(change->vm, name);
+        const HostlerDiskProps *props = part->props;
+        if (change->live || !job_step(change->job, "grow", "grow disk %s", part->name))
+                return true;
+        return volume_grow(path, props->size, job_cancellable(change->job), error);
+}
+
+static bool change_volumes(Change *change, const char *name, const char *property, GError **error)
+{
+        const HostlerPart *new = spec_part(change->wanted, name);
+        if (!new || strcmp(new->kind, "disk") != 0)
+                return true;
+        if (!property)
+                return make_volume(change, new, error);
+        return strcmp(property, "size") != 0 || grow_volume(change, new, error);
+}
+
+/* ---- the whole ---- */
+
+static bool change_one(Change *change, const char *path, GError **error)
+{
+        const char *property;
+        g_autofree char *name = split(change, path, &property);
+        HostlerPropertyChange *row = add_row(change->rows, path);
+        const HostlerPart *part = spec_part(change->wanted, name);
+        row->requested = requested_text(part, property);
+        if (!change_volumes(change, name, property, error))
+                return false;
+        if (!change->live) {
+                row->state = g_strdup("stored");
+                return true;
+        }
+        if (!job_step(change->job, "change", "%s of the running VM", path))
+                return true;
+        return property ? set_live(change, name, property, row, error) : change_part_live(change, name, row, error);
+}
+
+static bool change_all(Change *change, char *const *paths, int64_t expected, GError **error)
+{
+        if (!check_change(change, paths, error))
+                return false;
+        for (size_t i = 0; paths[i]; i++)
+                if (!change_one(change, paths[i], error))
+                        return false;
+        if (!job_step(change->job, "store", "store the spec"))
+                return true;
+        HostlerSpec copy;
+        record_copy(&hostler_spec_type, change->wanted, &copy);
+        g_autoptr(Spec) spec = spec_new(&copy);
+        g_autofree char *object = vm_object(change->vm);
+        if (!vm_store(change->vm, NULL, spec, -1, expected, error) || !job_commit(change->job, error))
+                return false;
+        event_emit(manager_events(vm_manager(change->vm)), "vm-changed", object,
+                   json_pack("{s:I}", "generation", (json_int_t)vm_generation(change->vm)));
+        return true;
+}
+
+static bool check_generation(Vm *vm, int64_t expected, GError **error)
+{
+        int64_t now = vm_generation(vm);
+        g_autofree char *object = vm_object(vm);
+        if (expected < 0 || expected == now)
+                return true;
+        return error_set(error, HOSTLER_ERROR_PRECONDITION, object, "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now,
+                         expected);
+}
+
+bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms, HostlerPropertyChangeList *ret_changes,
+                 GError **error)
+{
+        g_autoptr(Spec) before = vm_spec(vm);
+        g_auto(GStrv) paths = spec_differences(&before->value, wanted_taken);
+        Change change = {
+                .job = job,
+                .vm = vm,
+                .before = &before->value,
+                .wanted = wanted_taken,
+                .live = vm_is_live(vm),
+                .unplug_ms = unplug_ms,
+                .rows = ret_changes,
+        };
+        *ret_changes = (HostlerPropertyChangeList){0};
+        vm_runtime(vm, &change.runtime);
+        bool ok = check_generation(vm, expected, error) && (!paths[0] || change_all(&change, paths, expected, error));
+        record_clear(&hostler_vm_runtime_type, &change.runtime);
+        record_clear(&hostler_spec_type, wanted_taken);
+        if (!ok)
+                change_list_clear(ret_changes);
+        return ok;
+}

@@ -1,0 +1,149 @@
+/*
+ * What devices may look at: the spec, the images, and the root ports given out so far.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "vm/manager.h"
+
+static int port_of(const char *part, void *data)
+{
+        const VmContext *context = data;
+        for (size_t i = 0; i < context->slots.count; i++)
+                if (strcmp(context->slots.items[i].part, part) == 0)
+                        return (int)context->slots.items[i].port;
+        return -1;
+}
+
+static void paths_free(gpointer data)
+{
+        image_paths_clear(data);
+        g_free(data);
+}
+
+static bool image_of(const char *name, DeviceImage *ret_image, void *data)
+{
+        VmContext *context = data;
+        ImagePaths *paths = g_hash_table_lookup(context->paths, name);
+        if (!paths) {
+                paths = g_new0(ImagePaths, 1);
+                if (!image_paths(manager_image_dir(context->manager), name, paths, NULL)) {
+                        g_free(paths);
+                        return false;
+                }
+                g_hash_table_insert(context->paths, g_strdup(name), paths);
+        }
+        *ret_image = (DeviceImage){.disk = paths->disk, .kernel = paths->kernel, .initrd = paths->initrd, .cmdline = paths->cmdline};
+        return true;
+}
+
+static bool port_is_used(const HostlerSlotList *slots, int port)
+{
+        for (size_t i = 0; i < slots->count; i++)
+                if (slots->items[i].port == port)
+                        return true;
+        return false;
+}
+
+/* With every port taken the part gets none; device_check_spec() has refused that before anything is launched. */
+static void give_port(HostlerSlotList *slots, const char *part)
+{
+        int port = 0;
+        while (port < DEVICE_PORTS && port_is_used(slots, port))
+                port++;
+        if (port == DEVICE_PORTS)
+                return;
+        slots->items = g_renew(HostlerSlot, slots->items, slots->count + 1);
+        record_init(&hostler_slot_type, &slots->items[slots->count]);
+        slots->items[slots->count].part = g_strdup(part);
+        slots->items[slots->count].port = port;
+        slots->count++;
+}
+
+static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
+{
+        *ret_slots = (HostlerSlotList){.items = g_new0(HostlerSlot, slots->count), .count = slots->count};
+        for (size_t i = 0; i < slots->count; i++)
+                record_copy(&hostler_slot_type, &slots->items[i], &ret_slots->items[i]);
+}
+
+void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec, const HostlerSlotList *slots, bool kvm)
+{
+        *vm_context = (VmContext){
+                .manager = manager,
+                .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, paths_free),
+                .name = vm_name(vm),
+        };
+        if (slots)
+                copy_slots(slots, &vm_context->slots);
+        for (size_t i = 0; i < spec->count; i++) {
+                const DeviceType *type = device_type(spec->items[i].kind);
+                if (type && type->needs_port && port_of(spec->items[i].name, vm_context) < 0)
+                        give_port(&vm_context->slots, spec->items[i].name);
+        }
+        vm_context->context = (DeviceContext){
+                .vm_id = vm_id(vm),
+                .vm_name = vm_context->name,
+                .vm_dir = vm_dir(vm),
+                .spec = spec,
+                .kvm = kvm,
+                .port_of = port_of,
+                .image = image_of,
+                .data = vm_context,
+        };
+}
+
+void vm_context_clear(VmContext *vm_context)
+{
+        record_list_clear(&hostler_slot_type, &vm_context->slots);
+        g_clear_pointer(&vm_context->paths, g_hash_table_unref);
+        g_clear_pointer(&vm_context->name, g_free);
+}
+
+HostlerSlotList vm_context_steal_slots(VmContext *vm_context)
+{
+        HostlerSlotList slots = vm_context->slots;
+        vm_context->slots = (HostlerSlotList){0};
+        return slots;
+}
+
+static bool spec_has_mac(const HostlerSpec *spec, const char *mac)
+{
+        for (size_t i = 0; i < spec->count; i++) {
+                const HostlerNicProps *nic = spec->items[i].props;
+                if (strcmp(spec->items[i].kind, "nic") == 0 && g_strcmp0(nic->mac, mac) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* A MAC that another VM has would cut both off the same network. */
+static void check_macs(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrArray *faults)
+{
+        g_autoptr(GPtrArray) vms = manager_vms(manager, false);
+        for (guint i = 0; i < vms->len; i++) {
+                Vm *other = g_ptr_array_index(vms, i);
+                if (strcmp(vm_id(other), vm_id(vm)) == 0)
+                        continue;
+                g_autoptr(Spec) theirs = vm_spec(other);
+                for (size_t k = 0; k < spec->count; k++) {
+                        const HostlerNicProps *nic = spec->items[k].props;
+                        if (strcmp(spec->items[k].kind, "nic") != 0 || !nic->mac || !spec_has_mac(&theirs->value, nic->mac))
+                                continue;
+                        g_autofree char *pointer = g_strdup_printf("/spec/%s/mac", spec->items[k].name), *name = vm_name(other);
+                        faults_add(faults, pointer, "VM %s has this address", name);
+                }
+        }
+}
+
+bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        g_autoptr(GPtrArray) faults = faults_new();
+        g_autofree char *object = vm_object(vm);
+        /* Nothing that is checked depends on the accelerator. */
+        vm_context_init(&context, manager, vm, spec, NULL, false);
+        device_check_spec(&context.context, faults);
+        check_macs(manager, vm, spec, faults);
+        return faults_check(faults, object, error);
+}

@@ -1,0 +1,136 @@
+/*
+ * Disks of a VM: add, rm, ls. Adding and removing are changes of the spec (change.c); here are the names and the volumes' ends.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "hostler-handlers.h"
+#include "storage/volume.h"
+#include "vm/change.h"
+#include "vm/operations.h"
+
+static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInfo *ret_info)
+{
+        const HostlerDiskProps *props = part->props;
+        g_autofree char *file = disk_file_name(part->name), *path = vm_path(vm, file);
+        g_auto(VolumeInfo) volume = {0};
+        record_init(&hostler_disk_info_type, ret_info);
+        ret_info->name = g_strdup(part->name);
+        ret_info->size = props->size;
+        ret_info->image = g_strdup(props->image);
+        ret_info->bus = g_strdup(hostler_disk_bus_enum.values[props->bus]);
+        ret_info->state = g_strdup(live ? "attached" : "stored");
+        if (volume_info(path, &volume, NULL)) {
+                ret_info->size = volume.size_bytes;
+                ret_info->allocated = volume.allocated_bytes;
+        }
+}
+
+static bool is_attached(Vm *vm, const char *disk)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        bool attached = vm_is_live(vm) && spec_part(&runtime.launched, disk);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return attached;
+}
+
+bool disk_ls(const Call *call, const HostlerDiskLsArgs *args, HostlerDiskInfoList *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
+        if (!vm)
+                return false;
+        g_autoptr(Spec) spec = vm_spec(vm);
+        *ret_result = (HostlerDiskInfoList){.items = g_new0(HostlerDiskInfo, spec->value.count)};
+        for (size_t i = 0; i < spec->value.count; i++) {
+                const HostlerPart *part = &spec->value.items[i];
+                if (strcmp(part->kind, "disk") == 0)
+                        disk_info(vm, part, is_attached(vm, part->name), &ret_result->items[ret_result->count++]);
+        }
+        return true;
+}
+
+static char *free_name(const HostlerSpec *spec)
+{
+        for (int i = 0;; i++) {
+                g_autofree char *name = g_strdup_printf("disk%d", i);
+                if (!spec_part(spec, name))
+                        return g_steal_pointer(&name);
+        }
+}
+
+/* The same name when the verb is run again after a crash. */
+static char *name_of_new(Job *job, const HostlerSpec *spec, const HostlerDiskAddArgs *args, GError **error)
+{
+        const json_t *known = job_recall(job, "disk");
+        if (known)
+                return g_strdup(json_string_value(known));
+        g_autofree char *name = args->name ? g_strdup(args->name) : free_name(spec);
+        if (spec_part(spec, name)) {
+                error_set(error, HOSTLER_ERROR_EXISTS, NULL, "there is a part called %s already", name);
+                return NULL;
+        }
+        if (!job_is_dry_run(job) && !job_remember(job, "disk", json_string(name), error))
+                return NULL;
+        return g_steal_pointer(&name);
+}
+
+bool disk_add(Job *job, const HostlerDiskAddArgs *args, HostlerDiskInfo *ret_result, GError **error)
+{
+        HostlerPropertyChangeList rows;
+        HostlerSpec wanted;
+        g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
+        g_autoptr(Spec) before = vm ? vm_spec(vm) : NULL;
+        g_autofree char *name = vm ? name_of_new(job, &before->value, args, error) : NULL;
+        if (!name)
+                return false;
+        json_auto_t *patch = json_pack("{s:{s:s, s:I}}", name, "kind", "disk", "size", (json_int_t)args->size);
+        if (!spec_merge(&before->value, patch, "/spec", &wanted, error))
+                return false;
+        if (!change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, &rows, error))
+                return false;
+        change_list_clear(&rows);
+        record_init(&hostler_disk_info_type, ret_result);
+        g_autoptr(Spec) after = vm_spec(vm);
+        if (spec_part(&after->value, name))
+                disk_info(vm, spec_part(&after->value, name), is_attached(vm, name), ret_result);
+        return true;
+}
+
+static bool check_disk(Vm *vm, const HostlerSpec *spec, const char *disk, GError **error)
+{
+        const HostlerPart *part = spec_part(spec, disk);
+        g_autofree char *object = vm_object(vm);
+        if (!part || strcmp(part->kind, "disk") != 0)
+                return error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no disk called %s", disk);
+        return true;
+}
+
+/* Deleting comes after the point of no return; a run that was cut short before it deletes when it is run again. */
+static bool delete_volume(Job *job, const char *path, GError **error)
+{
+        json_auto_t *args = json_pack("{s:s}", "path", path);
+        return !job_step(job, "delete", "delete the volume") || operation_file_remove(job_manager(job), args, error);
+}
+
+bool disk_rm(Job *job, const HostlerDiskRmArgs *args, GError **error)
+{
+        HostlerPropertyChangeList rows;
+        HostlerSpec wanted;
+        g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
+        if (!vm)
+                return false;
+        g_autoptr(Spec) before = vm_spec(vm);
+        g_autofree char *file = disk_file_name(args->disk), *path = vm_path(vm, file);
+        bool again = job_recall(job, "removing") && !spec_part(&before->value, args->disk);
+        if (!again) {
+                json_auto_t *patch = json_pack("{s:n}", args->disk);
+                if (!check_disk(vm, &before->value, args->disk, error) ||
+                    (!job_is_dry_run(job) && !job_remember(job, "removing", json_true(), error)) ||
+                    !spec_merge(&before->value, patch, "/spec", &wanted, error) ||
+                    !change_spec(job, vm, &wanted, -1, args->timeout, &rows, error))
+                        return false;
+                change_list_clear(&rows);
+        }
+        return args->keep || delete_volume(job, path, error);
+}

@@ -1,0 +1,141 @@
+/*
+ * The end of a run: how QEMU ended is written down, its run folder emptied, the power state set. Called by watch.c when the
+ * process has gone, by adopt.c when it finds none alive, and by vm_kill; whoever comes first does it, the others find it done.
+ */
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/keeper_launch.h"
+#include "base/units.h"
+#include "vm/vm_internal.h"
+
+/* The keeper writes exit.json within milliseconds of the end. */
+#define EXIT_FILE_WAIT_MS 3000
+#define LOG_TAIL_BYTES 65536
+#define LOG_TAIL_LINES 5
+
+/* The last lines QEMU wrote in this run: what follows the separator its keeper puts at each start. */
+static char *last_words(Vm *vm)
+{
+        g_autofree char *path = vm_path(vm, "qemu.log");
+        g_autofree char *text = file_read_tail(path, LOG_TAIL_BYTES, NULL);
+        if (!text)
+                return NULL;
+        g_auto(GStrv) lines = g_strsplit(g_strchomp(text), "\n", -1);
+        guint count = g_strv_length(lines), first = count;
+        while (first > 0 && count - first < LOG_TAIL_LINES && !g_str_has_prefix(lines[first - 1], "---"))
+                first--;
+        g_autofree char *tail = g_strjoinv("; ", lines + first);
+        return *tail ? g_utf8_make_valid(tail, -1) : NULL;
+}
+
+static bool read_exit(Vm *vm, KeeperExit *ret_exit)
+{
+        int64_t end = clock_monotonic_ms() + EXIT_FILE_WAIT_MS;
+        ProcessId keeper = {0};
+        for (;;) {
+                bool keeper_lives = keeper_read(vm->dir, &keeper, NULL, NULL) && process_id_alive(&keeper);
+                if (keeper_exit_read(vm->dir, ret_exit, NULL))
+                        return true;
+                if (!keeper_lives || clock_monotonic_ms() >= end)
+                        return false;
+                g_usleep(1000);
+        }
+}
+
+/* @how NULL: nobody saw the end (the keeper was killed, or the host went down). */
+static const char *exit_reason(const HostlerVmRuntime *runtime, const char *said, const KeeperExit *how)
+{
+        if (runtime->stopping)
+                return runtime->stopping;
+        if (how && !how->signalled && how->code == 0)
+                return said ? said : "guest-shutdown";
+        if (how && how->signalled && how->code == SIGKILL)
+                return "killed";
+        return "crashed";
+}
+
+static HostlerVmExit *exit_record(Vm *vm, const HostlerVmRuntime *runtime, const char *said)
+{
+        KeeperExit how;
+        bool known = read_exit(vm, &how);
+        HostlerVmExit *record = g_new0(HostlerVmExit, 1);
+        record_init(&hostler_vm_exit_type, record);
+        record->time = time_format(known ? how.time_ms : clock_unix_ms());
+        record->reason = g_strdup(exit_reason(runtime, said, known ? &how : NULL));
+        record->code = known && !how.signalled ? how.code : HOSTLER_UNSET;
+        record->signal = known && how.signalled ? how.code : HOSTLER_UNSET;
+        if (g_str_equal(record->reason, "crashed") || g_str_equal(record->reason, "failed-start"))
+                record->detail = known ? last_words(vm) : g_strdup("nobody saw the end: the host or the keeper went down");
+        return record;
+}
+
+static HostlerPower power_after(const char *reason)
+{
+        if (g_str_equal(reason, "suspended"))
+                return HOSTLER_POWER_SUSPENDED;
+        if (g_str_equal(reason, "crashed") || g_str_equal(reason, "killed"))
+                return HOSTLER_POWER_CRASHED;
+        return HOSTLER_POWER_OFF;
+}
+
+/* True for the one caller that may record this run's end. */
+static bool claim_end(Vm *vm, char **ret_said)
+{
+        g_mutex_lock(&vm->lock);
+        bool mine = vm->process.pid != 0;
+        vm->process = (ProcessId){0};
+        vm->status.pid = HOSTLER_UNSET;
+        vm->ending = vm->ending || mine;
+        *ret_said = g_steal_pointer(&vm->exit_reason);
+        g_mutex_unlock(&vm->lock);
+        return mine;
+}
+
+static void empty_run_folder(Vm *vm)
+{
+        g_autofree char *run = vm_path(vm, "run");
+        dir_remove(run, NULL);
+}
+
+static void write_down(Vm *vm, const char *said)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        HostlerVmExit *record = exit_record(vm, &runtime, said);
+        if (runtime.exit)
+                record_clear(&hostler_vm_exit_type, runtime.exit);
+        g_free(runtime.exit);
+        runtime.exit = record;
+        g_clear_pointer(&runtime.stopping, g_free);
+        /* With a full disk the end is still known in memory, and found again from exit.json by the next daemon. */
+        vm_set_runtime(vm, &runtime, NULL);
+        empty_run_folder(vm);
+        vm_set_unresponsive(vm, false);
+        vm_set_phase(vm, HOSTLER_BOOT_PHASE_ABSENT);
+        vm_set_power(vm, power_after(record->reason), record->reason);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+}
+
+static bool ended(Vm *vm, void *data)
+{
+        g_mutex_lock(&vm->lock);
+        bool done = !vm->ending;
+        g_mutex_unlock(&vm->lock);
+        return done;
+}
+
+void vm_record_exit(Vm *vm)
+{
+        g_autofree char *said = NULL;
+        if (!claim_end(vm, &said)) {
+                vm_wait(vm, ended, NULL, clock_monotonic_ms() + 2 * EXIT_FILE_WAIT_MS, NULL);
+                return;
+        }
+        vm_on_main_loop(vm, vm_disconnect);
+        write_down(vm, said);
+        g_mutex_lock(&vm->lock);
+        vm->ending = false;
+        vm_touch_locked(vm);
+        g_mutex_unlock(&vm->lock);
+}

@@ -1,0 +1,81 @@
+/*
+ * Launch: spec → plan → argv → keeper → QEMU stopped before its first instruction → adopted.
+ *
+ * Starting a VM is spawning plus the very adoption that a restarted daemon does, so recovery runs at every start.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/keeper_launch.h"
+#include "base/units.h"
+#include "host/qemu.h"
+#include "vm/manager.h"
+
+#define ADOPT_TIMEOUT_MS 20000
+
+char **vm_argv(Vm *vm, bool incoming, GError **error)
+{
+        HostlerVmRuntime runtime;
+        g_auto(VmContext) context = {0};
+        g_autofree char *qemu = qemu_find(error);
+        if (!qemu)
+                return NULL;
+        vm_runtime(vm, &runtime);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots, runtime.accel == HOSTLER_ACCEL_KVM);
+        g_autoptr(Plan) plan = plan_new();
+        g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(argv, g_steal_pointer(&qemu));
+        device_plan_all(&context.context, plan);
+        plan_to_argv(plan, argv);
+        if (incoming) {
+                g_ptr_array_add(argv, g_strdup("-incoming"));
+                g_ptr_array_add(argv, g_strdup("defer"));
+        }
+        g_ptr_array_add(argv, NULL);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return (char **)g_ptr_array_free(g_steal_pointer(&argv), FALSE);
+}
+
+static bool make_folders(Vm *vm, GError **error)
+{
+        g_autofree char *run = vm_path(vm, "run");
+        g_autofree char *old = vm_path(vm, "exit.json");
+        /* An old exit would be taken for this run's. */
+        if (unlink(old) < 0 && errno != ENOENT)
+                return error_set_errno(error, errno, NULL, "cannot remove %s", old);
+        return dir_ensure(run, error);
+}
+
+static bool spawn(Vm *vm, bool incoming, GError **error)
+{
+        g_auto(GStrv) argv = vm_argv(vm, incoming, error);
+        ProcessId qemu;
+        if (!argv || !make_folders(vm, error))
+                return false;
+        KeeperLaunch launch = {
+                .vm_dir = vm_dir(vm),
+                .argv = (const char *const *)argv,
+                .console_log = "console.log",
+                .console_fd_set = CHASSIS_CONSOLE_FDSET,
+        };
+        return keeper_launch(&launch, &qemu, error);
+}
+
+bool vm_launch(Vm *vm, bool incoming, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        vm_set_power(vm, HOSTLER_POWER_STARTING, incoming ? "resuming" : "starting");
+        if (spawn(vm, incoming, &local) && vm_adopt(vm, ADOPT_TIMEOUT_MS, &local))
+                return true;
+        /* What QEMU said on its way out says more than a closed socket. */
+        HostlerVm info;
+        vm_info(vm, &info);
+        if (info.status->exit && info.status->exit->detail && error_is(local, HOSTLER_ERROR_NOT_FOUND))
+                g_set_error(error, HOSTLER_ERROR, HOSTLER_ERROR_FAILED, "QEMU ended at once: %s", info.status->exit->detail);
+        else
+                g_propagate_error(error, g_steal_pointer(&local));
+        record_clear(&hostler_vm_type, &info);
+        return false;
+}

@@ -1,0 +1,34 @@
+/* The Manager struct, for manager.c and recover.c only. `lock` guards the two tables. */
+#pragma once
+
+#include "vm/manager.h"
+
+struct Manager {
+        char *state_dir, *image_dir;
+        Store *store; /* borrowed */
+        EventLog *events;
+        JobQueue *jobs;
+        bool system_mode;
+        int64_t started_ms;
+        int kvm; /* -1: the probe is still at it */
+        GCond kvm_known;
+        GThread *recovery, *probe;
+        GThreadPool *silent; /* adoptions that are tried again and again */
+        GCancellable *cancellable; /* of the recovery and the probe */
+
+        GMutex lock;
+        GHashTable *vms;   /* id → Vm (a reference) */
+        GHashTable *names; /* name → Vm (borrowed), without the trash */
+};
+
+typedef struct {
+        Manager *manager;
+        GError *error;
+} LoadRows;
+
+/* state.c: what the row knows beyond the spec. */
+void vm_load(Vm *vm, const VmRow *row);
+/* recover.c: false while an adoption at daemon start is under way. */
+bool vm_is_ready(Vm *vm, void *data);
+/* adopt.c, main loop only. */
+void vm_disconnect(Vm *vm);

@@ -1,0 +1,65 @@
+/*
+ * OpenMetrics text (https://openmetrics.io) from what is in memory; QEMU is never asked inside the request.
+ */
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "vm/manager.h"
+
+static void family(GString *out, const char *name, const char *type, const char *help)
+{
+        g_string_append_printf(out, "# TYPE %s %s\n# HELP %s %s\n", name, type, name, help);
+}
+
+static void print_powers(GString *out, GPtrArray *vms)
+{
+        g_autofree int *counts = NULL;
+        int n = 0;
+        while (hostler_power_enum.values[n])
+                n++;
+        counts = g_new0(int, n);
+        for (guint i = 0; i < vms->len; i++)
+                counts[vm_power(g_ptr_array_index(vms, i))]++;
+        family(out, "hostler_vms", "gauge", "VMs by power state.");
+        for (int i = 1; i < n; i++)
+                g_string_append_printf(out, "hostler_vms{power=\"%s\"} %d\n", hostler_power_enum.values[i], counts[i]);
+}
+
+/* Names have passed the gate of [a-z0-9.-], so nothing in them needs escaping. */
+static void print_vms(GString *out, GPtrArray *vms)
+{
+        family(out, "hostler_vm_running", "gauge", "1 while the guest runs.");
+        for (guint i = 0; i < vms->len; i++) {
+                g_autofree char *name = vm_name(g_ptr_array_index(vms, i));
+                g_string_append_printf(out, "hostler_vm_running{vm=\"%s\"} %d\n", name,
+                                       vm_power(g_ptr_array_index(vms, i)) == HOSTLER_POWER_RUNNING);
+        }
+}
+
+static int64_t resident_bytes(void)
+{
+        long long pages = 0;
+        g_autofree char *text = file_read("/proc/self/statm", 256, NULL, NULL);
+        if (text)
+                sscanf(text, "%*s %lld", &pages);
+        return pages * sysconf(_SC_PAGESIZE);
+}
+
+char *manager_metrics(Manager *manager)
+{
+        GString *out = g_string_new(NULL);
+        g_autoptr(GPtrArray) vms = manager_vms(manager, false);
+        print_powers(out, vms);
+        print_vms(out, vms);
+        family(out, "hostler_events", "counter", "Events so far.");
+        g_string_append_printf(out, "hostler_events_total %" G_GINT64_FORMAT "\n", store_event_last(manager_store(manager)));
+        family(out, "hostler_store_writable", "gauge", "1 while the state folder can be written.");
+        g_string_append_printf(out, "hostler_store_writable %d\n", store_read_only_reason(manager_store(manager)) == NULL);
+        family(out, "hostler_process_resident_memory_bytes", "gauge", "Resident memory of the daemon.");
+        g_string_append_printf(out, "hostler_process_resident_memory_bytes %" G_GINT64_FORMAT "\n", resident_bytes());
+        family(out, "hostler_process_start_time_seconds", "gauge", "When the daemon was started.");
+        g_string_append_printf(out, "hostler_process_start_time_seconds %.3f\n", (double)manager_started_ms(manager) / 1000.0);
+        g_string_append(out, "# EOF\n");
+        return g_string_free(out, FALSE);
+}

@@ -1,0 +1,118 @@
+/*
+ * What jobs undo and finish. See operations.h and job/job.h.
+ */
+#include "vm/operations.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "vm/change.h"
+
+/* NULL when the VM is not there (any more): then there is nothing to undo. */
+static Vm *vm_of(Manager *manager, const json_t *args)
+{
+        const char *id = json_string_value(json_object_get(args, "vm"));
+        Vm *vm = manager_vm(manager, id ? id : "", NULL);
+        return vm ? vm : manager_trashed_vm(manager, id ? id : "", NULL);
+}
+
+static bool operation_vm_kill(Manager *manager, const json_t *args, GError **error)
+{
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        const char *reason = json_string_value(json_object_get(args, "reason"));
+        if (!vm)
+                return true;
+        bool ok = vm_kill(vm, reason ? reason : "host-stop", error);
+        /* A start that failed before there was a process leaves the VM as it was. */
+        if (ok && vm_power(vm) == HOSTLER_POWER_STARTING)
+                vm_set_power(vm, vm_power_at_rest(vm), "failed-start");
+        return ok;
+}
+
+/* Back to running after a suspend or the like was given up. */
+static bool operation_vm_continue(Manager *manager, const json_t *args, GError **error)
+{
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        g_autoptr(Qmp) qmp = vm ? vm_qmp(vm) : NULL;
+        if (!qmp)
+                return true;
+        qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        return qmp_call(qmp, "cont", NULL, NULL, error);
+}
+
+static void keep_saved(HostlerVmRuntime *runtime, void *data)
+{
+        if (runtime->saved)
+                record_clear(&hostler_saved_state_type, runtime->saved);
+        else
+                runtime->saved = g_new0(HostlerSavedState, 1);
+        record_copy(&hostler_saved_state_type, data, runtime->saved);
+}
+
+bool operation_vm_suspended(Manager *manager, const json_t *args, GError **error)
+{
+        HostlerSavedState saved;
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        if (!vm)
+                return true;
+        if (!record_from_json(&hostler_saved_state_type, json_object_get(args, "saved"), "/saved", &saved, error))
+                return false;
+        bool ok = vm_update_runtime(vm, keep_saved, &saved, error) && vm_kill(vm, "suspended", error);
+        record_clear(&hostler_saved_state_type, &saved);
+        if (ok && vm_power(vm) != HOSTLER_POWER_SUSPENDED)
+                vm_set_power(vm, HOSTLER_POWER_SUSPENDED, "suspended");
+        return ok;
+}
+
+bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
+{
+        const char *id = json_string_value(json_object_get(args, "vm"));
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        if (!id || !g_uuid_string_is_valid(id))
+                return error_set(error, HOSTLER_ERROR_FAILED, NULL, "the journal names no VM");
+        g_autofree char *dir = g_build_filename(manager_state_dir(manager), "vms", id, NULL);
+        if (vm && !vm_kill(vm, "host-stop", error))
+                return false;
+        if (!store_vm_delete(manager_store(manager), id, error))
+                return false;
+        if (vm)
+                manager_remove(manager, vm);
+        return dir_remove(dir, error);
+}
+
+bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
+{
+        const char *path = json_string_value(json_object_get(args, "path"));
+        g_autofree char *prefix = g_strdup_printf("%s/", manager_state_dir(manager));
+        if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
+                return error_set(error, HOSTLER_ERROR_FAILED, NULL, "the journal names a file outside the state folder");
+        if (unlink(path) < 0 && errno != ENOENT)
+                return error_set_errno(error, errno, NULL, "cannot remove %s", path);
+        return true;
+}
+
+static bool operation_dir_remove(Manager *manager, const json_t *args, GError **error)
+{
+        const char *path = json_string_value(json_object_get(args, "path"));
+        g_autofree char *prefix = g_strdup_printf("%s/", manager_state_dir(manager));
+        if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
+                return error_set(error, HOSTLER_ERROR_FAILED, NULL, "the journal names a folder outside the state folder");
+        return dir_remove(path, error);
+}
+
+/* A part that was plugged into a running VM by a change that then failed. */
+static bool operation_part_unplug(Manager *manager, const json_t *args, GError **error)
+{
+        const char *part = json_string_value(json_object_get(args, "part"));
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        return !vm || !part || change_unplug(vm, part, CHANGE_UNPLUG_MS, error);
+}
+
+const JobOperation manager_operations[] = {
+        {"vm-kill", operation_vm_kill},         {"vm-continue", operation_vm_continue}, {"vm-suspended", operation_vm_suspended},
+        {"vm-forget", operation_vm_forget},     {"file-remove", operation_file_remove}, {"dir-remove", operation_dir_remove},
+        {"part-unplug", operation_part_unplug}, {NULL, NULL},
+};

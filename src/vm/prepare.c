@@ -1,0 +1,124 @@
+/*
+ * Before and after QEMU is started. See prepare.h.
+ */
+#include "vm/prepare.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/units.h"
+#include "host/host_facts.h"
+#include "storage/seed.h"
+
+/* QEMU's own needs beside the guest's memory. */
+#define QEMU_OVERHEAD_BYTES (64LL * 1024 * 1024)
+/* Room the guest's disks need to write at all. */
+#define DISK_FLOOR_BYTES (64LL * 1024 * 1024)
+
+static bool check_memory(Vm *vm, const HostlerSpec *spec, GError **error)
+{
+        const HostlerMemoryProps *memory = spec_part(spec, "memory")->props;
+        int64_t available = host_memory_available_bytes();
+        if (available < 0 || memory->size + QEMU_OVERHEAD_BYTES <= available)
+                return true;
+        g_autofree char *object = vm_object(vm);
+        g_autofree char *wanted = size_format(memory->size), *have = size_format(available);
+        error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "the VM wants %s of memory and the host has %s available", wanted, have);
+        return error_hint(error, "stop another VM, or: hostler set %s memory.size=…", object + strlen("vm/"));
+}
+
+static bool check_disk(Vm *vm, GError **error)
+{
+        int64_t available = dir_free_bytes(vm_dir(vm));
+        if (available < 0 || available >= DISK_FLOOR_BYTES)
+                return true;
+        g_autofree char *object = vm_object(vm);
+        g_autofree char *have = size_format(available);
+        error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "only %s are free where the VM's disks are", have);
+        return error_hint(error, "free some space, for example with `hostler ls --trash` and `hostler rm --now`");
+}
+
+bool prepare_capacity(Job *job, Vm *vm, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        if (!job_step(job, "capacity", "see that memory and disk will do"))
+                return true;
+        return check_memory(vm, &spec->value, error) && check_disk(vm, error);
+}
+
+static const HostlerSeedProps *seed_of(const HostlerSpec *spec)
+{
+        const HostlerPart *part = spec_part(spec, "seed");
+        return part ? part->props : NULL;
+}
+
+static bool write_seed(Vm *vm, const HostlerSpec *spec, GError **error)
+{
+        const HostlerSeedProps *props = seed_of(spec);
+        g_autofree char *path = vm_path(vm, SEED_FILE_NAME), *name = vm_name(vm);
+        g_autoptr(GPtrArray) macs = g_ptr_array_new();
+        for (size_t i = 0; i < spec->count; i++)
+                if (strcmp(spec->items[i].kind, "nic") == 0)
+                        g_ptr_array_add(macs, ((HostlerNicProps *)spec->items[i].props)->mac);
+        g_ptr_array_add(macs, NULL);
+        Seed seed = {
+                .instance_id = vm_id(vm),
+                .host_name = props->host_name ? props->host_name : name,
+                .user = props->user,
+                .ssh_key = props->ssh_key,
+                .user_data = props->user_data,
+                .macs = (const char *const *)macs->pdata,
+        };
+        return seed_write(path, &seed, error);
+}
+
+/* What this run will be, written down before QEMU exists: an adopting daemon must know it. */
+static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
+{
+        HostlerVmRuntime old, runtime;
+        g_auto(VmContext) context = {0};
+        bool kvm = manager_kvm(vm_manager(vm));
+        vm_runtime(vm, &old);
+        record_init(&hostler_vm_runtime_type, &runtime);
+        vm_context_init(&context, vm_manager(vm), vm, spec, NULL, kvm);
+        record_copy(&hostler_spec_type, spec, &runtime.launched);
+        runtime.slots = vm_context_steal_slots(&context);
+        runtime.accel = kvm ? HOSTLER_ACCEL_KVM : HOSTLER_ACCEL_TCG;
+        runtime.started = time_format(clock_unix_ms());
+        runtime.exit = g_steal_pointer(&old.exit);
+        bool ok = vm_set_runtime(vm, &runtime, error);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        record_clear(&hostler_vm_runtime_type, &old);
+        return ok;
+}
+
+bool prepare_run(Job *job, Vm *vm, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        if (!prepare_capacity(job, vm, error) || !vm_check_spec(vm_manager(vm), vm, &spec->value, error))
+                return false;
+        if (seed_of(&spec->value) && job_step(job, "seed", "write the cloud-init seed") && !write_seed(vm, &spec->value, error))
+                return false;
+        return job_is_dry_run(job) || record_run(vm, &spec->value, error);
+}
+
+bool prepare_launched(Vm *vm, GError **error)
+{
+        HostlerVmRuntime runtime;
+        g_auto(VmContext) context = {0};
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        bool ok = qmp != NULL;
+        vm_runtime(vm, &runtime);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots, runtime.accel == HOSTLER_ACCEL_KVM);
+        for (size_t i = 0; ok && i < runtime.launched.count; i++) {
+                const HostlerPart *part = &runtime.launched.items[i];
+                const DeviceType *type = device_type(part->kind);
+                ok = !type || !type->launched || type->launched(&context.context, part, qmp, error);
+        }
+        vm_context_clear(&context);
+        context = (VmContext){0};
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return ok;
+}

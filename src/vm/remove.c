@@ -1,0 +1,138 @@
+/*
+ * rm and undelete: the trash, and the end of a VM.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "hostler-handlers.h"
+#include "vm/operations.h"
+
+static bool check_protection(Vm *vm, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        g_autofree char *object = vm_object(vm);
+        const HostlerOptionsProps *options = spec_part(&spec->value, "options")->props;
+        if (!options->protect)
+                return true;
+        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is protected against removal");
+        return error_hint(error, "hostler set %s options.protect=off", object + strlen("vm/"));
+}
+
+static bool check_confirmed(Vm *vm, const HostlerVmRmArgs *args, GError **error)
+{
+        g_autofree char *object = vm_object(vm);
+        if (!vm_is_live(vm) || args->yes)
+                return true;
+        error_set(error, HOSTLER_ERROR_UNCONFIRMED, object, "the VM is %s and would be powered off",
+                  hostler_power_enum.values[vm_power(vm)]);
+        return error_hint(error, "confirm with -y, or stop it first: hostler stop %s", object + strlen("vm/"));
+}
+
+static bool to_trash(Job *job, Vm *vm, GError **error)
+{
+        g_autofree char *object = vm_object(vm);
+        if (vm_trashed_ms(vm) || !job_step(job, "trash", "move it to the trash"))
+                return true;
+        if (!vm_store(vm, NULL, NULL, clock_unix_ms(), -1, error))
+                return false;
+        manager_renamed(job_manager(job), vm);
+        event_emit(manager_events(job_manager(job)), "vm-trashed", object, NULL);
+        return true;
+}
+
+/* Kept disks become files of the folder `volumes`, named after the VM they were part of. */
+static bool keep_disk(Job *job, Vm *vm, const char *part, GError **error)
+{
+        g_autofree char *folder = g_build_filename(manager_state_dir(job_manager(job)), "volumes", NULL);
+        g_autofree char *file = disk_file_name(part), *from = vm_path(vm, file), *name = vm_name(vm);
+        g_autofree char *kept = g_strdup_printf("%s-%.8s-%s", name, vm_id(vm), file);
+        g_autofree char *to = g_build_filename(folder, kept, NULL);
+        if (!job_step(job, "keep", "keep %s as volume %s", part, kept))
+                return true;
+        if (!dir_ensure(folder, error))
+                return false;
+        /* Gone already: an interrupted run has moved it. */
+        if (rename(from, to) < 0 && errno != ENOENT)
+                return error_set_errno(error, errno, NULL, "cannot move %s to %s", from, to);
+        return true;
+}
+
+static bool keep_disks(Job *job, Vm *vm, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        for (size_t i = 0; i < spec->value.count; i++)
+                if (strcmp(spec->value.items[i].kind, "disk") == 0 && !keep_disk(job, vm, spec->value.items[i].name, error))
+                        return false;
+        return true;
+}
+
+static bool purge(Job *job, Vm *vm, GError **error)
+{
+        g_autofree char *object = vm_object(vm);
+        json_auto_t *args = json_pack("{s:s}", "vm", vm_id(vm));
+        if (!job_step(job, "remove", "remove it for ever"))
+                return true;
+        if (!job_finish(job, "vm-forget", json_incref(args), error) || !job_commit(job, error) ||
+            !operation_vm_forget(job_manager(job), args, error))
+                return false;
+        event_emit(manager_events(job_manager(job)), "vm-removed", object, NULL);
+        return true;
+}
+
+/* In the table or in the trash: what is in the trash can be removed for ever. */
+static Vm *find_any(Job *job, const char *name, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        Vm *vm = manager_vm_ready(job_manager(job), name, &local);
+        if (!vm)
+                vm = manager_trashed_vm(job_manager(job), name, NULL);
+        if (!vm)
+                g_propagate_error(error, g_steal_pointer(&local));
+        return vm;
+}
+
+bool vm_rm(Job *job, const HostlerVmRmArgs *args, GError **error)
+{
+        const json_t *known = job_recall(job, "vm");
+        g_autoptr(Vm) vm = find_any(job, known ? json_string_value(known) : args->vm, known ? NULL : error);
+        if (!vm)
+                return known != NULL; /* run again: it is gone */
+        if (!check_protection(vm, error) || !check_confirmed(vm, args, error))
+                return false;
+        if (!job_is_dry_run(job) && !job_remember(job, "vm", json_string(vm_id(vm)), error))
+                return false;
+        if (vm_is_live(vm) && job_step(job, "power-off", "power it off") && !vm_kill(vm, "host-stop", error))
+                return false;
+        if (!args->now && !args->keep_disks)
+                return to_trash(job, vm, error);
+        if (args->keep_disks && !keep_disks(job, vm, error))
+                return false;
+        return purge(job, vm, error);
+}
+
+bool vm_undelete(Job *job, const HostlerVmUndeleteArgs *args, HostlerVm *ret_result, GError **error)
+{
+        Manager *manager = job_manager(job);
+        const json_t *known = job_recall(job, "vm");
+        g_autoptr(Vm) vm = known ? manager_vm(manager, json_string_value(known), NULL) : NULL;
+        if (!vm)
+                vm = manager_trashed_vm(manager, known ? json_string_value(known) : args->vm, error);
+        if (!vm)
+                return false;
+        g_autofree char *name = args->name ? g_strdup(args->name) : vm_name(vm);
+        if (!manager_name_is_free(manager, name, vm, error))
+                return error_hint(error, "give it another name: hostler undelete %s --name NEW", args->vm);
+        if (job_step(job, "restore", "bring it back as %s", name)) {
+                if (!job_remember(job, "vm", json_string(vm_id(vm)), error) || !vm_store(vm, name, NULL, 0, -1, error))
+                        return false;
+                manager_renamed(manager, vm);
+                g_autofree char *object = vm_object(vm);
+                event_emit(manager_events(manager), "vm-undeleted", object, NULL);
+        }
+        vm_info(vm, ret_result);
+        return true;
+}

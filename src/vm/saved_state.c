@@ -1,0 +1,169 @@
+/*
+ * Saved states: QEMU writes its migration stream to a file descriptor and reads it back from one. See saved_state.h.
+ *
+ * The checksum is CRC-32 (zlib's polynomial): it tells damage from a full disk or a power cut, not malice; the file is the
+ * daemon's own and nobody else can write it.
+ */
+#include "vm/saved_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/units.h"
+
+#define POLL_US 5000
+#define CHUNK (1024 * 1024)
+
+static int open_state(Vm *vm, int flags, GError **error)
+{
+        g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
+        int fd = open(path, flags | O_CLOEXEC, 0600);
+        if (fd < 0)
+                error_set_errno(error, errno, NULL, "cannot open the saved state %s", path);
+        return fd;
+}
+
+/* CRC and length of a whole file. */
+static bool checksum(int fd, int64_t *ret_bytes, int64_t *ret_crc, GError **error)
+{
+        g_autofree unsigned char *chunk = g_malloc(CHUNK);
+        uLong crc = crc32(0, NULL, 0);
+        *ret_bytes = 0;
+        for (;;) {
+                ssize_t length = pread(fd, chunk, CHUNK, *ret_bytes);
+                if (length < 0)
+                        return error_set_errno(error, errno, NULL, "cannot read the saved state");
+                if (length == 0)
+                        break;
+                crc = crc32(crc, chunk, (uInt)length);
+                *ret_bytes += length;
+        }
+        *ret_crc = (int64_t)crc;
+        return true;
+}
+
+/* "completed", "failed", "active"…; NULL and error when QEMU does not say. Caller frees. */
+static char *migration_status(Qmp *qmp, double *ret_percent, char **ret_detail, GError **error)
+{
+        json_t *info = NULL;
+        if (!qmp_call(qmp, "query-migrate", NULL, &info, error))
+                return NULL;
+        json_t *ram = json_object_get(info, "ram");
+        double total = (double)json_integer_value(json_object_get(ram, "total"));
+        double left = (double)json_integer_value(json_object_get(ram, "remaining"));
+        const char *status = json_string_value(json_object_get(info, "status"));
+        *ret_percent = total > 0 ? 100.0 * (total - left) / total : -1;
+        *ret_detail = g_strdup(json_string_value(json_object_get(info, "error-desc")));
+        char *copy = g_strdup(status ? status : "none");
+        json_decref(info);
+        return copy;
+}
+
+/* @job NULL: no progress to tell. */
+static bool wait_migration(Qmp *qmp, Job *job, GCancellable *cancellable, GError **error)
+{
+        for (;;) {
+                double percent;
+                g_autofree char *detail = NULL;
+                g_autofree char *status = migration_status(qmp, &percent, &detail, error);
+                if (!status || g_cancellable_set_error_if_cancelled(cancellable, error))
+                        return false;
+                if (strcmp(status, "completed") == 0)
+                        return true;
+                if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0)
+                        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU could not move the VM's memory: %s",
+                                         detail ? detail : status);
+                if (job)
+                        job_progress(job, percent, "writing memory");
+                g_usleep(POLL_US);
+        }
+}
+
+static bool set_speed(Qmp *qmp, GError **error)
+{
+        /* 0 is not "unlimited" in 7.2; the largest number it takes is. */
+        return qmp_call(qmp, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)G_MAXINT64), NULL, error);
+}
+
+bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        int fd = qmp ? open_state(vm, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
+        if (fd < 0)
+                return false;
+        int64_t bytes = 0, crc = 0;
+        bool ok = set_speed(qmp, error) &&
+                  qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
+                  qmp_call(qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
+                  wait_migration(qmp, job, job_cancellable(job), error) && checksum(fd, &bytes, &crc, error);
+        if (ok && fdatasync(fd) < 0)
+                ok = error_set_errno(error, errno, NULL, "cannot write the saved state");
+        close(fd);
+        record_init(&hostler_saved_state_type, ret_saved);
+        ret_saved->file = ok ? g_strdup(SAVED_STATE_FILE) : NULL;
+        ret_saved->bytes = bytes;
+        ret_saved->crc = crc;
+        return ok;
+}
+
+static bool say_damaged(Vm *vm, const char *how, GError **error)
+{
+        g_autofree char *object = vm_object(vm);
+        error_set(error, HOSTLER_ERROR_FAILED, object, "the saved state is %s and cannot be resumed", how);
+        return error_hint(error, "boot it from its disks instead, losing what was in memory: hostler stop %s --hard, then start",
+                          object + strlen("vm/"));
+}
+
+bool saved_state_check(Vm *vm, GError **error)
+{
+        HostlerVmRuntime runtime;
+        int64_t bytes = 0, crc = 0, want_bytes, want_crc;
+        vm_runtime(vm, &runtime);
+        want_bytes = runtime.saved ? runtime.saved->bytes : -1;
+        want_crc = runtime.saved ? runtime.saved->crc : -1;
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        int fd = open_state(vm, O_RDONLY, NULL);
+        if (fd < 0)
+                return say_damaged(vm, "missing", error);
+        bool read = checksum(fd, &bytes, &crc, NULL);
+        close(fd);
+        if (!read || bytes != want_bytes)
+                return say_damaged(vm, "cut short", error);
+        return crc == want_crc || say_damaged(vm, "damaged", error);
+}
+
+bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        int fd = qmp ? open_state(vm, O_RDONLY, error) : -1;
+        if (fd < 0)
+                return false;
+        bool ok = qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
+                  qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
+                  wait_migration(qmp, NULL, cancellable, error);
+        close(fd);
+        return ok;
+}
+
+static void drop_record(HostlerVmRuntime *runtime, void *data)
+{
+        if (runtime->saved)
+                record_clear(&hostler_saved_state_type, runtime->saved);
+        g_clear_pointer(&runtime->saved, g_free);
+}
+
+bool saved_state_forget(Vm *vm, GError **error)
+{
+        g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
+        if (!vm_update_runtime(vm, drop_record, NULL, error))
+                return false;
+        if (unlink(path) < 0 && errno != ENOENT)
+                return error_set_errno(error, errno, NULL, "cannot remove %s", path);
+        return true;
+}

@@ -1,0 +1,77 @@
+/*
+ * The verbs that change what a VM is: set and rename.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "hostler-handlers.h"
+#include "vm/change.h"
+
+/* Properties that were named but had the wanted value already still get a row: the answer is about all that was asked. */
+static void add_unchanged(const HostlerSpec *spec, const json_t *patch, HostlerPropertyChangeList *rows)
+{
+        const char *name, *property;
+        json_t *part_patch, *value;
+        json_object_foreach((json_t *)patch, name, part_patch)
+        {
+                const HostlerPart *part = spec_part(spec, name);
+                json_object_foreach(part_patch, property, value)
+                {
+                        g_autofree char *path = g_strdup_printf("%s.%s", name, property);
+                        const Field *field = part ? record_field(kind_find(part->kind)->props, property) : NULL;
+                        bool listed = false;
+                        for (size_t i = 0; i < rows->count && !listed; i++)
+                                listed = strcmp(rows->items[i].property, path) == 0 || strcmp(rows->items[i].property, name) == 0;
+                        if (listed || !field)
+                                continue;
+                        rows->items = g_renew(HostlerPropertyChange, rows->items, rows->count + 1);
+                        HostlerPropertyChange *row = &rows->items[rows->count++];
+                        record_init(&hostler_property_change_type, row);
+                        row->property = g_steal_pointer(&path);
+                        row->requested = field_format(field, part->props);
+                        row->state = g_strdup("applied");
+                        row->detail = g_strdup("it was so already");
+                }
+        }
+}
+
+bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
+        if (!vm)
+                return false;
+        json_auto_t *patch = json_loads(args->spec, 0, NULL);
+        g_autoptr(Spec) before = vm_spec(vm);
+        HostlerSpec wanted;
+        if (!spec_merge(&before->value, patch, "/spec", &wanted, error))
+                return false;
+        int64_t expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
+        if (!change_spec(job, vm, &wanted, expected, CHANGE_UNPLUG_MS, ret_result, error))
+                return false;
+        g_autoptr(Spec) after = vm_spec(vm);
+        add_unchanged(&after->value, patch, ret_result);
+        return true;
+}
+
+bool vm_rename(Job *job, const HostlerVmRenameArgs *args, HostlerVm *ret_result, GError **error)
+{
+        Manager *manager = job_manager(job);
+        /* Run again after a crash: it may bear the new name already. */
+        g_autoptr(Vm) vm = manager_vm_ready(manager, args->vm, NULL);
+        if (!vm && job_recall(job, "vm"))
+                vm = manager_vm_ready(manager, json_string_value(job_recall(job, "vm")), error);
+        else if (!vm)
+                vm = manager_vm_ready(manager, args->vm, error);
+        if (!vm || !manager_name_is_free(manager, args->name, vm, error))
+                return false;
+        if (job_step(job, "rename", "rename it to %s", args->name)) {
+                int64_t expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
+                if (!job_remember(job, "vm", json_string(vm_id(vm)), error) || !vm_store(vm, args->name, NULL, -1, expected, error))
+                        return false;
+                manager_renamed(manager, vm);
+                g_autofree char *object = vm_object(vm);
+                event_emit(manager_events(manager), "vm-changed", object, json_pack("{s:I}", "generation", (json_int_t)vm_generation(vm)));
+        }
+        vm_info(vm, ret_result);
+        return true;
+}

@@ -1,0 +1,70 @@
+/*
+ * The Vm struct, for the files that make up a Vm (vm.c, state.c, adopt.c, watch.c, console.c). Nobody else includes this.
+ *
+ * `lock` guards everything below it. It is never held across a call into another module: take what is needed, let go, call.
+ */
+#pragma once
+
+#include "base/process.h"
+#include "vm/manager.h"
+
+typedef struct {
+        char *name;
+        Spec *spec;
+        int64_t generation, trashed_ms;
+} VmWanted;
+
+struct Vm {
+        gint refs;
+        Manager *manager;
+        char *id, *dir;
+        int64_t created_ms;
+
+        GMutex lock;
+        GCond changed;
+        uint64_t changes; /* counts vm_touch_locked, so that a waiter misses none */
+        VmWanted wanted;
+        HostlerVmStatus status;
+        HostlerPower power;
+        bool unresponsive;
+        int64_t unresponsive_ms;
+        HostlerVmRuntime runtime;
+        uint64_t resets;
+        char *printed; /* JSON of vm_print, NULL: out of date */
+
+        /* the run */
+        ProcessId process;
+        Qmp *qmp;
+        GuestAgent *agent; /* connected as long as QEMU runs */
+        bool agent_open;   /* the guest has its end of the channel open */
+        char *exit_reason; /* what QEMU said on its way out */
+        bool ending;       /* somebody is writing down how the run ended */
+        bool recovering;   /* an adoption at daemon start is still under way */
+        struct VmWatch *watch;     /* watch.c; main loop only */
+        struct ConsoleHub *console; /* console.c; main loop only */
+};
+
+/* state.c: with the lock held. */
+void vm_touch_locked(Vm *vm);
+
+/* watch.c, main loop only: heartbeats, exit, boot phases, addresses. */
+void vm_watch_start(Vm *vm);
+void vm_watch_stop(Vm *vm);
+void vm_watch_event(Vm *vm, const char *event, const json_t *data);
+
+/* console.c, main loop only. */
+void console_hub_start(Vm *vm);
+void console_hub_stop(Vm *vm, const char *reason);
+/* Called with what the guest's console says, for the boot phases (watch.c). */
+void vm_watch_console(Vm *vm, const char *bytes, gsize length);
+
+/*
+ * exit.c: QEMU has ended. Writes down how, empties its run folder, sets the power state, stops the watch. Blocks for milliseconds, so
+ * not on the main loop; whoever comes first does it and the others wait for it.
+ */
+void vm_record_exit(Vm *vm);
+
+/* adopt.c: has @run done on the main loop and waits for it; not from the main loop. */
+void vm_on_main_loop(Vm *vm, void (*run)(Vm *vm));
+/* adopt.c, main loop only: lets go of all connections. */
+void vm_disconnect(Vm *vm);
