@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/units.h"
+#include "vm/spec_diff.h"
 #include "vm/vm_internal.h"
 
 Spec *spec_new(HostlerSpec *value_taken)
