@@ -6,6 +6,7 @@
  */
 #include <glib-unix.h>
 #include <gio/gio.h>
+#include <grp.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,12 @@ static bool attach(Manager *manager, const char *name, ApiConsoleBytesFunc bytes
         g_autoptr(Vm) vm = manager_vm(manager, name, error);
         ConsoleSink sink = {.bytes = bytes, .closed = closed, .data = data};
         return vm && console_attach(vm, &sink, ret_console, error);
+}
+
+static AuthRule auth_rule(bool system)
+{
+        const struct group *operators = system ? getgrnam("hostler") : NULL;
+        return (AuthRule){.system_mode = system, .owner = getuid(), .operators = operators ? operators->gr_gid : AUTH_NO_GROUP};
 }
 
 static ApiHooks hooks_for(Manager *manager, bool system)

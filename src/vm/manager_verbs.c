@@ -88,6 +88,11 @@ bool job_show(const Call *call, const HostlerJobShowArgs *args, HostlerJob *ret_
         return job_get(manager_jobs(call->manager), args->job, ret_result, error);
 }
 
+bool job_cancel_verb(const Call *call, const HostlerJobCancelArgs *args, GError **error)
+{
+        return job_cancel(manager_jobs(call->manager), args->job, error);
+}
+
 /* ---- events ---- */
 
 static void add_event(const EventRow *row, void *data)
