@@ -11,7 +11,8 @@ import argparse
 import pathlib
 import sys
 
-from declarations import c_cli, c_client, c_errors, c_handlers, c_records, c_types, completion, manual, markdown, openapi
+from declarations import c_cli, c_client, c_errors, c_handlers, c_records, c_types
+from declarations import completion_bash, completion_fish, completion_zsh, manual, markdown, openapi
 from declarations.load import load
 from declarations.model import DeclarationError
 
@@ -31,7 +32,7 @@ C = {
     "hostler-openapi.h": openapi.c_header,
     "hostler-openapi.c": openapi.c_string,
 }
-COMPLETION = {"hostler": completion.bash, "_hostler": completion.zsh, "hostler.fish": completion.fish}
+COMPLETION = {"hostler": completion_bash.script, "_hostler": completion_zsh.script, "hostler.fish": completion_fish.script}
 REFERENCES = {
     "docs/verbs.md": markdown.verbs,
     "docs/properties.md": markdown.properties,

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The generator's refusals: what is wrong with a declaration is said with its file and key, and nothing is written."""
 
+import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,7 +49,8 @@ class Declare(unittest.TestCase):
     def test_sections_and_attributes(self):
         self.assert_refused("f0.toml: verbs: no such section; there are error, enum, record, noun, device, event, verb, command, flag",
                             "[verbs.vm]\n")
-        self.assert_refused("f0.toml: noun.vm.plurals: no such attribute; there are doc, parent, plural, silent", NOUN + 'plurals = "vms"\n')
+        self.assert_refused("f0.toml: noun.vm.plurals: no such attribute; there are doc, parent, plural, silent",
+                            NOUN + 'plurals = "vms"\n')
         self.assert_refused("f0.toml: verb.vm.start.many: must be a bool", NOUN + VERB + 'many = "yes"\n' + TARGET)
 
     def test_missing_text(self):
@@ -59,7 +62,8 @@ class Declare(unittest.TestCase):
     def test_duplicates(self):
         self.assert_refused("f1.toml: noun.vm: declared already in f0.toml", NOUN, NOUN)
         stop = VERB.replace("vm.start", "vm.stop")
-        self.assert_refused("f0.toml: verb.vm.stop: the word `start` is taken by vm.start", NOUN + VERB + TARGET + stop + "aliases.start = {}\n" + TARGET)
+        self.assert_refused("f0.toml: verb.vm.stop: the word `start` is taken by vm.start",
+                            NOUN + VERB + TARGET + stop + "aliases.start = {}\n" + TARGET)
         self.assert_refused("f0.toml: verb.vm.stop: has the route of vm.start: POST /v1/vms/{vm}/start",
                             NOUN + VERB + TARGET + stop + 'path = "/v1/vms/{vm}/start"\n' + TARGET)
         self.assert_refused("disk_props: two declarations would have the C name HostlerDiskProps",
@@ -67,8 +71,10 @@ class Declare(unittest.TestCase):
                             + '[record.disk_props]\ndoc = "x"\nfields.a = { type = "int", doc = "x" }\n')
 
     def test_types(self):
-        self.assert_refused("f0.toml: record.vm.fields.id: no such type: strnig", RECORD + 'fields.id = { type = "strnig", doc = "x" }\n')
-        self.assert_refused("f0.toml: record.vm.fields.id: no such enum: pwoer", RECORD + 'fields.id = { type = "enum:pwoer", doc = "x" }\n')
+        self.assert_refused("f0.toml: record.vm.fields.id: no such type: strnig",
+                            RECORD + 'fields.id = { type = "strnig", doc = "x" }\n')
+        self.assert_refused("f0.toml: record.vm.fields.id: no such enum: pwoer",
+                            RECORD + 'fields.id = { type = "enum:pwoer", doc = "x" }\n')
         self.assert_refused("f0.toml: record.vm.fields.id: no such record: nic", RECORD + 'fields.id = { type = "list:nic", doc = "x" }\n')
         self.assert_refused("f0.toml: verb.vm.start: no such record as result: vmm", NOUN + VERB + 'result = "vmm"\n' + TARGET)
 
@@ -86,17 +92,30 @@ class Declare(unittest.TestCase):
         self.assert_refused(where + "the pattern is not a regular expression: unterminated character set at position 0",
                             field('type = "string", pattern = "[a"'))
         self.assert_refused(where + "a required value has no default", field('type = "int", required = true, default = 1'))
-        self.assert_refused("f0.toml: device.disk.fields.a: `live` must be now, restart or never", device('fields.a = { type = "int", doc = "x" }'))
+        self.assert_refused("f0.toml: device.disk.fields.a: `live` must be now, restart or never",
+                            device('fields.a = { type = "int", doc = "x" }'))
 
     def test_verbs(self):
         self.assert_refused("f0.toml: verb.vm.start: no such noun: vm", VERB + TARGET)
         self.assert_refused("f0.toml: verb.vm.start: the arguments with in_path are [], but the path is /v1/vms/{vm}/start", NOUN + VERB)
-        self.assert_refused("f0.toml: verb.vm.start: `urgent_if` is not a bool argument: hard", NOUN + VERB + 'urgent_if = "hard"\n' + TARGET)
+        self.assert_refused("f0.toml: verb.vm.start: `urgent_if` is not a bool argument: hard",
+                            NOUN + VERB + 'urgent_if = "hard"\n' + TARGET)
         self.assert_refused("f0.toml: verb.vm.start.args.hard: a switch that is on cannot be turned off: name it the other way",
                             NOUN + VERB + TARGET + 'args.hard = { type = "bool", default = true, doc = "x" }\n')
         self.assert_refused("f0.toml: verb.vm.start.columns: record vm has no status.power",
                             NOUN + RECORD + 'fields.id = { type = "string", doc = "x" }\n'
                             + VERB + 'result = "vm"\ncolumns = ["status.power"]\n' + TARGET)
+
+    def test_openapi_references(self):
+        """Every reference in the OpenAPI document leads somewhere, and every verb has its operation."""
+        document = json.loads((ROOT / "docs/openapi.json").read_text())
+        text = json.dumps(document)
+        for name in set(re.findall(r'"#/components/schemas/(\w+)"', text)):
+            self.assertIn(name, document["components"]["schemas"])
+        operations = [operation["operationId"] for path in document["paths"].values() for operation in path.values()
+                      if "operationId" in operation]
+        self.assertEqual(len(operations), len(set(operations)))
+        self.assertIn("vm.start", operations)
 
     def test_all_faults_at_once(self):
         done, _, _ = self.run_on(RECORD + 'fields.a = { type = "strnig", doc = "x" }\nfields.b = { type = "int" }\n', '[noun.x]\n')

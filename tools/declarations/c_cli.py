@@ -97,9 +97,9 @@ def arg_row(verb, field):
 
 
 def nouns(model):
-    rows = "".join(f"        {{{string(noun.name)}, {string(noun.plural)}, {string(noun.parent)}, {boolean(noun.silent)}, {string(noun.doc)}}},\n"
-                   for noun in model.nouns.values())
-    return f"const CliNoun hostler_cli_nouns[] = {{\n{rows}        {{.name = NULL}},\n}};\n"
+    lines = "".join(f"        {{{string(noun.name)}, {string(noun.plural)}, {string(noun.parent)}, {boolean(noun.silent)},\n"
+                    f"         {string(noun.doc)}}},\n" for noun in model.nouns.values())
+    return f"const CliNoun hostler_cli_nouns[] = {{\n{lines}        {{.name = NULL}},\n}};\n"
 
 
 def flags(model):

@@ -8,7 +8,8 @@ from .load import c_name
 def header(model):
     parts = ["/* Included by <hostler.h>. Arguments: set up with _args_init, then set members; the functions only read them. */\n"]
     parts += [clears(name) for name in model.records]
-    parts += [f"{comment(verb.summary + '.' + returns(verb))}{prototype(verb)};\n{init_prototype(verb)};\n" for verb in callable_verbs(model)]
+    parts += [f"{comment(verb.summary + '.' + returns(verb))}{prototype(verb)};\n{init_prototype(verb)};\n"
+              for verb in callable_verbs(model)]
     return guard("hostler-verbs.h", "\n".join(parts))
 
 
@@ -17,7 +18,8 @@ def functions(model):
     parts = [f'{GENERATED}#include <hostler.h>\n\n#include "client/typed_call.h"\n#include "hostler-records.h"\n']
     parts += [clear_functions(name) for name in model.records]
     parts += [f"{init_prototype(verb)}\n{{\n        record_init(&hostler_{c_name(verb.args.name)}_type, args);\n}}\n\n"
-              f"{prototype(verb)}\n{{\n        return typed_call({', '.join(call_arguments(verb, indexes[verb.id]))});\n}}\n" for verb in callable_verbs(model)]
+              f"{prototype(verb)}\n{{\n        return typed_call({', '.join(call_arguments(verb, indexes[verb.id]))});\n}}\n"
+              for verb in callable_verbs(model)]
     return "\n".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from .c_text import GENERATED, boolean, constant, guard, member, number, string, strings, struct_type
+from .c_text import GENERATED, boolean, guard, member, number, string, strings, struct_type
 from .load import c_name
 
 FIELD_TYPES = {"list:string": "FIELD_LIST_STRING", "list:record": "FIELD_LIST_RECORD"}
@@ -12,7 +12,8 @@ def header(model):
     types = "".join(f"extern const RecordType {type_name(struct)};\n" for struct in model.structs())
     fields = "".join(f"extern const Field {fields_name(verb.args)}[];\n" for verb in model.verbs.values() if verb.args.fields)
     enums = "".join(f"extern const EnumType {enum_name(name)};\n" for name in model.enums)
-    return guard("hostler-records.h", f'#include "base/record.h"\n\n{types}\n{enums}\n/* The same tables as in .fields above, for other static tables. */\n{fields}')
+    return guard("hostler-records.h", f'#include "base/record.h"\n\n{types}\n{enums}\n'
+                 f"/* The same tables as in .fields above, for other static tables. */\n{fields}")
 
 
 def tables(model):

@@ -140,17 +140,14 @@ class Loader:
         noun, verb = name.split(".")
         args = self.read_struct(f"{c_name(noun)}_{c_name(verb)}_args", table["summary"], table.get("args", {}), ARG_KEYS,
                                 where.at("args"))
-        shape, _, record = table.get("result", "").rpartition("list:") if "list:" in table.get("result", "") else (
-            "one" if "result" in table else "none", "", table.get("result"))
+        shape, record = split_result(table.get("result"))
+        own_keys = SECTION_KEYS["verb"].keys() - {"args", "result", "method", "path", "handler"}
         self.model.verbs[name] = Verb(
-            noun=noun, name=verb, kind=table["kind"], role=table["role"], method=table.get("method", METHODS.get(verb, "POST")),
-            path=table.get("path", ""), summary=table["summary"], doc=table["doc"],
+            noun=noun, name=verb, method=table.get("method", METHODS.get(verb, "POST")), path=table.get("path", ""),
+            handler=table.get("handler", f"{c_name(noun)}_{c_name(verb)}"), result=record, result_shape=shape,
             args=Struct(args.name, args.doc, [field for field in args.fields if not field.client_only]),
             client_args=[field for field in args.fields if field.client_only], all_args=args.fields,
-            result=record, result_shape=shape or "list", recover=table.get("recover", ""),
-            streams=table.get("streams", False), urgent=table.get("urgent", False), urgent_if=table.get("urgent_if"),
-            many=table.get("many", False), cli=table.get("cli"), handler=table.get("handler", f"{c_name(noun)}_{c_name(verb)}"),
-            aliases=table.get("aliases", {}), columns=table.get("columns", []), examples=table.get("examples", []))
+            **{key: value for key, value in table.items() if key in own_keys})
 
     def read_command(self, name, table, where):
         args = self.read_struct(f"{c_name(name)}_command", table["summary"], table.get("args", {}), ARG_KEYS, where.at("args"))
@@ -188,10 +185,14 @@ class Loader:
 
     def check_references(self):
         model = self.model
-        for section, entries in (("record", model.records), ("event", model.events), ("device", model.devices)):
-            for name, entry in entries.items():
-                struct = {"record": lambda e: e, "event": lambda e: e.fields, "device": lambda e: e.props}[section](entry)
-                self.check_fields(struct.fields, self.places[section, name].at("fields"))
+        for name, record in model.records.items():
+            self.check_fields(record.fields, self.places["record", name].at("fields"))
+        for name, device in model.devices.items():
+            self.check_fields(device.props.fields, self.places["device", name].at("fields"))
+        for name, event in model.events.items():
+            self.check_fields(event.fields.fields, self.places["event", name].at("fields"))
+        for name, command in model.commands.items():
+            self.check_fields(command.all_args, self.places["command", name].at("args"))
         for noun in model.nouns.values():
             if noun.parent and noun.parent not in model.nouns:
                 self.places["noun", noun.name].fault(f"no such parent: {noun.parent}")
@@ -202,8 +203,6 @@ class Loader:
                 where.fault(f"no such noun: {verb.noun}")
             else:
                 self.check_verb(verb, where)
-        for name, command in model.commands.items():
-            self.check_fields(command.all_args, self.places["command", name].at("args"))
         self.check_unique_names()
 
     def check_fields(self, fields, where):
@@ -327,6 +326,14 @@ def split_type(text):
     if target and head == "list" and target not in SCALARS:
         return "list:record", target
     return None, None
+
+
+def split_result(text):
+    """("list", "vm") from "list:vm", ("one", "vm") from "vm", ("none", None) from nothing."""
+    if text is None:
+        return "none", None
+    head, _, record = text.partition(":")
+    return ("list", record) if head == "list" else ("one", text)
 
 
 def check_limits(field, where):

@@ -2,7 +2,7 @@
 
 import re
 
-from .commands import alias_titles, arguments, assignments, flag_name, flags, positionals, title, usage, value_name, value_text
+from .commands import alias_titles, flag_name, flags, usage, value_name, value_text
 
 HEAD = """.\\" Made by tools/declare.py out of the declarations (src/x/x.toml): change those, then `make docs`.
 .Dd $Mdocdate$
@@ -91,8 +91,9 @@ def default_text(field):
 
 
 def properties(model):
-    parts = [".Sh PROPERTIES\n", paragraph("`hostler set VM PART.PROPERTY=VALUE`; an empty value goes back to the default. "
-                                             "Those marked * take effect at the next start, those marked ! never change."), ".Bl -tag -width Ds\n"]
+    about = ("`hostler set VM PART.PROPERTY=VALUE`; an empty value goes back to the default. "
+             "Those marked * take effect at the next start, those marked ! never change.")
+    parts = [".Sh PROPERTIES\n", paragraph(about), ".Bl -tag -width Ds\n"]
     marks = {"now": "", "restart": " *", "never": " !"}
     for device in model.devices.values():
         name = device.kind if device.single else f"{device.kind}N"

@@ -1,6 +1,6 @@
 """docs/verbs.md, properties.md, errors.md and events.md."""
 
-from .commands import alias_titles, arguments, assignments, flag_name, flags, limits_text, positionals, title, usage, value_name, value_text
+from .commands import alias_titles, assignments, flag_name, limits_text, positionals, title, usage, value_name, value_text
 
 GENERATED = "<!-- Made by tools/declare.py out of the declarations (src/*/*.toml): change those, then `make docs`. -->\n"
 LIVE = {"now": "yes", "restart": "at the next start", "never": "never"}
@@ -44,7 +44,8 @@ def verb_section(model, verb):
     if facts:
         parts.append("\n".join(facts) + "\n")
     if verb.all_args:
-        parts.append(table(("argument", "type", "default", "limits", ""), [argument_row(model, verb, field) for field in verb.all_args]))
+        parts.append(table(("argument", "type", "default", "limits", ""),
+                           [argument_row(model, verb, field) for field in verb.all_args]))
     if verb.examples:
         parts.append("\n".join(f"    {example}" for example in verb.examples) + "\n")
     return "\n".join(parts)
@@ -65,7 +66,8 @@ def argument_row(model, verb, field):
     if field in positionals(verb) or field is assignments(verb) or not field.cli:
         name = f"`{field.name}`"
     else:
-        name = f"`{flag_name(field)}{' ' + value_name(field) if value_name(field) else ''}`" + (f", `-{field.short}`" if field.short else "")
+        value = f" {value_name(field)}" if value_name(field) else ""
+        name = f"`{flag_name(field)}{value}`" + (f", `-{field.short}`" if field.short else "")
     default = "required" if field.required else value_text(field, field.default)
     return name, type_text(field), default, limits_text(field, model), field.doc
 
@@ -76,8 +78,8 @@ def type_text(field):
 
 def properties(model):
     parts = [f"{GENERATED}# Properties\n",
-             "`hostler set VM PART.PROPERTY=VALUE`. A part is named like its kind, with a number where there may be several (`disk0`); with "
-             "any other name it says its `kind`. Sizes: `4G`, `500M` (binary); an empty value goes back to the default.\n"]
+             "`hostler set VM PART.PROPERTY=VALUE`. A part is named like its kind, with a number where there may be several "
+             "(`disk0`); with any other name it says its `kind`. Sizes: `4G`, `500M` (binary); an empty value goes back to the default.\n"]
     for device in model.devices.values():
         name = device.kind if device.single else f"{device.kind}N"
         how = "Every VM has it." if device.always else "At most one." if device.single else "Any number."
@@ -89,13 +91,15 @@ def properties(model):
     used = {prop.target for device in model.devices.values() for prop in device.props.fields if prop.type == "enum"}
     for enum in model.enums.values():
         if enum.name in used:
-            parts.append(f"### {enum.name}\n\n{enum.doc}\n\n" + table(("value", ""), [(f"`{value}`", doc) for value, doc in enum.values.items()]))
+            parts.append(f"### {enum.name}\n\n{enum.doc}\n")
+            parts.append(table(("value", ""), [(f"`{value}`", doc) for value, doc in enum.values.items()]))
     return "\n".join(parts)
 
 
 def errors(model):
-    head = (f"{GENERATED}# Errors\n\nAn error is a problem document (RFC 9457): `type`, `title`, `status`, `code`, `detail`, and where they say "
-            "more `object`, `causes` (each a `detail`, often with the JSON `pointer` of what is wrong) and `hint`, the next command to run.\n\n")
+    head = (f"{GENERATED}# Errors\n\n"
+            "An error is a problem document (RFC 9457): `type`, `title`, `status`, `code`, `detail`, and where they say more `object`, "
+            "`causes` (each a `detail`, often with the JSON `pointer` of what is wrong) and `hint`, the next command to run.\n\n")
     return head + table(("code", "HTTP", "exit code", "title", "meaning"), [
         (f"`{error.name}`", str(error.http), str(error.exit), error.title, error.doc) for error in model.errors.values()])
 
@@ -107,5 +111,6 @@ def events(model):
     for event in model.events.values():
         parts.append(f"## {event.kind}\n\n{event.doc}\n")
         if event.fields.fields:
-            parts.append(table(("field", "type", ""), [(f"`{field.name}`", type_text(field), field.doc) for field in event.fields.fields]))
+            parts.append(table(("field", "type", ""),
+                               [(f"`{field.name}`", type_text(field), field.doc) for field in event.fields.fields]))
     return "\n".join(parts)

@@ -105,7 +105,7 @@ class Verb:
     all_args: list  # both, as declared
     result: str | None = None  # a record
     result_shape: str = "none"  # "none", "one", "list"
-    recover: str = "undo"
+    recover: str = ""  # of a job: "undo" or "rerun"
     streams: bool = False
     urgent: bool = False
     urgent_if: str | None = None

@@ -169,7 +169,8 @@ def text_limits(schema, least, most, pattern):
 
 
 def schemas(model):
-    made = {camel(record.name): {"description": record.doc} | struct(record.fields, model, request=False) for record in model.records.values()}
+    made = {camel(record.name): {"description": record.doc} | struct(record.fields, model, request=False)
+            for record in model.records.values()}
     for device in model.devices.values():
         made[camel(device.props.name)] = {"description": device.doc} | part(device, model)
     made["Spec"] = spec(model)
