@@ -174,19 +174,24 @@ static Bridge *bridge_new(Exchange *exchange)
         return bridge;
 }
 
+/* A client whose upgrade was refused asks again plainly to learn why (libsoup gives it no body), so the VM is looked at
+ * first. */
+static bool attach(Bridge *bridge, GError **error)
+{
+        const ApiHooks *hooks = &bridge->server->hooks;
+        const HostlerVmConsoleArgs *args = bridge->exchange->request.args;
+
+        return hooks->console_attach(hooks->manager, args->vm, on_console_bytes, on_console_closed, bridge,
+                                     &bridge->console, error) &&
+               check_upgrade(bridge->exchange->message, error);
+}
+
 void console_start(Exchange *exchange)
 {
-        const ApiHooks *hooks = &exchange->server->hooks;
-        const HostlerVmConsoleArgs *args = exchange->request.args;
+        Bridge *bridge = bridge_new(exchange);
         g_autoptr(GError) error = NULL;
 
-        if (!check_upgrade(exchange->message, &error)) {
-                exchange_fail(exchange, error);
-                return;
-        }
-        Bridge *bridge = bridge_new(exchange);
-        if (!hooks->console_attach(hooks->manager, args->vm, on_console_bytes, on_console_closed, bridge,
-                                   &bridge->console, &error)) {
+        if (!attach(bridge, &error)) {
                 bridge_free(bridge);
                 exchange_fail(exchange, error);
                 return;
