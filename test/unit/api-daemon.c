@@ -315,7 +315,7 @@ static gboolean is_up(void *data)
         return G_SOURCE_REMOVE;
 }
 
-void daemon_start(Daemon *daemon)
+void daemon_up(Daemon *daemon)
 {
         daemon->context = g_main_context_new();
         daemon->loop = g_main_loop_new(daemon->context, false);
@@ -366,7 +366,7 @@ void daemon_do(Daemon *daemon, void (*func)(Daemon *daemon))
         g_mutex_unlock(&daemon->manager.lock);
 }
 
-void daemon_stop(Daemon *daemon)
+void daemon_down(Daemon *daemon)
 {
         daemon_do(daemon, quit);
         g_thread_join(daemon->thread);

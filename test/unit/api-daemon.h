@@ -37,8 +37,8 @@ typedef struct {
 /* In a new folder, in session mode of this user. */
 void daemon_init(Daemon *daemon);
 /* May be started and stopped several times on the same folder. */
-void daemon_start(Daemon *daemon);
-void daemon_stop(Daemon *daemon);
+void daemon_up(Daemon *daemon);
+void daemon_down(Daemon *daemon);
 void daemon_clear(Daemon *daemon);
 /* Runs @func on the daemon's main loop and waits for it. */
 void daemon_do(Daemon *daemon, void (*func)(Daemon *daemon));

@@ -23,13 +23,13 @@ typedef struct {
 static void set_up(Fixture *fixture, const void *data)
 {
         daemon_init(&fixture->daemon);
-        daemon_start(&fixture->daemon);
+        daemon_up(&fixture->daemon);
 }
 
 static void tear_down(Fixture *fixture, const void *data)
 {
         daemon_open_gate(&fixture->daemon, true);
-        daemon_stop(&fixture->daemon);
+        daemon_down(&fixture->daemon);
         daemon_clear(&fixture->daemon);
 }
 
@@ -244,8 +244,8 @@ static void test_idempotent_replay(Fixture *fixture, const void *data)
         g_assert_cmpstr(first, ==, second);
         assert_job(daemon, first, "?wait=30s", "done");
         assert_answer(daemon, "POST", "/v1/vms/web2/start", key, NULL, 422, "key-reused");
-        daemon_stop(daemon);
-        daemon_start(daemon);
+        daemon_down(daemon);
+        daemon_up(daemon);
         g_autofree char *third = start_job(daemon, key);
         g_assert_cmpstr(first, ==, third);
         g_assert_cmpint((int)daemon->manager.started, ==, 1);
@@ -442,12 +442,12 @@ static void test_event_replay(Fixture *fixture, const void *data)
         for (; last < 1000; last++)
                 g_assert_cmpint(stream_next(&stream), ==, last + 1);
         g_thread_join(rain);
-        daemon_stop(daemon);
+        daemon_down(daemon);
         for (int64_t next; (next = stream_next(&stream)) != 0; last = next)
                 g_assert_cmpint(next, ==, last + 1);
         fclose(stream.file);
 
-        daemon_start(daemon);
+        daemon_up(daemon);
         g_autofree char *header =
             g_strdup_printf("Last-Event-ID: %" G_GINT64_FORMAT "\r\nAccept: text/event-stream\r\n", last);
         stream = stream_open(daemon, "/v1/events", header);
@@ -574,12 +574,12 @@ static void test_console_at_stop(Fixture *fixture, const void *data)
         int fd = console_open(daemon, "web1");
 
         receive_frame(fd, text);
-        daemon_stop(daemon);
+        daemon_down(daemon);
         g_assert_cmpint(receive_frame(fd, text), ==, 8);
         g_assert_cmpstr(text + 2, ==, "the daemon is stopping");
         close(fd);
         g_assert_null(daemon->manager.console_data);
-        daemon_start(daemon);
+        daemon_up(daemon);
 }
 
 /* ---- roles ---- */
@@ -627,7 +627,7 @@ static void test_roles(void)
         }
         daemon_init(&daemon);
         daemon.rule = (AuthRule){.system_mode = true, .operators = 12345};
-        daemon_start(&daemon);
+        daemon_up(&daemon);
         daemon_open_gate(&daemon, true);
         struct stat status;
         g_assert_cmpint(stat(daemon.socket, &status), ==, 0);
@@ -648,7 +648,7 @@ static void test_roles(void)
         g_assert_cmpint(status_as(&daemon, 4242, 12345, "GET", "/v1/vms", NULL), ==, 200);
         g_assert_cmpint(status_as(&daemon, 4242, 12345, "POST", "/v1/vms/web1/start", NULL), ==, 202);
         g_assert_cmpint(status_as(&daemon, 0, 0, "POST", "/v1/vms/web1/start", NULL), ==, 202);
-        daemon_stop(&daemon);
+        daemon_down(&daemon);
         daemon_clear(&daemon);
 }
 

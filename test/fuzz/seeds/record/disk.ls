@@ -1,2 +1,0 @@
-disk.ls
-{"vm": "tiny"}

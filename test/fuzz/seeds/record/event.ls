@@ -1,2 +1,0 @@
-event.ls
-{"since": 0, "object": "tiny", "limit": 1000}

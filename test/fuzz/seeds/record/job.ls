@@ -1,2 +1,0 @@
-job.ls
-{"state": "queued", "object": "tiny", "limit": 100, "cursor": "tiny"}

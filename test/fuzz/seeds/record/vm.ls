@@ -1,2 +1,0 @@
-vm.ls
-{"trash": false, "filter": "tiny", "limit": 1, "cursor": "tiny"}
