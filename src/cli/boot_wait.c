@@ -18,7 +18,7 @@ enum {
 };
 
 /* Marks every phase between the last seen and now: several may pass between two looks. */
-static int mark_phases(Progress *progress, const json_t *vm, int seen)
+static int mark_phases(Cli *cli, Progress *progress, const json_t *vm, int seen)
 {
         const char *phase = json_string_value(json_object_get(json_object_get(vm, "status"), "phase"));
         const char *const *names = record_field(&hostler_vm_status_type, "phase")->values->values;
@@ -29,7 +29,8 @@ static int mark_phases(Progress *progress, const json_t *vm, int seen)
                         now = i;
         for (int i = seen + 1; i <= now; i++)
                 progress_mark(progress, names[i]);
-        progress_update(progress, -1, phase);
+        if (cli->err_is_terminal)
+                progress_update(progress, -1, phase);
         return MAX(seen, now);
 }
 
@@ -48,7 +49,7 @@ static bool look(Cli *cli, const char *vm, Progress *progress, int *phase, GErro
 
         if (!cli_call(cli, "vm", "show", json_pack("{s:s}", "vm", vm), 0, &reply, error))
                 return false;
-        *phase = mark_phases(progress, reply, *phase);
+        *phase = mark_phases(cli, progress, reply, *phase);
         return true;
 }
 
@@ -90,7 +91,7 @@ bool boot_wait(Cli *cli, const char *vm, const char *condition, int64_t timeout_
                         return false;
         }
         json_auto_t *tree = json_loads(reply, JSON_REJECT_DUPLICATES, NULL);
-        mark_phases(progress, tree, phase);
+        mark_phases(cli, progress, tree, phase);
         *ret_vm = g_steal_pointer(&reply);
         return true;
 }

@@ -8,7 +8,7 @@
 #include "cli/table.h"
 #include "cli/text.h"
 
-static void append_check(Cli *cli, const json_t *check, GString *out)
+static void append_check(Cli *cli, const json_t *check, int width, GString *out)
 {
         bool ok = json_is_true(json_object_get(check, "ok"));
         const char *name = json_string_value(json_object_get(check, "name"));
@@ -16,8 +16,8 @@ static void append_check(Cli *cli, const json_t *check, GString *out)
         const char *hint = json_string_value(json_object_get(check, "hint"));
         g_autofree char *safe_name = text_safe(name ? name : "");
 
-        g_string_append_printf(out, "%s%-4s%s  %-12s ", cli->colour ? state_colour(ok ? "running" : "paused") : "",
-                               ok ? "ok" : "warn", cli->colour ? COLOUR_OFF : "", safe_name);
+        g_string_append_printf(out, "%s%-4s%s  %-*s  ", cli->colour ? state_colour(ok ? "running" : "paused") : "",
+                               ok ? "ok" : "warn", cli->colour ? COLOUR_OFF : "", width, safe_name);
         text_append_safe(out, detail ? detail : "", -1);
         g_string_append_c(out, '\n');
         if (!ok && hint && *hint) {
@@ -33,12 +33,13 @@ bool command_doctor(Cli *cli, const Invocation *invocation, GError **error)
         g_autoptr(GString) out = g_string_new(NULL);
         size_t index;
         json_t *check;
+        int width = 0;
 
         if (cli->options->format != OUTPUT_TABLE || cli->options->columns)
                 return run_verb(cli, invocation, error);
         if (!cli_call(cli, "doctor", "show", json_incref(invocation->args), 0, &checks, error))
                 return false;
         json_array_foreach (checks, index, check)
-                append_check(cli, check, out);
+                append_check(cli, check, width, out);
         return cli_print(out, error);
 }

@@ -205,6 +205,14 @@ static bool read_value_file(const char *path, char **ret_text, GError **error)
         return *ret_text;
 }
 
+static bool wrong_value(const CliArg *arg, GError **error)
+{
+        g_autofree char *upper = g_ascii_strup(arg->name, -1);
+        bool flag = arg->form == CLI_FLAG || arg->form == CLI_SWITCH;
+
+        return error_wrap(error, HOSTLER_ERROR_INVALID, NULL, "%s%s", flag ? "--" : "", flag ? arg->name : upper);
+}
+
 static bool store_value(Parser *parser, const CliArg *arg, const char *text, GError **error)
 {
         json_t *target = arg->client_only ? parser->to->local : parser->to->args;
@@ -222,7 +230,7 @@ static bool store_value(Parser *parser, const CliArg *arg, const char *text, GEr
         if (!value) {
                 if (file)
                         return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is not UTF-8 text", text);
-                return error_wrap(error, HOSTLER_ERROR_INVALID, NULL, "--%s", arg->name);
+                return wrong_value(arg, error);
         }
         json_t *earlier = json_object_get(target, name);
         if (json_is_array(earlier) && json_is_array(value)) {
