@@ -3,8 +3,8 @@
 
     declare.py --c DIR [FILE…]         C tables and headers into DIR (the build does this)
     declare.py --completion DIR        completion for bash, zsh and fish into DIR (the build does this)
-    declare.py --references            docs/ and man/ of the repository, as `make docs` does
-    declare.py --check                 nothing but the checks; also whether docs/ and man/ are up to date
+    declare.py --references            docs/, man/ and the fuzzer's seeds in the repository, as `make docs` does
+    declare.py --check                 nothing but the checks; also whether those files are up to date
 """
 
 import argparse
@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 from declarations import c_cli, c_client, c_errors, c_handlers, c_records, c_types
-from declarations import completion_bash, completion_fish, completion_zsh, manual, markdown, openapi
+from declarations import completion_bash, completion_fish, completion_zsh, manual, markdown, openapi, seeds
 from declarations.load import load
 from declarations.model import DeclarationError
 
@@ -43,19 +43,25 @@ REFERENCES = {
 }
 
 
-def write(folder, emitters, model):
-    """Writes one file per emitter; leaves unchanged ones alone, so that nothing that depends on them is built again."""
-    for name, emit in emitters.items():
+def texts(emitters, model):
+    return {name: emit(model) for name, emit in emitters.items()}
+
+
+def references(model):
+    return texts(REFERENCES, model) | seeds.files(model)
+
+
+def write(folder, files):
+    """Leaves unchanged files alone, so that nothing that depends on them is built again."""
+    for name in stale(folder, files):
         path = folder / name
-        text = emit(model)
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(files[name])
 
 
-def stale(folder, emitters, model):
-    """Which files do not say what they would say now."""
-    return [name for name, emit in emitters.items() if not (folder / name).exists() or (folder / name).read_text() != emit(model)]
+def stale(folder, files):
+    """Which files do not say what they should."""
+    return [name for name, text in files.items() if not (folder / name).exists() or (folder / name).read_text() != text]
 
 
 def parse_arguments():
@@ -76,12 +82,12 @@ def main():
         print(error, file=sys.stderr)
         return 1
     if arguments.c:
-        write(arguments.c, C, model)
+        write(arguments.c, texts(C, model))
     if arguments.completion:
-        write(arguments.completion, COMPLETION, model)
+        write(arguments.completion, texts(COMPLETION, model))
     if arguments.references:
-        write(ROOT, REFERENCES, model)
-    old = stale(ROOT, REFERENCES, model) if arguments.check else []
+        write(ROOT, references(model))
+    old = stale(ROOT, references(model)) if arguments.check else []
     for name in old:
         print(f"{name}: not what the declarations say; run `make docs`", file=sys.stderr)
     return 1 if old else 0

@@ -11,7 +11,10 @@
  * malloc'ed and owned by the struct.
  *
  * In JSON: size and duration are integers, but strings such as "4G", "500M", "90s", "2h" are accepted; time is RFC
- * 3339.
+ * 3339. null is the same as absent. What is absent is not printed, but bools, lists of records and specs always are.
+ *
+ * A spec is an object of parts. A part's kind is what its name implies ("disk0", "cpu"), or its member "kind". Kinds
+ * that every VM has are there with their defaults when a document leaves them out.
  *
  * Everything here is pure and may be called from any thread.
  */
@@ -148,7 +151,8 @@ char *field_format(const Field *field, const void *value_struct);
 /*
  * Specs. A spec is an immutable value: never changed in place, only swapped whole.
  */
-extern const RecordType hostler_spec_type; /* one field of FIELD_SPEC is all it holds; lets specs use the calls above */
+/* Lets specs use the calls above. Its one field has no name: its JSON is the object of parts itself. */
+extern const RecordType hostler_spec_type;
 const HostlerPart *spec_part(const HostlerSpec *spec, const char *name);
 /* @ret_spec = @spec with RFC 7396 @patch merged and then checked whole. A new member's kind is its "kind" or what its
  * name implies. */

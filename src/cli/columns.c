@@ -170,20 +170,52 @@ static void append_number(const Field *field, const char *text, GString *out)
         text_append_safe(out, readable ? readable : text, -1);
 }
 
-static bool read_text(const Field *field, JsonReader *reader, int64_t now_ms, GString *out)
+/* Strings without escapes, nearly all, are taken from where they stand. */
+static bool read_plain(JsonReader *reader, GString *scratch, const char **ret_text, gsize *ret_length)
 {
-        g_autoptr(GString) text = g_string_new(NULL);
+        JsonReader start = *reader;
+        const char *quote;
+
+        if (!json_skip(reader, &quote))
+                return false;
+        *ret_text = quote + 1;
+        *ret_length = (gsize)(reader->at - quote) - 2;
+        if (!memchr(*ret_text, '\\', *ret_length))
+                return true;
+        *reader = start;
+        if (!json_read_string(reader, scratch))
+                return false;
+        *ret_text = scratch->str;
+        *ret_length = scratch->len;
+        return true;
+}
+
+static bool append_age(const char *text, gsize length, int64_t now_ms, GString *out)
+{
+        char terminated[40];
         int64_t unix_ms;
 
-        if (!json_read_string(reader, text))
+        if (length >= sizeof(terminated))
                 return false;
-        if (field && field->type == FIELD_TIME && time_parse(text->str, &unix_ms)) {
-                g_autofree char *age = text_age(unix_ms, now_ms);
+        memcpy(terminated, text, length);
+        terminated[length] = 0;
+        if (!time_parse(terminated, &unix_ms))
+                return false;
+        g_autofree char *age = text_age(unix_ms, now_ms);
+        g_string_append(out, age);
+        return true;
+}
 
-                g_string_append(out, age);
-        } else {
-                text_append_safe(out, text->str, (gssize)text->len);
-        }
+static bool read_text(const Field *field, JsonReader *reader, int64_t now_ms, GString *out)
+{
+        g_autoptr(GString) scratch = g_string_sized_new(0);
+        const char *text;
+        gsize length;
+
+        if (!read_plain(reader, scratch, &text, &length))
+                return false;
+        if (!field || field->type != FIELD_TIME || !append_age(text, length, now_ms, out))
+                text_append_safe(out, text, (gssize)length);
         return true;
 }
 
@@ -212,25 +244,22 @@ bool columns_read_value(const Field *field, JsonReader *reader, int64_t now_ms, 
         return true;
 }
 
-static void append_with_comma(GString *value, const GString *more)
-{
-        if (value->len && more->len)
-                g_string_append_c(value, ',');
-        g_string_append_len(value, more->str, (gssize)more->len);
-}
-
 static bool read_slots(const Node *node, JsonReader *reader, int64_t now_ms)
 {
         JsonReader start = *reader;
 
         for (guint i = 0; i < node->slots->len; i++) {
                 Slot *slot = node->slots->pdata[i];
-                g_autoptr(GString) value = g_string_new(NULL);
+                gsize before = slot->value->len;
 
                 *reader = start;
-                if (!columns_read_value(slot->field, reader, now_ms, value))
+                if (before)
+                        g_string_append_c(slot->value, ',');
+                gsize with_comma = slot->value->len;
+                if (!columns_read_value(slot->field, reader, now_ms, slot->value))
                         return false;
-                append_with_comma(slot->value, value);
+                if (slot->value->len == with_comma)
+                        g_string_truncate(slot->value, before);
         }
         return true;
 }

@@ -82,7 +82,7 @@ static bool read_piece(Cli *cli, const Place *from, int64_t offset, int fd, int6
                                  (json_int_t)offset, "bytes", PIECE_BYTES);
         gsize length = 0;
 
-        if (!cli_call(cli, "file", "read", args, PIECE_MS, &piece, error))
+        if (!cli_call(cli, "file", "get", args, PIECE_MS, &piece, error))
                 return false;
         const char *data = json_string_value(json_object_get(piece, "data"));
         g_autofree guchar *bytes = data && *data ? g_base64_decode(data, &length) : NULL;
@@ -117,7 +117,7 @@ static bool write_piece(Cli *cli, const Place *to, int64_t offset, const guchar 
         g_autofree char *data = length ? g_base64_encode(bytes, length) : g_strdup("");
         json_auto_t *reply = NULL;
 
-        return cli_call(cli, "file", "write",
+        return cli_call(cli, "file", "put",
                         json_pack("{s:s, s:s, s:I, s:s}", "vm", to->vm, "file", to->path, "offset", (json_int_t)offset,
                                   "data", data),
                         PIECE_MS, &reply, error);

@@ -60,7 +60,7 @@ static GPtrArray *noun_rows(const CliNoun *noun)
         GPtrArray *rows = g_ptr_array_new_with_free_func(g_free);
 
         for (const CliVerb *verb = NULL; (verb = cli_verb_next(verb));) {
-                if (!g_str_equal(verb->verb->noun, noun->name) || cli_verb_is_hidden(verb))
+                if (!g_str_equal(verb->verb->noun, noun->name) || verb->hidden)
                         continue;
                 g_ptr_array_add(rows, cli_verb_title(verb));
                 g_ptr_array_add(rows, g_strdup(verb->verb->summary));
@@ -79,7 +79,7 @@ static void append_globals(GString *out)
 {
         g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(g_free);
 
-        for (const GlobalFlag *flag = global_flags; flag->name; flag++) {
+        for (const CliFlag *flag = hostler_cli_flags; flag->name; flag++) {
                 bool optional = g_str_equal(flag->name, "wait");
                 g_autofree char *name = flag->short_name ? g_strdup_printf("-%c, --%s", flag->short_name, flag->name)
                                                          : g_strdup_printf("    --%s", flag->name);

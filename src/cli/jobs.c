@@ -159,7 +159,8 @@ static bool show_job(const HostlerJob *job, void *data)
 
         if (job->state == HOSTLER_JOB_STATE_QUEUED)
                 message = "waits for its turn";
-        progress_update(data, isnan(job->progress) ? -1 : job->progress, message);
+        if (message)
+                progress_update(data, isnan(job->progress) ? -1 : job->progress, message);
         return true;
 }
 

@@ -15,23 +15,6 @@
 
 enum { FILE_LIMIT_BYTES = 1 << 20 };
 
-const GlobalFlag global_flags[] = {
-    {"output", 'o', "FORMAT", "table, json, yaml or name."},
-    {"columns", 0, "LIST", "Columns of the table, with commas: headers or paths such as spec.cpu.count."},
-    {"no-headers", 0, NULL, "Leave out the table's first line."},
-    {"watch", 0, NULL, "Print again every second."},
-    {"dry-run", 0, NULL, "Show the steps and do nothing."},
-    {"wait", 0, "STATE", "After the job, wait for running, agent or ip; alone: for the job, as always."},
-    {"timeout", 0, "TIME", "Wait at most so long (90s, 2h)."},
-    {"detach", 0, NULL, "Print the job's id and do not wait."},
-    {"yes", 'y', NULL, "Do not ask."},
-    {"socket", 0, "PATH", "The daemon's socket ($HOSTLER_SOCKET)."},
-    {"state", 0, "DIR", "The session daemon's folder ($HOSTLER_STATE)."},
-    {"help", 'h', NULL, "Explain this command."},
-    {"version", 0, NULL, "Print the version."},
-    {.name = NULL},
-};
-
 typedef struct {
         const char *const *word; /* the next one */
         Invocation *to;
@@ -100,7 +83,7 @@ static char **verb_names(const char *noun)
         GPtrArray *names = g_ptr_array_new();
 
         for (const CliVerb *verb = NULL; (verb = cli_verb_next(verb));) {
-                if (!g_str_equal(verb->verb->noun, noun) || cli_verb_is_hidden(verb))
+                if (!g_str_equal(verb->verb->noun, noun) || verb->hidden)
                         continue;
                 g_ptr_array_add(names, g_strdup(verb->verb->name));
                 for (const CliAlias *alias = verb->aliases; alias->name; alias++)
@@ -179,11 +162,11 @@ static const CliArg *find_arg(const CliVerb *verb, const char *word, const char 
         return NULL;
 }
 
-static const GlobalFlag *find_global(const char *word, const char *name)
+static const CliFlag *find_global(const char *word, const char *name)
 {
         bool is_long = g_str_has_prefix(word, "--");
 
-        for (const GlobalFlag *flag = global_flags; flag->name; flag++)
+        for (const CliFlag *flag = hostler_cli_flags; flag->name; flag++)
                 if (is_long ? g_str_equal(flag->name, name)
                             : flag->short_name && name[0] == flag->short_name && !name[1])
                         return flag;
@@ -284,7 +267,7 @@ static void set_text(char **option, const char *value)
         *option = g_strdup(value);
 }
 
-static bool set_global_value(Parser *parser, const GlobalFlag *flag, const char *value, GError **error)
+static bool set_global_value(Parser *parser, const CliFlag *flag, const char *value, GError **error)
 {
         Options *options = &parser->to->options;
 
@@ -304,8 +287,7 @@ static bool set_global_value(Parser *parser, const GlobalFlag *flag, const char 
         return true;
 }
 
-static bool parse_global_flag(Parser *parser, const GlobalFlag *flag, const char *word, const char *value,
-                              GError **error)
+static bool parse_global_flag(Parser *parser, const CliFlag *flag, const char *word, const char *value, GError **error)
 {
         Options *options = &parser->to->options;
         struct {
@@ -334,7 +316,7 @@ static bool unknown_flag(Parser *parser, const char *word, const char *name, GEr
         for (const CliArg *arg = parser->to->verb ? parser->to->verb->args : NULL; arg && arg->name; arg++)
                 if (arg->form == CLI_SWITCH || arg->form == CLI_FLAG)
                         g_ptr_array_add(known, (char *)arg->name);
-        for (const GlobalFlag *flag = global_flags; flag->name; flag++)
+        for (const CliFlag *flag = hostler_cli_flags; flag->name; flag++)
                 g_ptr_array_add(known, (char *)flag->name);
         g_ptr_array_add(known, NULL);
 
@@ -360,7 +342,7 @@ static bool parse_flag(Parser *parser, const char *word, GError **error)
         g_autofree char *name = split_flag(word, &value);
         const CliArg *arg = find_arg(parser->to->verb, word, name);
         const CliArg *negated = arg ? NULL : find_negated(parser->to->verb, word, name);
-        const GlobalFlag *global = arg || negated ? NULL : find_global(word, name);
+        const CliFlag *global = arg || negated ? NULL : find_global(word, name);
 
         if (arg && arg->short_name == 'y')
                 parser->to->options.yes = true;

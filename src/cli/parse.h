@@ -43,12 +43,3 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Invocation, invocation_clear)
 
 /* The name of the argument that a `many` verb's targets are: "vm". */
 const char *cli_target_name(const CliVerb *verb);
-
-/* A flag of every command, for the parser, help and completion. */
-typedef struct {
-        const char *name; /* "no-headers" */
-        char short_name;
-        const char *value; /* what help calls its value; NULL: it has none */
-        const char *doc;
-} GlobalFlag;
-extern const GlobalFlag global_flags[]; /* ends with name NULL */

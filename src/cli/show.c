@@ -64,14 +64,20 @@ static char *inline_text(const RecordType *type, const json_t *record)
         return g_string_free(g_steal_pointer(&out), false);
 }
 
+const KindDecl *spec_part_kind(const char *name, const json_t *part)
+{
+        const char *kind = json_string_value(json_object_get(part, "kind"));
+
+        return kind ? kind_find(kind) : kind_of_name(name);
+}
+
 static void show_spec(const json_t *spec, guint depth, GString *out)
 {
         const char *name;
         json_t *part;
 
         json_object_foreach ((json_t *)spec, name, part) {
-                const char *kind_name = json_string_value(json_object_get(part, "kind"));
-                const KindDecl *kind = kind_name ? kind_find(kind_name) : kind_of_name(name);
+                const KindDecl *kind = spec_part_kind(name, part);
                 g_autofree char *text = inline_text(kind ? kind->props : NULL, part);
                 g_autofree char *safe = text_safe(name);
 
@@ -203,8 +209,7 @@ bool command_show(Cli *cli, const Invocation *invocation, GError **error)
         if (!part)
                 return no_such_part(vm_name, part_name, spec, error);
 
-        const char *kind_name = json_string_value(json_object_get(part, "kind"));
-        const KindDecl *kind = kind_name ? kind_find(kind_name) : kind_of_name(part_name);
+        const KindDecl *kind = spec_part_kind(part_name, part);
         if (kind && cli->options->format == OUTPUT_TABLE)
                 return show_properties(cli, kind, part, error);
         char *text = json_dumps(part, JSON_COMPACT);

@@ -12,8 +12,6 @@ const CliNoun *cli_noun_find(const char *name); /* by singular or plural */
 const CliNoun *cli_silent_noun(void);
 /* The noun's only verb, or NULL when it has several. */
 const CliVerb *cli_only_verb(const CliNoun *noun);
-/* Not shown by help and completion. */
-bool cli_verb_is_hidden(const CliVerb *verb);
 /* "disk add", or "start" for the silent noun. Caller frees. */
 char *cli_verb_title(const CliVerb *verb);
 /* "VM [PROP=VALUE…] [flags]" of a verb's usage line. Caller frees. */

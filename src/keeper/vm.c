@@ -112,8 +112,7 @@ static void lock_dir(Vm *vm)
         }
 }
 
-/* Non-blocking at our end; at the writers' too where losing bytes is better than waiting for a keeper that hangs on a
- * disk. */
+/* Non-blocking at our end; at the writers' too, where losing bytes is better than waiting for a keeper that hangs. */
 static void open_pipe(int *ret_read_fd, int *ret_write_fd, bool may_lose)
 {
         int fds[2];

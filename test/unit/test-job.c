@@ -6,8 +6,12 @@
 #include "job/job_internal.h"
 
 #include "base/error.h"
+#include "base/file.h"
 
+#include <glib/gstdio.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 
 #define test_case(name) static void name(JobFixture *fixture, const void *data)
 
@@ -420,6 +424,56 @@ test_case(test_restart)
         g_assert_cmpstr(fixture->manager.log->str, ==, "running waiting ");
 }
 
+static void fill(const char *path)
+{
+        g_autofree char *bytes = g_malloc0(8 << 20);
+        FILE *file = g_fopen(path, "w");
+        setvbuf(file, NULL, _IONBF, 0);
+        g_assert_cmpuint(fwrite(bytes, 1, 8 << 20, file), <, 8 << 20);
+        fclose(file);
+}
+
+/* R5: the disk fills while a job runs. It ends for everyone who asks, and in the store as soon as there is room. */
+test_case(test_full_disk)
+{
+        g_autofree char *mount_point = g_build_filename(fixture->dir, "small", NULL);
+        g_assert_true(dir_ensure(mount_point, NULL));
+        if (mount("none", mount_point, "tmpfs", 0, "size=8M") < 0) {
+                g_test_skip("needs root for a small file system");
+                return;
+        }
+        JobFixture small;
+        job_fixture_open(&small, mount_point);
+        g_autofree char *ballast = g_build_filename(mount_point, "ballast", NULL);
+        g_autofree char *running = job_fixture_submit(&small, "wait", "running", "vm/1");
+        job_fixture_until(&small, running, HOSTLER_JOB_STATE_RUNNING);
+        fill(ballast);
+        for (int i = 0; i < 300; i++)
+                event_emit(small.events, "job-queued", "vm/web1", NULL);
+        g_atomic_int_set(&small.manager.gate, 1);
+        end_as(&small, running, HOSTLER_JOB_STATE_DONE);
+
+        FakeArgs args = {.name = (char *)"x"};
+        JobRequest request = job_fixture_request("quick", &args, "vm/1");
+        g_autofree char *refused = NULL;
+        g_autoptr(GError) error = NULL;
+        g_assert_false(job_submit(small.queue, &request, &refused, &error));
+        g_assert_true(error_is(error, HOSTLER_ERROR_READ_ONLY));
+        JobRow row;
+        g_assert_true(store_job_get(small.store, running, &row, NULL));
+        g_assert_cmpstr(row.state, ==, "running");
+        job_row_clear(&row);
+
+        g_assert_cmpint(g_unlink(ballast), ==, 0);
+        g_autofree char *next = job_fixture_submit(&small, "quick", "next", "vm/1");
+        end_as(&small, next, HOSTLER_JOB_STATE_DONE);
+        g_assert_true(store_job_get(small.store, running, &row, NULL));
+        g_assert_cmpstr(row.state, ==, "done");
+        job_row_clear(&row);
+        job_fixture_close(&small);
+        g_assert_cmpint(umount(mount_point), ==, 0);
+}
+
 static void bench(JobFixture *fixture, const char *verb, int count)
 {
         gint64 start = g_get_monotonic_time();
@@ -484,6 +538,7 @@ int main(int argc, char **argv)
             {"/job/list", test_list},
             {"/job/wait", test_wait},
             {"/job/restart", test_restart},
+            {"/job/full-disk", test_full_disk},
         };
         bool wants_bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
         g_test_init(&argc, &argv, NULL);

@@ -221,9 +221,9 @@ static void test_descriptors(Fixture *fixture, const void *data)
 {
         int passed[2], helpers[2], stranger[2];
         g_assert_cmpint(pipe2(passed, O_CLOEXEC) | pipe2(helpers, O_CLOEXEC) | pipe(stranger), ==, 0);
-        g_autofree char *script =
-            g_strdup_printf("cd /proc/self/fd; echo qemu >%d; [ ! -e %d ] && [ ! -e %d ] && [ ! -e %d ]", passed[1],
-                            helpers[1], stranger[0], stranger[1]);
+        g_autofree char *script = g_strdup_printf("until [ -e go ]; do sleep 0.01; done; cd /proc/self/fd; echo qemu "
+                                                  ">%d; [ ! -e %d ] && [ ! -e %d ] && [ ! -e %d ]",
+                                                  passed[1], helpers[1], stranger[0], stranger[1]);
         g_autofree char *helper_script =
             g_strdup_printf("cd /proc/self/fd; [ ! -e %d ] && [ ! -e %d ] && echo helper >%d; exec sleep 1000",
                             passed[1], stranger[1], helpers[1]);
@@ -236,6 +236,7 @@ static void test_descriptors(Fixture *fixture, const void *data)
             .helpers = &helper,
             .n_helpers = 1,
         };
+        g_autofree char *go = in_dir(fixture, "run/go");
         char text[16] = "";
         ProcessId qemu;
 
@@ -244,6 +245,7 @@ static void test_descriptors(Fixture *fixture, const void *data)
         close(helpers[1]);
         g_assert_cmpint(read(helpers[0], text, sizeof text), ==, 7);
         g_assert_cmpint(memcmp(text, "helper\n", 7), ==, 0);
+        g_assert_true(file_write_atomic(go, "", 0, 0600, false, NULL));
         g_assert_cmpint(read(passed[0], text, sizeof text), ==, 5);
         assert_exit(fixture, false, 0);
         g_assert_cmpint(read(passed[0], text, sizeof text), ==, 0); /* nobody else holds it open, the keeper neither */

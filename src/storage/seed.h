@@ -1,0 +1,24 @@
+/*
+ * NoCloud seeds: a small ISO 9660 volume labelled "cidata" from which cloud-init configures a guest at its first boot.
+ * Blocks briefly. Format: cloud-init's documentation, "NoCloud" and "Networking config version 2".
+ */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+typedef struct {
+        const char *instance_id; /* changes when cloud-init shall take the guest for a new one */
+        const char *host_name;
+        const char *user;        /* first user, who may become root; NULL: the image's default user */
+        const char *ssh_keys;    /* public keys, one a line, or NULL */
+        const char *user_data;   /* whole user-data document in place of what is made of user and keys, or NULL */
+        const char *const *macs; /* each NIC gets an address by DHCP; NULL-terminated */
+} Seed;
+
+/* Writes the volume to @path, atomically, mode 0600. */
+bool seed_write(const char *path, const Seed *seed, GError **error);
+/* The same three documents as text, for tests and for the curious. Caller frees. */
+char *seed_meta_data(const Seed *seed);
+char *seed_user_data(const Seed *seed);
+char *seed_network_config(const Seed *seed);

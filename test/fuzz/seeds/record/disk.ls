@@ -1,0 +1,2 @@
+disk.ls
+{"vm": "tiny"}

@@ -1,0 +1,2 @@
+event.ls
+{"since": 0, "object": "tiny", "limit": 1000}

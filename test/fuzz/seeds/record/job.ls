@@ -1,0 +1,2 @@
+job.ls
+{"state": "queued", "object": "tiny", "limit": 100, "cursor": "tiny"}

@@ -1,0 +1,2 @@
+vm.ls
+{"trash": false, "filter": "tiny", "limit": 1, "cursor": "tiny"}
