@@ -10,6 +10,7 @@
 #include "base/error.h"
 
 #define UNPLUG_POLL_US 10000
+#define FORGET_LIMIT_MS 3000
 /* A guest that was busy booting misses the first request; the button is pressed again this often. */
 #define UNPLUG_AGAIN_MS 5000
 
@@ -153,16 +154,29 @@ static bool device_unplug(Qmp *qmp, const char *id, int64_t timeout_ms, GError *
         return error_hint(error, "a guest that is still booting, or has the device in use, keeps it; try again or stop the VM");
 }
 
-/* Things that are gone already count as removed, so an unplug that was cut short can be repeated. */
+static bool is_gone(const GError *error)
+{
+        return qmp_error_class(error) && (strstr(error->message, "not found") || strstr(error->message, "Failed to find"));
+}
+
+/*
+ * Things that are gone already count as removed, so an unplug that was cut short can be repeated. A node stays "in use" for a moment
+ * after its device has left.
+ */
 static bool forget(Qmp *qmp, const char *command, json_t *args_taken, GError **error)
 {
-        g_autoptr(GError) local = NULL;
-        if (qmp_call(qmp, command, args_taken, NULL, &local))
-                return true;
-        if (qmp_error_class(local) && (strstr(local->message, "not found") || strstr(local->message, "Failed to find")))
-                return true;
-        g_propagate_error(error, g_steal_pointer(&local));
-        return false;
+        json_auto_t *args = args_taken;
+        int64_t end = clock_monotonic_ms() + FORGET_LIMIT_MS;
+        for (;;) {
+                g_autoptr(GError) local = NULL;
+                if (qmp_call(qmp, command, json_incref(args), NULL, &local) || is_gone(local))
+                        return true;
+                if (!strstr(local->message, "is in use") || clock_monotonic_ms() >= end) {
+                        g_propagate_error(error, g_steal_pointer(&local));
+                        return false;
+                }
+                g_usleep(UNPLUG_POLL_US);
+        }
 }
 
 static bool step_undo(const Step *step, Qmp *qmp, int64_t timeout_ms, GError **error)

@@ -18,6 +18,11 @@ static void on_event(Qmp *qmp, const char *event, const json_t *data, int64_t un
         vm_watch_event(user_data, event, data);
 }
 
+/* A closed monitor says nothing that the process's own end (watch.c) does not say better. */
+static void on_closed(Qmp *qmp, const GError *reason, void *user_data)
+{
+}
+
 static char *socket_path(Vm *vm, const char *name)
 {
         return g_build_filename(vm->dir, "run", name, NULL);
@@ -171,7 +176,7 @@ bool vm_adopt(Vm *vm, int64_t timeout_ms, GError **error)
                 return true;
         if (!find_process(vm, error))
                 return false;
-        g_autoptr(Qmp) qmp = qmp_connect(qmp_path, true, timeout_ms, NULL, on_event, NULL, vm, error);
+        g_autoptr(Qmp) qmp = qmp_connect(qmp_path, true, timeout_ms, NULL, on_event, on_closed, vm, error);
         g_autoptr(GuestAgent) agent = qmp ? guest_agent_connect(agent_path, NULL, error) : NULL;
         if (!agent)
                 return fail_adoption(vm);

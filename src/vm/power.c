@@ -148,7 +148,7 @@ static bool stop_politely(Job *job, Vm *vm, int64_t timeout_ms, GError **error)
         int64_t begin = clock_monotonic_ms(), end = begin + timeout_ms;
         while (vm_is_live(vm)) {
                 int64_t now = clock_monotonic_ms();
-                if (job_check_cancelled(job, error))
+                if (!job_check_cancelled(job, error))
                         return false;
                 if (now >= end)
                         return say_still_running(vm, timeout_ms, error);
@@ -268,7 +268,7 @@ static bool reboot_by_agent(Job *job, Vm *vm, GuestAgent *agent, int64_t timeout
                 return false;
         if (vm_wait(vm, was_reset, &before, end, job_cancellable(job)))
                 return true;
-        return !job_check_cancelled(job, error) && say_still_running(vm, timeout_ms, error);
+        return job_check_cancelled(job, error) && say_still_running(vm, timeout_ms, error);
 }
 
 /* Through off: for guests without an agent, and when something waits for a new QEMU. */

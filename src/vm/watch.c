@@ -278,6 +278,8 @@ static void on_resumed(Vm *vm)
 {
         vm_set_power(vm, HOSTLER_POWER_RUNNING, "resumed");
         vm_set_condition(vm, "io-error", NULL);
+        /* A state that came from disk brought its memory with it. */
+        ask_plugged(vm->watch);
         vm_set_phase(vm, vm_phase(vm) == HOSTLER_BOOT_PHASE_ABSENT ? HOSTLER_BOOT_PHASE_FIRMWARE : vm_phase(vm));
 }
 
