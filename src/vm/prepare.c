@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "host/host_facts.h"
+#include "storage/seed.h"
 
 /* QEMU's own needs beside the guest's memory. */
 #define QEMU_OVERHEAD_BYTES (64LL * 1024 * 1024)
@@ -47,6 +48,32 @@ bool prepare_capacity(Job *job, Vm *vm, GError **error)
         return check_memory(vm, &spec->value, error) && check_disk(vm, error);
 }
 
+static const HostlerSeedProps *seed_of(const HostlerSpec *spec)
+{
+        const HostlerPart *part = spec_part(spec, "seed");
+        return part ? part->props : NULL;
+}
+
+static bool write_seed(Vm *vm, const HostlerSpec *spec, GError **error)
+{
+        const HostlerSeedProps *props = seed_of(spec);
+        g_autofree char *path = vm_path(vm, SEED_FILE_NAME), *name = vm_name(vm);
+        g_autoptr(GPtrArray) macs = g_ptr_array_new();
+        for (size_t i = 0; i < spec->count; i++)
+                if (strcmp(spec->items[i].kind, "nic") == 0)
+                        g_ptr_array_add(macs, ((HostlerNicProps *)spec->items[i].props)->mac);
+        g_ptr_array_add(macs, NULL);
+        Seed seed = {
+                .instance_id = vm_id(vm),
+                .host_name = props->host_name ? props->host_name : name,
+                .user = props->user,
+                .ssh_keys = props->ssh_key,
+                .user_data = props->user_data,
+                .macs = (const char *const *)macs->pdata,
+        };
+        return seed_write(path, &seed, error);
+}
+
 /* What this run will be, written down before QEMU exists: an adopting daemon must know it. */
 static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
 {
@@ -71,6 +98,8 @@ bool prepare_run(Job *job, Vm *vm, GError **error)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
         if (!prepare_capacity(job, vm, error) || !vm_check_spec(vm_manager(vm), vm, &spec->value, error))
+                return false;
+        if (seed_of(&spec->value) && job_step(job, "seed", "write the cloud-init seed") && !write_seed(vm, &spec->value, error))
                 return false;
         return job_is_dry_run(job) || record_run(vm, &spec->value, error);
 }

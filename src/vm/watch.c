@@ -257,6 +257,7 @@ static void on_reset(Vm *vm, const json_t *data)
         vm_set_addresses(vm, &none);
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_FIRMWARE);
         vm_count_reset(vm);
+        vm->watch->window_length = 0;
         event_emit(manager_events(vm_manager(vm)), "vm-reset", object, json_pack("{s:s}", "reason", by_guest ? "guest-reset" : "host-reset"));
 }
 
