@@ -134,9 +134,13 @@ char *time_format(int64_t unix_ms)
                 seconds--;
         }
         g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(seconds);
-        g_autofree char *whole = time ? g_date_time_format(time, "%Y-%m-%dT%H:%M:%S") : g_strdup("0000-00-00T00:00:00");
-        return g_strdup_printf("%s.%03dZ", whole, (int)ms);
+        g_autofree char *rest = time ? g_date_time_format(time, "-%m-%dT%H:%M:%S") : g_strdup("-00-00T00:00:00");
+        return g_strdup_printf("%04d%s.%03dZ", time ? g_date_time_get_year(time) : 0, rest, (int)ms);
 }
+
+/* RFC 3339 has the years 1 to 9999; with a zone, a text of them may mean a moment outside. */
+#define FIRST_SECOND (-62135596800LL)
+#define LAST_SECOND 253402300799LL
 
 /* 'd' in @shape stands for a digit, all else for itself. The rest of @text, or NULL. */
 static const char *skip_shape(const char *text, const char *shape)
@@ -169,8 +173,9 @@ bool time_parse(const char *text, int64_t *ret_unix_ms)
                 return false;
         g_autofree char *upper = g_ascii_strup(text, -1);
         g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(upper, NULL);
-        if (!time)
+        int64_t seconds = time ? g_date_time_to_unix(time) : 0;
+        if (!time || seconds < FIRST_SECOND || seconds > LAST_SECOND)
                 return false;
-        *ret_unix_ms = g_date_time_to_unix(time) * 1000 + g_date_time_get_microsecond(time) / 1000;
+        *ret_unix_ms = seconds * 1000 + g_date_time_get_microsecond(time) / 1000;
         return true;
 }

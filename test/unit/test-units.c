@@ -103,6 +103,10 @@ static void test_times(void)
         g_assert_cmpint(ms, ==, INT64_C(1700000000123));
         g_assert_true(time_parse("2023-11-14T23:13:20+01:00", &ms));
         g_assert_cmpint(ms, ==, INT64_C(1700000000000));
+        g_assert_true(time_parse("0622-10-23T02:00:00Z", &ms));
+        g_autofree char *year_622 = time_format(ms);
+        g_assert_cmpstr(year_622, ==, "0622-10-23T02:00:00.000Z");
+        g_assert_false(time_parse("9999-12-31T23:59:59-01:00", &ms)); /* a moment of the year 10000 */
         g_assert_true(time_parse("1969-12-31T23:59:59.999Z", &ms));
         g_assert_cmpint(ms, ==, -1);
         const char *bad[] = {"",
