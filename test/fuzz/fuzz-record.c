@@ -4,14 +4,12 @@
  * The first line names the type ("vm.start": its arguments; "vm": the record; "spec"); with "assignment" the rest is
  * PROP=VALUE instead.
  */
-#include <stdint.h>
 #include <string.h>
 
 #include "base/declare.h"
 #include "base/error.h"
+#include "fuzz.h"
 #include "hostler-records.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const RecordType *type_of(const char *name)
 {

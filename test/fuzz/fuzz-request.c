@@ -8,8 +8,7 @@
 #include "api/request.h"
 #include "base/error.h"
 #include "base/record.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void read_one(char *line, char *headers, const char *body, size_t length)
 {

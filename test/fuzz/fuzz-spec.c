@@ -1,4 +1,7 @@
-/* Specs and merge patches: "SPEC\nPATCH". A spec that is accepted prints and reads back the same, merged or not. */
+/*
+ * Specs and merge patches: "SPEC\nPATCH". A spec that is accepted prints and reads back the same, merged or not, and as
+ * a patch of itself changes nothing.
+ */
 #include <glib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +11,15 @@
 
 static void check_round_trip(const HostlerSpec *spec)
 {
-        HostlerSpec again = {0};
+        HostlerSpec again = {0}, itself = {0};
         json_t *printed = record_to_json(&hostler_spec_type, spec, RECORD_STORED);
         if (!record_from_json(&hostler_spec_type, printed, "", &again, NULL) ||
             !record_equal(&hostler_spec_type, spec, &again))
                 abort();
+        if (!spec_merge(spec, printed, "", &itself, NULL) || !record_equal(&hostler_spec_type, spec, &itself))
+                abort();
         record_clear(&hostler_spec_type, &again);
+        record_clear(&hostler_spec_type, &itself);
         json_decref(printed);
 }
 

@@ -37,6 +37,12 @@ int fuzz_accept(void)
         return fd;
 }
 
+bool fuzz_connection_waits(void)
+{
+        struct pollfd wait = {.fd = listener, .events = POLLIN};
+        return poll(&wait, 1, 0) == 1;
+}
+
 json_t *fuzz_read(int fd)
 {
         g_autoptr(GString) line = g_string_new(NULL);
