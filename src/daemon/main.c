@@ -1,11 +1,11 @@
 /*
  * hostlerd: command line, one object after the other, the main loop, and the way out.
  *
- * What it does not do: anything about VMs (src/vm), HTTP (src/api) or SQL (src/store). It stays in the foreground; whoever wants it in
- * the background (the command line in session mode, systemd) puts it there.
+ * What it does not do: anything about VMs (src/vm), HTTP (src/api) or SQL (src/store). It stays in the foreground;
+ * whoever wants it in the background (the command line in session mode, systemd) puts it there.
  */
-#include <glib-unix.h>
 #include <gio/gio.h>
+#include <glib-unix.h>
 #include <grp.h>
 #include <locale.h>
 #include <stdio.h>
@@ -28,11 +28,12 @@ typedef struct {
 static bool parse_options(int *argc, char ***argv, Options *ret_options, GError **error)
 {
         const GOptionEntry entries[] = {
-                {"state", 0, 0, G_OPTION_ARG_FILENAME, &ret_options->state, "Folder of everything that is kept", "DIR"},
-                {"socket", 0, 0, G_OPTION_ARG_FILENAME, &ret_options->socket, "Unix socket to listen on", "PATH"},
-                {"system", 0, 0, G_OPTION_ARG_NONE, &ret_options->system, "System mode: for all users of the host; needs root", NULL},
-                {"version", 0, 0, G_OPTION_ARG_NONE, &ret_options->version, "Print the version", NULL},
-                G_OPTION_ENTRY_NULL,
+            {"state", 0, 0, G_OPTION_ARG_FILENAME, &ret_options->state, "Folder of everything that is kept", "DIR"},
+            {"socket", 0, 0, G_OPTION_ARG_FILENAME, &ret_options->socket, "Unix socket to listen on", "PATH"},
+            {"system", 0, 0, G_OPTION_ARG_NONE, &ret_options->system,
+             "System mode: for all users of the host; needs root", NULL},
+            {"version", 0, 0, G_OPTION_ARG_NONE, &ret_options->version, "Print the version", NULL},
+            G_OPTION_ENTRY_NULL,
         };
         g_autoptr(GOptionContext) context = g_option_context_new("- runs and looks after virtual machines");
         g_option_context_add_main_entries(context, entries, NULL);
@@ -43,8 +44,8 @@ static bool parse_options(int *argc, char ***argv, Options *ret_options, GError 
 
 /* ---- what the API needs of VMs ---- */
 
-static bool attach(Manager *manager, const char *name, ApiConsoleBytesFunc bytes, ApiConsoleClosedFunc closed, void *data,
-                   Console **ret_console, GError **error)
+static bool attach(Manager *manager, const char *name, ApiConsoleBytesFunc bytes, ApiConsoleClosedFunc closed,
+                   void *data, Console **ret_console, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm(manager, name, error);
         ConsoleSink sink = {.bytes = bytes, .closed = closed, .data = data};
@@ -54,25 +55,26 @@ static bool attach(Manager *manager, const char *name, ApiConsoleBytesFunc bytes
 static AuthRule auth_rule(bool system)
 {
         const struct group *operators = system ? getgrnam("hostler") : NULL;
-        return (AuthRule){.system_mode = system, .owner = getuid(), .operators = operators ? operators->gr_gid : AUTH_NO_GROUP};
+        return (AuthRule){
+            .system_mode = system, .owner = getuid(), .operators = operators ? operators->gr_gid : AUTH_NO_GROUP};
 }
 
 static ApiHooks hooks_for(Manager *manager, bool system)
 {
         return (ApiHooks){
-                .jobs = manager_jobs(manager),
-                .events = manager_events(manager),
-                .store = manager_store(manager),
-                .manager = manager,
-                .auth = auth_rule(system),
-                .version = HOSTLER_VERSION,
-                .openapi = hostler_openapi,
-                .turn_key = manager_turn_key,
-                .vm_wait_check = manager_vm_reached,
-                .console_attach = attach,
-                .console_write = console_write,
-                .console_detach = console_detach,
-                .metrics = manager_metrics,
+            .jobs = manager_jobs(manager),
+            .events = manager_events(manager),
+            .store = manager_store(manager),
+            .manager = manager,
+            .auth = auth_rule(system),
+            .version = HOSTLER_VERSION,
+            .openapi = hostler_openapi,
+            .turn_key = manager_turn_key,
+            .vm_wait_check = manager_vm_reached,
+            .console_attach = attach,
+            .console_write = console_write,
+            .console_detach = console_detach,
+            .metrics = manager_metrics,
         };
 }
 
@@ -93,7 +95,8 @@ static gboolean on_signal(gpointer loop)
 static void run_loop(void)
 {
         g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-        guint term = g_unix_signal_add(SIGTERM, on_signal, loop), interrupt = g_unix_signal_add(SIGINT, on_signal, loop);
+        guint term = g_unix_signal_add(SIGTERM, on_signal, loop),
+              interrupt = g_unix_signal_add(SIGINT, on_signal, loop);
         g_main_loop_run(loop);
         g_source_remove(term);
         g_source_remove(interrupt);
@@ -113,7 +116,8 @@ static bool serve(const Locations *where, bool system, GError **error)
         store = lock ? store_open(database, error) : NULL;
         if (!store)
                 return false;
-        manager = manager_new(&(ManagerConfig){.state_dir = where->state, .store = store, .system_mode = system}, error);
+        manager =
+            manager_new(&(ManagerConfig){.state_dir = where->state, .store = store, .system_mode = system}, error);
         if (!manager)
                 return false;
         ApiHooks hooks = hooks_for(manager, system);

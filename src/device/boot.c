@@ -11,7 +11,8 @@ static void boot_check(const DeviceContext *context, const HostlerPart *part, GP
         if (props->image && (!context->image(props->image, &image, context->data) || !image.kernel))
                 faults_add(faults, "/spec/boot/image", "there is no image “%s” with a kernel file", props->image);
         if (props->cmdline && !props->image)
-                faults_add(faults, "/spec/boot/cmdline", "a kernel command line goes with boot.image; else the boot loader has its own");
+                faults_add(faults, "/spec/boot/cmdline",
+                           "a kernel command line goes with boot.image; else the boot loader has its own");
 }
 
 static void boot_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
@@ -29,7 +30,7 @@ static void boot_plan(const DeviceContext *context, const HostlerPart *part, Pla
 }
 
 const DeviceType boot_device = {
-        .kind = "boot",
-        .check = boot_check,
-        .plan = boot_plan,
+    .kind = "boot",
+    .check = boot_check,
+    .plan = boot_plan,
 };

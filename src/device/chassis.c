@@ -1,16 +1,16 @@
 /*
- * The chassis: what every VM has, whatever its parts. Machine type, root ports, QMP, serial console, agent channel, entropy,
- * panic notifier, generation id.
+ * The chassis: what every VM has, whatever its parts. Machine type, root ports, QMP, serial console, agent channel,
+ * entropy, panic notifier, generation id.
  *
- * The numbers of PCI slots are written down here and nowhere else, so that a VM comes back from disk with every device where it was.
+ * The numbers of PCI slots are written down here and nowhere else, so that a VM comes back from disk with every device
+ * where it was.
  */
 #include "device/device.h"
 
 /* Pinned, so that a saved state and a guest's view of its board outlive an upgrade of QEMU. */
 #define MACHINE "pc-q35-7.2"
 /* What stock guests do not need; SATA is the one disk bus that cannot be hot-plugged. Saves start time and memory. */
-#define MACHINE_OPTIONS                                                                                                \
-        ",usb=off,smbus=off,sata=off,vmport=off,i8042=off,hpet=off,graphics=off,dump-guest-core=off"
+#define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=off,i8042=off,hpet=off,graphics=off,dump-guest-core=off"
 
 #define FIRST_PORT_SLOT 2
 #define PORTS_PER_SLOT 8
@@ -35,10 +35,11 @@ static void plan_ports(Plan *plan)
 {
         for (int i = 0; i < DEVICE_PORTS; i++) {
                 g_autofree char *id = g_strdup_printf("rp%d", i);
-                g_autofree char *slot = g_strdup_printf("%d.%d", FIRST_PORT_SLOT + i / PORTS_PER_SLOT, i % PORTS_PER_SLOT);
+                g_autofree char *slot =
+                    g_strdup_printf("%d.%d", FIRST_PORT_SLOT + i / PORTS_PER_SLOT, i % PORTS_PER_SLOT);
                 plan_add(plan, STEP_DEVICE,
-                         json_pack("{s:s, s:s, s:i, s:s, s:s, s:b}", "driver", "pcie-root-port", "id", id, "chassis", i + 1, "bus",
-                                   "pcie.0", "addr", slot, "multifunction", i % PORTS_PER_SLOT == 0));
+                         json_pack("{s:s, s:s, s:i, s:s, s:s, s:b}", "driver", "pcie-root-port", "id", id, "chassis",
+                                   i + 1, "bus", "pcie.0", "addr", slot, "multifunction", i % PORTS_PER_SLOT == 0));
         }
 }
 
@@ -52,24 +53,31 @@ static void plan_channels(Plan *plan)
         plan_socket(plan, "qmp", CHASSIS_QMP_SOCKET);
         plan_argument(plan, "-mon", "chardev=qmp,mode=control");
         plan_add(plan, STEP_CHARDEV,
-                 json_pack("{s:s, s:s, s:i}", "id", "console", "path", CHASSIS_CONSOLE_SOCKET, "log", CHASSIS_CONSOLE_FDSET));
-        plan_add(plan, STEP_DEVICE, json_pack("{s:s, s:s, s:s}", "driver", "isa-serial", "id", "console", "chardev", "console"));
+                 json_pack("{s:s, s:s, s:i}", "id", "console", "path", CHASSIS_CONSOLE_SOCKET, "log",
+                           CHASSIS_CONSOLE_FDSET));
+        plan_add(plan, STEP_DEVICE,
+                 json_pack("{s:s, s:s, s:s}", "driver", "isa-serial", "id", "console", "chardev", "console"));
         plan_socket(plan, "agent", CHASSIS_AGENT_SOCKET);
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s}", "driver", "virtio-serial-pci", "id", "channels", "bus", "pcie.0", "addr", "0x4"));
+                 json_pack("{s:s, s:s, s:s, s:s}", "driver", "virtio-serial-pci", "id", "channels", "bus", "pcie.0",
+                           "addr", "0x4"));
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtserialport", "id", "agent", "bus", "channels.0", "chardev",
-                           "agent", "name", "org.qemu.guest_agent.0"));
+                 json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtserialport", "id", "agent", "bus", "channels.0",
+                           "chardev", "agent", "name", "org.qemu.guest_agent.0"));
 }
 
 static void plan_platform(Plan *plan)
 {
-        plan_add(plan, STEP_OBJECT, json_pack("{s:s, s:s, s:s}", "qom-type", "rng-random", "id", "entropy", "filename", "/dev/urandom"));
+        plan_add(plan, STEP_OBJECT,
+                 json_pack("{s:s, s:s, s:s}", "qom-type", "rng-random", "id", "entropy", "filename", "/dev/urandom"));
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-rng-pci", "id", "rng", "rng", "entropy", "bus", "pcie.0",
-                           "addr", "0x5"));
-        plan_add(plan, STEP_DEVICE, json_pack("{s:s, s:s, s:s, s:s}", "driver", "pvpanic-pci", "id", "panic", "bus", "pcie.0", "addr", "0x6"));
-        plan_add(plan, STEP_DEVICE, json_pack("{s:s, s:s, s:s}", "driver", "vmgenid", "id", "generation", "guid", "auto"));
+                 json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-rng-pci", "id", "rng", "rng", "entropy",
+                           "bus", "pcie.0", "addr", "0x5"));
+        plan_add(
+            plan, STEP_DEVICE,
+            json_pack("{s:s, s:s, s:s, s:s}", "driver", "pvpanic-pci", "id", "panic", "bus", "pcie.0", "addr", "0x6"));
+        plan_add(plan, STEP_DEVICE,
+                 json_pack("{s:s, s:s, s:s}", "driver", "vmgenid", "id", "generation", "guid", "auto"));
 }
 
 void chassis_plan(const DeviceContext *context, Plan *plan)

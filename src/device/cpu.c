@@ -1,5 +1,6 @@
 /*
- * Processors. QEMU boots with one and the rest are cold-added with ids, so that every one but the first can be unplugged again.
+ * Processors. QEMU boots with one and the rest are cold-added with ids, so that every one but the first can be
+ * unplugged again.
  */
 #include <string.h>
 
@@ -26,8 +27,9 @@ static void cpu_check(const DeviceContext *context, const HostlerPart *part, GPt
 {
         const HostlerCpuProps *props = part->props;
         if (props->count > cpu_max(props))
-                faults_add(faults, "/spec/cpu/count", "%" G_GINT64_FORMAT " processors are more than cpu.max (%" G_GINT64_FORMAT ")",
-                           props->count, cpu_max(props));
+                faults_add(faults, "/spec/cpu/count",
+                           "%" G_GINT64_FORMAT " processors are more than cpu.max (%" G_GINT64_FORMAT ")", props->count,
+                           cpu_max(props));
 }
 
 static void plan_one(const DeviceContext *context, const HostlerCpuProps *props, int64_t index, Plan *plan)
@@ -35,16 +37,16 @@ static void plan_one(const DeviceContext *context, const HostlerCpuProps *props,
         g_autofree char *driver = g_strdup_printf("%s-x86_64-cpu", cpu_model(context, props));
         g_autofree char *id = g_strdup_printf("cpu%" G_GINT64_FORMAT, index);
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:i, s:i, s:I, s:i}", "driver", driver, "id", id, "socket-id", 0, "die-id", 0, "core-id",
-                           (json_int_t)index, "thread-id", 0));
+                 json_pack("{s:s, s:s, s:i, s:i, s:I, s:i}", "driver", driver, "id", id, "socket-id", 0, "die-id", 0,
+                           "core-id", (json_int_t)index, "thread-id", 0));
 }
 
 static void cpu_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
 {
         const HostlerCpuProps *props = part->props;
         int64_t max = cpu_max(props);
-        g_autofree char *smp =
-                g_strdup_printf("cpus=1,maxcpus=%" G_GINT64_FORMAT ",sockets=1,dies=1,cores=%" G_GINT64_FORMAT ",threads=1", max, max);
+        g_autofree char *smp = g_strdup_printf(
+            "cpus=1,maxcpus=%" G_GINT64_FORMAT ",sockets=1,dies=1,cores=%" G_GINT64_FORMAT ",threads=1", max, max);
         plan_argument(plan, "-cpu", cpu_model(context, props));
         plan_argument(plan, "-smp", smp);
         for (int64_t i = 1; i < props->count; i++)
@@ -61,7 +63,8 @@ static int64_t plugged_count(Qmp *qmp, GError **error)
         return count;
 }
 
-/* Turns on what the guest has found but not started (kernels without a udev rule), and counts what is on. -1: cannot tell. */
+/* Turns on what the guest has found but not started (kernels without a udev rule), and counts what is on. -1: cannot
+ * tell. */
 static int64_t guest_online(GuestAgent *agent, GCancellable *cancellable)
 {
         json_t *cpus = NULL, *cpu, *wanted = json_array();
@@ -71,15 +74,16 @@ static int64_t guest_online(GuestAgent *agent, GCancellable *cancellable)
                 json_decref(wanted);
                 return -1;
         }
-        json_array_foreach(cpus, index, cpu)
-        {
+        json_array_foreach (cpus, index, cpu) {
                 if (json_is_true(json_object_get(cpu, "online")))
                         online++;
                 else
-                        json_array_append_new(wanted, json_pack("{s:O, s:b}", "logical-id", json_object_get(cpu, "logical-id"), "online", 1));
+                        json_array_append_new(wanted, json_pack("{s:O, s:b}", "logical-id",
+                                                                json_object_get(cpu, "logical-id"), "online", 1));
         }
-        if (json_array_size(wanted) > 0 && guest_agent_call(agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", wanted),
-                                                            GUEST_AGENT_TIMEOUT_MS, cancellable, NULL, NULL))
+        if (json_array_size(wanted) > 0 &&
+            guest_agent_call(agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", wanted), GUEST_AGENT_TIMEOUT_MS,
+                             cancellable, NULL, NULL))
                 online += (int64_t)json_array_size(wanted);
         json_decref(wanted);
         json_decref(cpus);
@@ -125,7 +129,8 @@ static bool set_count(const DeviceChange *change, GError **error)
                 return false;
         if (new->count > cpu_max(old)) {
                 change->change->state = g_strdup("pending");
-                change->change->detail = g_strdup_printf("QEMU was started with room for %" G_GINT64_FORMAT, cpu_max(old));
+                change->change->detail =
+                    g_strdup_printf("QEMU was started with room for %" G_GINT64_FORMAT, cpu_max(old));
                 return true;
         }
         bool ok = new->count >= have ? plug(change, have, new->count, error) : unplug(change, have, new->count, error);
@@ -140,8 +145,8 @@ static bool set_count(const DeviceChange *change, GError **error)
 static const DeviceSetter cpu_setters[] = {{"count", set_count}, {NULL, NULL}};
 
 const DeviceType cpu_device = {
-        .kind = "cpu",
-        .check = cpu_check,
-        .plan = cpu_plan,
-        .setters = cpu_setters,
+    .kind = "cpu",
+    .check = cpu_check,
+    .plan = cpu_plan,
+    .setters = cpu_setters,
 };

@@ -11,7 +11,7 @@
 #define PART_NAME_MAX 20
 
 static const DeviceType *const device_types[] = {
-        &boot_device, &cpu_device, &disk_device, &memory_device, &nic_device, &seed_device,
+    &boot_device, &cpu_device, &disk_device, &memory_device, &nic_device, &seed_device,
 };
 
 const DeviceType *device_type(const char *kind)
@@ -25,7 +25,8 @@ const DeviceType *device_type(const char *kind)
 static void check_name(const HostlerPart *part, const char *pointer, GPtrArray *faults)
 {
         if (!g_ascii_islower(part->name[0]) || strlen(part->name) > PART_NAME_MAX)
-                faults_add(faults, pointer, "the name of a part begins with a letter and has at most %d characters", PART_NAME_MAX);
+                faults_add(faults, pointer, "the name of a part begins with a letter and has at most %d characters",
+                           PART_NAME_MAX);
 }
 
 void device_check_spec(const DeviceContext *context, GPtrArray *faults)
@@ -41,7 +42,9 @@ void device_check_spec(const DeviceContext *context, GPtrArray *faults)
                 ports += type && type->needs_port;
         }
         if (ports > DEVICE_PORTS)
-                faults_add(faults, "/spec", "%zu disks, adapters and other PCI devices are more than the %d ports a VM has", ports, DEVICE_PORTS);
+                faults_add(faults, "/spec",
+                           "%zu disks, adapters and other PCI devices are more than the %d ports a VM has", ports,
+                           DEVICE_PORTS);
 }
 
 void device_plan_all(const DeviceContext *context, Plan *plan)

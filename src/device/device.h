@@ -1,15 +1,16 @@
 /*
  * Devices: one file per kind of part, each a declaration (TOML beside it) and a DeviceType.
  *
- * check() adds what a declaration cannot say (relations between properties, names, the host). plan() is pure: it turns a part into
- * steps. A property that changes live has a setter; one without waits for the next start. Files that a part owns (disks, the seed)
- * are made by the vm layer before plan() runs and named by the functions below, so nothing here touches a file.
+ * check() adds what a declaration cannot say (relations between properties, names, the host). plan() is pure: it turns
+ * a part into steps. A property that changes live has a setter; one without waits for the next start. Files that a part
+ * owns (disks, the seed) are made by the vm layer before plan() runs and named by the functions below, so nothing here
+ * touches a file.
  */
 #pragma once
 
 #include "base/record.h"
-#include "hostler-records.h"
 #include "device/plan.h"
+#include "hostler-records.h"
 #include "wire/guest_agent.h"
 
 /* What an image gives its VMs; paths are absolute, borrowed for the call. */
@@ -46,8 +47,8 @@ typedef struct {
 
 typedef struct {
         const char *kind;
-        bool needs_port;             /* sits on a hot-pluggable root port of its own */
-        bool hot_plug;               /* may be added to and removed from a running VM */
+        bool needs_port; /* sits on a hot-pluggable root port of its own */
+        bool hot_plug;   /* may be added to and removed from a running VM */
         void (*check)(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults);
         void (*plan)(const DeviceContext *context, const HostlerPart *part, Plan *plan);
         /* What can only be said to a QEMU that runs, before the guest does (NULL: nothing). */
@@ -64,7 +65,8 @@ void device_plan_all(const DeviceContext *context, Plan *plan);
 /* Root ports a VM is built with. */
 #define DEVICE_PORTS 16
 
-/* chassis.c: what every VM has, whatever its parts: machine, root ports, QMP, console, agent channel, entropy, panic notifier. */
+/* chassis.c: what every VM has, whatever its parts: machine, root ports, QMP, console, agent channel, entropy, panic
+ * notifier. */
 void chassis_plan(const DeviceContext *context, Plan *plan);
 #define CHASSIS_QMP_SOCKET "qmp.sock"
 #define CHASSIS_AGENT_SOCKET "agent.sock"

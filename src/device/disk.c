@@ -1,6 +1,6 @@
 /*
- * Disks: a qcow2 file in the VM's folder, standing on an image where it has one. Every format and every link of the chain is
- * stated; no header is ever believed.
+ * Disks: a qcow2 file in the VM's folder, standing on an image where it has one. Every format and every link of the
+ * chain is stated; no header is ever believed.
  */
 #include <string.h>
 
@@ -21,22 +21,23 @@ static void disk_check(const DeviceContext *context, const HostlerPart *part, GP
         if (props->size == HOSTLER_UNSET && !props->image)
                 faults_add(faults, pointer, "a disk needs a size, or an image to stand on");
         if (props->image && (!context->image(props->image, &image, context->data) || !image.disk))
-                faults_add(faults, pointer, "there is no image “%s”; `hostler image ls` lists them, `hostler image build %s` makes it",
+                faults_add(faults, pointer,
+                           "there is no image “%s”; `hostler image ls` lists them, `hostler image build %s` makes it",
                            props->image, props->image);
 }
 
 static json_t *file_node(const char *node, const char *path, HostlerDiskCache cache, bool readonly)
 {
-        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:b, s:b}}", "driver", "file", "node-name", node, "filename", path, "locking", "on",
-                         "read-only", readonly, "cache", "direct", cache == HOSTLER_DISK_CACHE_NONE, "no-flush",
-                         cache == HOSTLER_DISK_CACHE_UNSAFE);
+        return json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:b, s:b}}", "driver", "file", "node-name", node, "filename",
+                         path, "locking", "on", "read-only", readonly, "cache", "direct",
+                         cache == HOSTLER_DISK_CACHE_NONE, "no-flush", cache == HOSTLER_DISK_CACHE_UNSAFE);
 }
 
 /* @backing NULL: the chain ends here, whatever the header says. */
 static json_t *qcow2_node(const char *node, const char *file, const char *backing, bool readonly)
 {
-        json_t *args = json_pack("{s:s, s:s, s:s, s:b, s:s?}", "driver", "qcow2", "node-name", node, "file", file, "read-only", readonly,
-                                 "backing", backing);
+        json_t *args = json_pack("{s:s, s:s, s:s, s:b, s:s?}", "driver", "qcow2", "node-name", node, "file", file,
+                                 "read-only", readonly, "backing", backing);
         if (!readonly)
                 json_object_set_new(args, "discard", json_string("unmap"));
         return args;
@@ -57,8 +58,8 @@ static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
 {
         const HostlerDiskProps *props = part->props;
         g_autofree char *bus = g_strdup_printf("rp%d", context->port_of(part->name, context->data));
-        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", part->name, "drive", part->name, "bus", bus,
-                         "serial", props->serial ? props->serial : part->name);
+        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", part->name, "drive", part->name,
+                         "bus", bus, "serial", props->serial ? props->serial : part->name);
 }
 
 static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
@@ -83,11 +84,11 @@ static bool device_bytes(Qmp *qmp, const char *node, int64_t *ret_bytes, GError 
         *ret_bytes = -1;
         if (!qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, error))
                 return false;
-        json_array_foreach(nodes, index, entry)
-        {
+        json_array_foreach (nodes, index, entry) {
                 const char *name = json_string_value(json_object_get(entry, "node-name"));
                 if (g_strcmp0(name, node) == 0)
-                        *ret_bytes = json_integer_value(json_object_get(json_object_get(entry, "image"), "virtual-size"));
+                        *ret_bytes =
+                            json_integer_value(json_object_get(json_object_get(entry, "image"), "virtual-size"));
         }
         json_decref(nodes);
         return true;
@@ -99,7 +100,8 @@ static void report_guest(const DeviceChange *change)
         const HostlerDiskProps *props = change->new_part->props;
         const char *serial = props->serial ? props->serial : change->new_part->name;
         const char *argv[] = {"sh", "-c",
-                              "for d in /sys/block/vd*; do [ \"$(cat $d/serial)\" = \"$0\" ] && cat $d/size; done", serial, NULL};
+                              "for d in /sys/block/vd*; do [ \"$(cat $d/serial)\" = \"$0\" ] && cat $d/size; done",
+                              serial, NULL};
         GuestExecResult result = {0};
         if (!change->agent ||
             !guest_agent_exec(change->agent, argv, NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable, &result, NULL))
@@ -121,10 +123,11 @@ static bool set_size(const DeviceChange *change, GError **error)
                 return false;
         /* block_resize shrinks without asking; so it is never given less than there is. */
         if (new->size < bytes)
-                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s has %" G_GINT64_FORMAT " bytes and shrinking would cut off data", node,
-                                 bytes);
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL,
+                                 "%s has %" G_GINT64_FORMAT " bytes and shrinking would cut off data", node, bytes);
         if (new->size > bytes &&
-            !qmp_call(change->qmp, "block_resize", json_pack("{s:s, s:I}", "node-name", node, "size", (json_int_t)new->size), NULL, error))
+            !qmp_call(change->qmp, "block_resize",
+                      json_pack("{s:s, s:I}", "node-name", node, "size", (json_int_t) new->size), NULL, error))
                 return false;
         if (!device_bytes(change->qmp, node, &bytes, error))
                 return false;
@@ -136,10 +139,10 @@ static bool set_size(const DeviceChange *change, GError **error)
 static const DeviceSetter disk_setters[] = {{"size", set_size}, {NULL, NULL}};
 
 const DeviceType disk_device = {
-        .kind = "disk",
-        .needs_port = true,
-        .hot_plug = true,
-        .check = disk_check,
-        .plan = disk_plan,
-        .setters = disk_setters,
+    .kind = "disk",
+    .needs_port = true,
+    .hot_plug = true,
+    .check = disk_check,
+    .plan = disk_plan,
+    .setters = disk_setters,
 };

@@ -44,25 +44,27 @@ static void memory_plan(const DeviceContext *context, const HostlerPart *part, P
 {
         const HostlerMemoryProps *props = part->props;
         int64_t boot = memory_boot_bytes(props), region = region_bytes(props);
-        g_autofree char *size = region > 0 ? g_strdup_printf("size=%" G_GINT64_FORMAT "B,maxmem=%" G_GINT64_FORMAT "B", boot, boot + region)
-                                           : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
+        g_autofree char *size =
+            region > 0 ? g_strdup_printf("size=%" G_GINT64_FORMAT "B,maxmem=%" G_GINT64_FORMAT "B", boot, boot + region)
+                       : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
         plan_argument(plan, "-m", size);
         if (region <= 0)
                 return;
         /* reserve=off: room to grow is a promise, not an allocation. */
         plan_add(plan, STEP_OBJECT,
-                 json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-ram", "id", "memory-room", "size", (json_int_t)region,
-                           "reserve", 0));
+                 json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-ram", "id", "memory-room", "size",
+                           (json_int_t)region, "reserve", 0));
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "memory", "bus", "pcie.0", "addr",
-                           "0x7", "memdev", "memory-room", "requested-size", (json_int_t)(props->size - boot), "block-size",
-                           (json_int_t)DEVICE_BLOCK_BYTES));
+                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "memory", "bus",
+                           "pcie.0", "addr", "0x7", "memdev", "memory-room", "requested-size",
+                           (json_int_t)(props->size - boot), "block-size", (json_int_t)DEVICE_BLOCK_BYTES));
 }
 
 static bool plugged_bytes(Qmp *qmp, int64_t *ret_bytes, GError **error)
 {
         json_t *size = NULL;
-        if (!qmp_call(qmp, "qom-get", json_pack("{s:s, s:s}", "path", "/machine/peripheral/memory", "property", "size"), &size, error))
+        if (!qmp_call(qmp, "qom-get", json_pack("{s:s, s:s}", "path", "/machine/peripheral/memory", "property", "size"),
+                      &size, error))
                 return false;
         *ret_bytes = json_integer_value(size);
         json_decref(size);
@@ -74,7 +76,8 @@ static bool settle(const DeviceChange *change, int64_t wanted, int64_t *ret_byte
 {
         int64_t now = clock_monotonic_ms(), end = now + SETTLE_MS, moved = now, last = -1;
         for (;;) {
-                if (!plugged_bytes(change->qmp, ret_bytes, error) || g_cancellable_set_error_if_cancelled(change->cancellable, error))
+                if (!plugged_bytes(change->qmp, ret_bytes, error) ||
+                    g_cancellable_set_error_if_cancelled(change->cancellable, error))
                         return false;
                 now = clock_monotonic_ms();
                 if (*ret_bytes != last)
@@ -118,23 +121,24 @@ static bool set_size(const DeviceChange *change, GError **error)
         if (wanted > region_bytes(old))
                 return pending(change, "QEMU was started with less room (memory.max)");
         if (!qmp_call(change->qmp, "qom-set",
-                      json_pack("{s:s, s:s, s:I}", "path", "/machine/peripheral/memory", "property", "requested-size", "value",
-                                (json_int_t)wanted),
+                      json_pack("{s:s, s:s, s:I}", "path", "/machine/peripheral/memory", "property", "requested-size",
+                                "value", (json_int_t)wanted),
                       NULL, error) ||
             !settle(change, wanted, &plugged, error))
                 return false;
         change->change->device = size_format(boot + plugged);
         report_guest(change);
         if (plugged != wanted)
-                change->change->detail = g_strdup_printf("the guest has %s so far and goes on in its own time", change->change->device);
+                change->change->detail =
+                    g_strdup_printf("the guest has %s so far and goes on in its own time", change->change->device);
         return true;
 }
 
 static const DeviceSetter memory_setters[] = {{"size", set_size}, {NULL, NULL}};
 
 const DeviceType memory_device = {
-        .kind = "memory",
-        .check = memory_check,
-        .plan = memory_plan,
-        .setters = memory_setters,
+    .kind = "memory",
+    .check = memory_check,
+    .plan = memory_plan,
+    .setters = memory_setters,
 };

@@ -1,6 +1,6 @@
 /*
- * Network adapters on user-mode networking (libslirp in QEMU): DHCP, DNS and the way out, no privileges, port forwards from
- * the host's loopback only.
+ * Network adapters on user-mode networking (libslirp in QEMU): DHCP, DNS and the way out, no privileges, port forwards
+ * from the host's loopback only.
  */
 #include <string.h>
 
@@ -10,15 +10,16 @@
 static const char *nic_driver(HostlerNicModel model)
 {
         static const char *const drivers[] = {
-                [HOSTLER_NIC_MODEL_VIRTIO_NET_PCI] = "virtio-net-pci",
-                [HOSTLER_NIC_MODEL_E1000E] = "e1000e",
-                [HOSTLER_NIC_MODEL_E1000] = "e1000",
-                [HOSTLER_NIC_MODEL_RTL8139] = "rtl8139",
+            [HOSTLER_NIC_MODEL_VIRTIO_NET_PCI] = "virtio-net-pci",
+            [HOSTLER_NIC_MODEL_E1000E] = "e1000e",
+            [HOSTLER_NIC_MODEL_E1000] = "e1000",
+            [HOSTLER_NIC_MODEL_RTL8139] = "rtl8139",
         };
         return drivers[model];
 }
 
-/* "tcp:2222:22" → QEMU's "tcp:127.0.0.1:2222-:22"; the declaration's pattern has made sure of the shape. NULL: port out of range. */
+/* "tcp:2222:22" → QEMU's "tcp:127.0.0.1:2222-:22"; the declaration's pattern has made sure of the shape. NULL: port out
+ * of range. */
 static char *forward_rule(const char *forward)
 {
         g_auto(GStrv) words = g_strsplit(forward, ":", 3);
@@ -75,11 +76,12 @@ static void nic_plan(const DeviceContext *context, const HostlerPart *part, Plan
         plan_add(plan, STEP_NETDEV, back_end(part));
         /* No option ROM: nothing here boots from the network, and it costs start time. */
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s}", "driver", nic_driver(props->model), "id", part->name, "netdev", part->name,
-                           "bus", bus, "mac", props->mac, "romfile", ""));
+                 json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s}", "driver", nic_driver(props->model), "id", part->name,
+                           "netdev", part->name, "bus", bus, "mac", props->mac, "romfile", ""));
 }
 
-/* Port forwards of a running netdev are changed by the human monitor only; it answers with text, empty when all is well. */
+/* Port forwards of a running netdev are changed by the human monitor only; it answers with text, empty when all is
+ * well. */
 static bool monitor(Qmp *qmp, const char *line, GError **error)
 {
         json_t *answer = NULL;
@@ -92,8 +94,8 @@ static bool monitor(Qmp *qmp, const char *line, GError **error)
         return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU refused the forward: %s", text);
 }
 
-static bool forward_each(const DeviceChange *change, const HostlerNicProps *from, const HostlerNicProps *but_not, const char *command,
-                         GError **error)
+static bool forward_each(const DeviceChange *change, const HostlerNicProps *from, const HostlerNicProps *but_not,
+                         const char *command, GError **error)
 {
         for (size_t i = 0; from->forward && from->forward[i]; i++) {
                 if (but_not->forward && g_strv_contains((const char *const *)but_not->forward, from->forward[i]))
@@ -112,7 +114,8 @@ static bool forward_each(const DeviceChange *change, const HostlerNicProps *from
 static bool set_forward(const DeviceChange *change, GError **error)
 {
         const HostlerNicProps *old = change->old_part->props, *new = change->new_part->props;
-        if (!forward_each(change, old, new, "hostfwd_remove", error) || !forward_each(change, new, old, "hostfwd_add", error))
+        if (!forward_each(change, old, new, "hostfwd_remove", error) ||
+            !forward_each(change, new, old, "hostfwd_add", error))
                 return false;
         change->change->device = new->forward ? g_strjoinv(",", new->forward) : g_strdup("none");
         return true;
@@ -142,11 +145,11 @@ static bool set_link(const DeviceChange *change, GError **error)
 static const DeviceSetter nic_setters[] = {{"forward", set_forward}, {"link", set_link}, {NULL, NULL}};
 
 const DeviceType nic_device = {
-        .kind = "nic",
-        .needs_port = true,
-        .hot_plug = true,
-        .check = nic_check,
-        .plan = nic_plan,
-        .launched = nic_launched,
-        .setters = nic_setters,
+    .kind = "nic",
+    .needs_port = true,
+    .hot_plug = true,
+    .check = nic_check,
+    .plan = nic_plan,
+    .launched = nic_launched,
+    .setters = nic_setters,
 };

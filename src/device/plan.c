@@ -1,8 +1,8 @@
 /*
  * Plans as argv, as QMP calls, and backwards. See plan.h.
  *
- * What it does not do: decide anything. Which steps a device takes is the device's file; called by src/vm when it launches,
- * plugs and unplugs.
+ * What it does not do: decide anything. Which steps a device takes is the device's file; called by src/vm when it
+ * launches, plugs and unplugs.
  */
 #include "device/plan.h"
 
@@ -68,11 +68,8 @@ static char *chardev_option(const Step *step)
 static const char *step_option(StepKind kind)
 {
         static const char *const options[] = {
-                [STEP_OBJECT] = "-object",
-                [STEP_CHARDEV] = "-chardev",
-                [STEP_BLOCKDEV] = "-blockdev",
-                [STEP_NETDEV] = "-netdev",
-                [STEP_DEVICE] = "-device",
+            [STEP_OBJECT] = "-object", [STEP_CHARDEV] = "-chardev", [STEP_BLOCKDEV] = "-blockdev",
+            [STEP_NETDEV] = "-netdev", [STEP_DEVICE] = "-device",
         };
         return options[kind];
 }
@@ -98,10 +95,10 @@ void plan_to_argv(const Plan *plan, GPtrArray *argv)
 static bool step_run(const Step *step, Qmp *qmp, GError **error)
 {
         static const char *const commands[] = {
-                [STEP_OBJECT] = "object-add",
-                [STEP_BLOCKDEV] = "blockdev-add",
-                [STEP_NETDEV] = "netdev_add",
-                [STEP_DEVICE] = "device_add",
+            [STEP_OBJECT] = "object-add",
+            [STEP_BLOCKDEV] = "blockdev-add",
+            [STEP_NETDEV] = "netdev_add",
+            [STEP_DEVICE] = "device_add",
         };
         if (step->kind == STEP_ARGUMENT || step->kind == STEP_CHARDEV)
                 return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "this can only be given when QEMU is started");
@@ -151,17 +148,19 @@ static bool device_unplug(Qmp *qmp, const char *id, int64_t timeout_ms, GError *
                 g_usleep(UNPLUG_POLL_US);
         }
         error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "the guest did not let go of device %s", id);
-        return error_hint(error, "a guest that is still booting, or has the device in use, keeps it; try again or stop the VM");
+        return error_hint(
+            error, "a guest that is still booting, or has the device in use, keeps it; try again or stop the VM");
 }
 
 static bool is_gone(const GError *error)
 {
-        return qmp_error_class(error) && (strstr(error->message, "not found") || strstr(error->message, "Failed to find"));
+        return qmp_error_class(error) &&
+               (strstr(error->message, "not found") || strstr(error->message, "Failed to find"));
 }
 
 /*
- * Things that are gone already count as removed, so an unplug that was cut short can be repeated. A node stays "in use" for a moment
- * after its device has left.
+ * Things that are gone already count as removed, so an unplug that was cut short can be repeated. A node stays "in use"
+ * for a moment after its device has left.
  */
 static bool forget(Qmp *qmp, const char *command, json_t *args_taken, GError **error)
 {
@@ -224,8 +223,8 @@ bool plan_unplug(const Plan *plan, Qmp *qmp, int64_t timeout_ms, GError **error)
 json_t *plan_to_json(const Plan *plan)
 {
         static const char *const names[] = {
-                [STEP_ARGUMENT] = "argument", [STEP_OBJECT] = "object", [STEP_CHARDEV] = "chardev",
-                [STEP_BLOCKDEV] = "blockdev", [STEP_NETDEV] = "netdev", [STEP_DEVICE] = "device",
+            [STEP_ARGUMENT] = "argument", [STEP_OBJECT] = "object", [STEP_CHARDEV] = "chardev",
+            [STEP_BLOCKDEV] = "blockdev", [STEP_NETDEV] = "netdev", [STEP_DEVICE] = "device",
         };
         json_t *array = json_array();
         for (guint i = 0; i < plan->steps->len; i++) {

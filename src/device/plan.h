@@ -1,9 +1,10 @@
 /*
  * Plans: what QEMU must be told to have a device, as data.
  *
- * A step is one QMP command's arguments. The same steps become argv when QEMU is started (-object, -blockdev, -netdev, -device
- * take the very JSON of their QMP twins) and QMP calls when it runs; run backwards they unplug and roll back. Values are never
- * joined into option strings; the one exception, -chardev (QEMU 7.2 takes no JSON there), carries only names made here.
+ * A step is one QMP command's arguments. The same steps become argv when QEMU is started (-object, -blockdev, -netdev,
+ * -device take the very JSON of their QMP twins) and QMP calls when it runs; run backwards they unplug and roll back.
+ * Values are never joined into option strings; the one exception, -chardev (QEMU 7.2 takes no JSON there), carries only
+ * names made here.
  *
  * Pure but for plan_run and plan_unplug, which block on QMP and so belong on a job's thread.
  */
@@ -46,9 +47,9 @@ void plan_to_argv(const Plan *plan, GPtrArray *argv);
 /* Tells the running QEMU, step by step; on failure what was done is taken back. */
 bool plan_run(const Plan *plan, Qmp *qmp, GError **error);
 /*
- * Takes the steps back, last first. A device is asked to go and then waited for until its id has left /machine/peripheral
- * (DEVICE_DELETED does not come for every device): HOSTLER_ERROR_TIMEOUT after @timeout_ms if the guest keeps it; nothing behind
- * it is removed then.
+ * Takes the steps back, last first. A device is asked to go and then waited for until its id has left
+ * /machine/peripheral (DEVICE_DELETED does not come for every device): HOSTLER_ERROR_TIMEOUT after @timeout_ms if the
+ * guest keeps it; nothing behind it is removed then.
  */
 bool plan_unplug(const Plan *plan, Qmp *qmp, int64_t timeout_ms, GError **error);
 /* [{"step":"device","args":{…}}] for golden tests and dry runs. Owned by the caller. */

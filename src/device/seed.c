@@ -9,15 +9,17 @@ static void seed_plan(const DeviceContext *context, const HostlerPart *part, Pla
 {
         g_autofree char *path = g_build_filename(context->vm_dir, SEED_FILE_NAME, NULL);
         plan_add(plan, STEP_BLOCKDEV,
-                 json_pack("{s:s, s:s, s:s, s:b}", "driver", "file", "node-name", "seed.file", "filename", path, "read-only", 1));
+                 json_pack("{s:s, s:s, s:s, s:b}", "driver", "file", "node-name", "seed.file", "filename", path,
+                           "read-only", 1));
         plan_add(plan, STEP_BLOCKDEV,
-                 json_pack("{s:s, s:s, s:s, s:b}", "driver", "raw", "node-name", "seed", "file", "seed.file", "read-only", 1));
+                 json_pack("{s:s, s:s, s:s, s:b}", "driver", "raw", "node-name", "seed", "file", "seed.file",
+                           "read-only", 1));
         plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", "seed", "drive", "seed", "bus", "pcie.0", "addr",
-                           "0x8", "serial", "seed"));
+                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", "seed", "drive", "seed",
+                           "bus", "pcie.0", "addr", "0x8", "serial", "seed"));
 }
 
 const DeviceType seed_device = {
-        .kind = "seed",
-        .plan = seed_plan,
+    .kind = "seed",
+    .plan = seed_plan,
 };

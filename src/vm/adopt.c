@@ -1,5 +1,6 @@
 /*
- * Adoption: from a process to connections. The same for a QEMU that was spawned a moment ago and for one found at daemon start.
+ * Adoption: from a process to connections. The same for a QEMU that was spawned a moment ago and for one found at
+ * daemon start.
  */
 #include <poll.h>
 #include <string.h>
@@ -53,12 +54,12 @@ static HostlerPower power_of(const char *run_state)
                 const char *state;
                 HostlerPower power;
         } table[] = {
-                {"running", HOSTLER_POWER_RUNNING},         {"paused", HOSTLER_POWER_PAUSED},
-                {"suspended", HOSTLER_POWER_SUSPENDED},     {"prelaunch", HOSTLER_POWER_STARTING},
-                {"inmigrate", HOSTLER_POWER_STARTING},      {"postmigrate", HOSTLER_POWER_PAUSED},
-                {"finish-migrate", HOSTLER_POWER_PAUSED},   {"save-vm", HOSTLER_POWER_PAUSED},
-                {"io-error", HOSTLER_POWER_PAUSED},         {"guest-panicked", HOSTLER_POWER_CRASHED},
-                {"internal-error", HOSTLER_POWER_CRASHED},  {"shutdown", HOSTLER_POWER_STOPPING},
+            {"running", HOSTLER_POWER_RUNNING},        {"paused", HOSTLER_POWER_PAUSED},
+            {"suspended", HOSTLER_POWER_SUSPENDED},    {"prelaunch", HOSTLER_POWER_STARTING},
+            {"inmigrate", HOSTLER_POWER_STARTING},     {"postmigrate", HOSTLER_POWER_PAUSED},
+            {"finish-migrate", HOSTLER_POWER_PAUSED},  {"save-vm", HOSTLER_POWER_PAUSED},
+            {"io-error", HOSTLER_POWER_PAUSED},        {"guest-panicked", HOSTLER_POWER_CRASHED},
+            {"internal-error", HOSTLER_POWER_CRASHED}, {"shutdown", HOSTLER_POWER_STOPPING},
         };
         for (size_t i = 0; i < G_N_ELEMENTS(table); i++)
                 if (strcmp(table[i].state, run_state) == 0)
@@ -217,7 +218,8 @@ bool vm_kill(Vm *vm, const char *reason, GError **error)
         if (!qmp || !gone(&process, QUIT_TIMEOUT_MS))
                 process_id_kill(&process, SIGKILL);
         if (!gone(&process, KILL_TIMEOUT_MS))
-                return error_set(error, HOSTLER_ERROR_UNRESPONSIVE, object, "QEMU (pid %d) does not end, not even by SIGKILL", process.pid);
+                return error_set(error, HOSTLER_ERROR_UNRESPONSIVE, object,
+                                 "QEMU (pid %d) does not end, not even by SIGKILL", process.pid);
         vm_record_exit(vm);
         return true;
 }

@@ -43,7 +43,8 @@ static const Field *field_of(const HostlerPart *part, const char *property)
 
 static char *requested_text(const HostlerPart *part, const char *property)
 {
-        return part && property ? field_format(field_of(part, property), part->props) : g_strdup(part ? "present" : "absent");
+        return part && property ? field_format(field_of(part, property), part->props)
+                                : g_strdup(part ? "present" : "absent");
 }
 
 /* ---- what may not change ---- */
@@ -70,7 +71,7 @@ static void check_part(const HostlerPart *old, const HostlerPart *new, const cha
         g_autofree char *pointer = g_strdup_printf("/spec/%s", name);
         if (old && new)
                 faults_add(faults, pointer, "a part does not change its kind; remove it first");
-        if (!old && new && strcmp(new->kind, "disk") == 0 && ((const HostlerDiskProps *)new->props)->image)
+        if (!old && new &&strcmp(new->kind, "disk") == 0 && ((const HostlerDiskProps *)new->props)->image)
                 faults_add(faults, pointer, "only `create` makes a disk from an image");
 }
 
@@ -105,7 +106,8 @@ static bool check_change(const Change *change, char *const *paths, GError **erro
                 else
                         check_part(old, new, name, faults);
         }
-        return faults_check(faults, object, error) && vm_check_spec(vm_manager(change->vm), change->vm, change->wanted, error);
+        return faults_check(faults, object, error) &&
+               vm_check_spec(vm_manager(change->vm), change->vm, change->wanted, error);
 }
 
 /* ---- the launched spec follows what was done live ---- */
@@ -119,7 +121,8 @@ static bool save_run(Change *change, GError **error)
 static bool note_done(Change *change, const char *name, const char *property, GError **error)
 {
         const HostlerPart *part = spec_part(change->wanted, name);
-        json_auto_t *value = part ? record_to_json(kind_find(part->kind)->props, part->props, RECORD_STORED) : json_null();
+        json_auto_t *value =
+            part ? record_to_json(kind_find(part->kind)->props, part->props, RECORD_STORED) : json_null();
         json_auto_t *patch = NULL;
         HostlerSpec launched;
         if (part && property) {
@@ -148,7 +151,8 @@ static const DeviceSetter *setter_of(const HostlerPart *part, const char *proper
         return NULL;
 }
 
-static bool run_setter(Change *change, const DeviceSetter *setter, const char *name, HostlerPropertyChange *row, GError **error)
+static bool run_setter(Change *change, const DeviceSetter *setter, const char *name, HostlerPropertyChange *row,
+                       GError **error)
 {
         g_auto(VmContext) context = {0};
         g_autoptr(Qmp) qmp = vm_require_qmp(change->vm, error);
@@ -158,13 +162,13 @@ static bool run_setter(Change *change, const DeviceSetter *setter, const char *n
         vm_context_init(&context, vm_manager(change->vm), change->vm, change->wanted, &change->runtime.slots,
                         change->runtime.accel == HOSTLER_ACCEL_KVM);
         DeviceChange live = {
-                .context = &context.context,
-                .old_part = spec_part(&change->runtime.launched, name),
-                .new_part = spec_part(change->wanted, name),
-                .qmp = qmp,
-                .agent = agent,
-                .cancellable = job_cancellable(change->job),
-                .change = row,
+            .context = &context.context,
+            .old_part = spec_part(&change->runtime.launched, name),
+            .new_part = spec_part(change->wanted, name),
+            .qmp = qmp,
+            .agent = agent,
+            .cancellable = job_cancellable(change->job),
+            .change = row,
         };
         return setter->set(&live, error);
 }
@@ -214,11 +218,12 @@ static bool plug_part(Change *change, const char *name, HostlerPropertyChange *r
 {
         g_autoptr(Plan) plan = plan_new();
         g_autoptr(Qmp) qmp = vm_require_qmp(change->vm, error);
-        if (!qmp || !job_undo(change->job, "part-unplug", json_pack("{s:s, s:s}", "vm", vm_id(change->vm), "part", name), error))
+        if (!qmp || !job_undo(change->job, "part-unplug",
+                              json_pack("{s:s, s:s}", "vm", vm_id(change->vm), "part", name), error))
                 return false;
         /* The port is written down before the device is on it. What an interrupted run left there goes first. */
-        if (!plan_part(change, change->wanted, name, plan, error) || !plan_unplug(plan, qmp, change->unplug_ms, error) ||
-            !plan_run(plan, qmp, error))
+        if (!plan_part(change, change->wanted, name, plan, error) ||
+            !plan_unplug(plan, qmp, change->unplug_ms, error) || !plan_run(plan, qmp, error))
                 return false;
         row->state = g_strdup("applied");
         row->device = g_strdup("plugged");
@@ -306,8 +311,8 @@ static bool make_volume(Change *change, const HostlerPart *part, GError **error)
         if (!job_step(change->job, "volume", "create disk %s", part->name))
                 return true;
         /* A file of that name without a part is what an interrupted run left. */
-        return job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) && volume_delete(path, error) &&
-               volume_create_empty(path, props->size, error);
+        return job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) &&
+               volume_delete(path, error) && volume_create_empty(path, props->size, error);
 }
 
 static bool grow_volume(Change *change, const HostlerPart *part, GError **error)
@@ -375,23 +380,23 @@ static bool check_generation(Vm *vm, int64_t expected, GError **error)
         g_autofree char *object = vm_object(vm);
         if (expected < 0 || expected == now)
                 return true;
-        return error_set(error, HOSTLER_ERROR_PRECONDITION, object, "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now,
-                         expected);
+        return error_set(error, HOSTLER_ERROR_PRECONDITION, object,
+                         "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now, expected);
 }
 
-bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms, HostlerPropertyChangeList *ret_changes,
-                 GError **error)
+bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms,
+                 HostlerPropertyChangeList *ret_changes, GError **error)
 {
         g_autoptr(Spec) before = vm_spec(vm);
         g_auto(GStrv) paths = spec_differences(&before->value, wanted_taken);
         Change change = {
-                .job = job,
-                .vm = vm,
-                .before = &before->value,
-                .wanted = wanted_taken,
-                .live = vm_is_live(vm),
-                .unplug_ms = unplug_ms,
-                .rows = ret_changes,
+            .job = job,
+            .vm = vm,
+            .before = &before->value,
+            .wanted = wanted_taken,
+            .live = vm_is_live(vm),
+            .unplug_ms = unplug_ms,
+            .rows = ret_changes,
         };
         *ret_changes = (HostlerPropertyChangeList){0};
         vm_runtime(vm, &change.runtime);

@@ -1,8 +1,9 @@
 /*
  * The serial console: one connection to QEMU per VM, shared by all who are attached. Main loop only, nothing blocks.
  *
- * QEMU's socket takes one client; the hub is that client for as long as the daemon runs, hands what the guest writes to every
- * sink and to the boot phases, and passes on what sinks write. The log is not kept here: the keeper keeps it, daemon or no daemon.
+ * QEMU's socket takes one client; the hub is that client for as long as the daemon runs, hands what the guest writes to
+ * every sink and to the boot phases, and passes on what sinks write. The log is not kept here: the keeper keeps it,
+ * daemon or no daemon.
  */
 #include <errno.h>
 #include <glib-unix.h>

@@ -1,6 +1,6 @@
 /*
- * create: from an image and properties to a VM with its disks. The whole spec is checked before anything is made; until the point of
- * no return a failure leaves nothing behind.
+ * create: from an image and properties to a VM with its disks. The whole spec is checked before anything is made; until
+ * the point of no return a failure leaves nothing behind.
  */
 #include <string.h>
 
@@ -61,8 +61,7 @@ static void merge(json_t *spec, const json_t *patch)
 {
         const char *name;
         json_t *part;
-        json_object_foreach((json_t *)patch, name, part)
-        {
+        json_object_foreach ((json_t *)patch, name, part) {
                 json_t *mine = json_object_get(spec, name);
                 if (json_is_null(part))
                         json_object_del(spec, name);
@@ -127,8 +126,10 @@ static void check_disk_size(const HostlerPart *part, const HostlerImage *image, 
 {
         const HostlerDiskProps *disk = part->props;
         g_autofree char *pointer = g_strdup_printf("/spec/%s/size", part->name);
-        if (strcmp(part->kind, "disk") == 0 && image && g_strcmp0(disk->image, image->name) == 0 && disk->size < image->size)
-                faults_add(faults, pointer, "smaller than its image, which has %" G_GINT64_FORMAT " bytes", image->size);
+        if (strcmp(part->kind, "disk") == 0 && image && g_strcmp0(disk->image, image->name) == 0 &&
+            disk->size < image->size)
+                faults_add(faults, pointer, "smaller than its image, which has %" G_GINT64_FORMAT " bytes",
+                           image->size);
 }
 
 static bool make_spec(Manager *manager, const HostlerVmCreateArgs *args, HostlerSpec *ret_spec, GError **error)
@@ -190,7 +191,12 @@ static bool store_row(Manager *manager, Vm *vm, GError **error)
         g_autofree char *name = vm_name(vm);
         json_auto_t *json = record_to_json(&hostler_spec_type, &spec->value, RECORD_STORED);
         g_autofree char *text = json_dumps(json, JSON_COMPACT);
-        VmRow row = {.id = (char *)vm_id(vm), .name = name, .spec = text, .runtime = (char *)"{}", .generation = 1, .created_ms = clock_unix_ms()};
+        VmRow row = {.id = (char *)vm_id(vm),
+                     .name = name,
+                     .spec = text,
+                     .runtime = (char *)"{}",
+                     .generation = 1,
+                     .created_ms = clock_unix_ms()};
         return store_vm_insert(manager_store(manager), &row, error) && manager_add(manager, vm, error);
 }
 
@@ -217,8 +223,11 @@ static bool start_new(Job *job, Vm *vm, GError **error)
         g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
         HostlerVmStartArgs args = {.vm = (char *)vm_id(vm)};
         HostlerJob started;
-        JobRequest request = {
-                .verb = verb_handler(verb_find("vm", "start")), .args = &args, .object = object, .turn_key = key, .caller = job_caller(job)};
+        JobRequest request = {.verb = verb_handler(verb_find("vm", "start")),
+                              .args = &args,
+                              .object = object,
+                              .turn_key = key,
+                              .caller = job_caller(job)};
         if (!job_step(job, "start", "start it"))
                 return true;
         if (!job_submit(manager_jobs(job_manager(job)), &request, &id, error) ||

@@ -33,7 +33,8 @@ static bool image_of(const char *name, DeviceImage *ret_image, void *data)
                 }
                 g_hash_table_insert(context->paths, g_strdup(name), paths);
         }
-        *ret_image = (DeviceImage){.disk = paths->disk, .kernel = paths->kernel, .initrd = paths->initrd, .cmdline = paths->cmdline};
+        *ret_image = (DeviceImage){
+            .disk = paths->disk, .kernel = paths->kernel, .initrd = paths->initrd, .cmdline = paths->cmdline};
         return true;
 }
 
@@ -67,12 +68,13 @@ static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
                 record_copy(&hostler_slot_type, &slots->items[i], &ret_slots->items[i]);
 }
 
-void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec, const HostlerSlotList *slots, bool kvm)
+void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
+                     const HostlerSlotList *slots, bool kvm)
 {
         *vm_context = (VmContext){
-                .manager = manager,
-                .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, paths_free),
-                .name = vm_name(vm),
+            .manager = manager,
+            .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, paths_free),
+            .name = vm_name(vm),
         };
         if (slots)
                 copy_slots(slots, &vm_context->slots);
@@ -82,14 +84,14 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
                         give_port(&vm_context->slots, spec->items[i].name);
         }
         vm_context->context = (DeviceContext){
-                .vm_id = vm_id(vm),
-                .vm_name = vm_context->name,
-                .vm_dir = vm_dir(vm),
-                .spec = spec,
-                .kvm = kvm,
-                .port_of = port_of,
-                .image = image_of,
-                .data = vm_context,
+            .vm_id = vm_id(vm),
+            .vm_name = vm_context->name,
+            .vm_dir = vm_dir(vm),
+            .spec = spec,
+            .kvm = kvm,
+            .port_of = port_of,
+            .image = image_of,
+            .data = vm_context,
         };
 }
 
@@ -128,9 +130,11 @@ static void check_macs(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrAr
                 g_autoptr(Spec) theirs = vm_spec(other);
                 for (size_t k = 0; k < spec->count; k++) {
                         const HostlerNicProps *nic = spec->items[k].props;
-                        if (strcmp(spec->items[k].kind, "nic") != 0 || !nic->mac || !spec_has_mac(&theirs->value, nic->mac))
+                        if (strcmp(spec->items[k].kind, "nic") != 0 || !nic->mac ||
+                            !spec_has_mac(&theirs->value, nic->mac))
                                 continue;
-                        g_autofree char *pointer = g_strdup_printf("/spec/%s/mac", spec->items[k].name), *name = vm_name(other);
+                        g_autofree char *pointer = g_strdup_printf("/spec/%s/mac", spec->items[k].name),
+                                        *name = vm_name(other);
                         faults_add(faults, pointer, "VM %s has this address", name);
                 }
         }

@@ -1,5 +1,6 @@
 /*
- * Disks of a VM: add, rm, ls. Adding and removing are changes of the spec (change.c); here are the names and the volumes' ends.
+ * Disks of a VM: add, rm, ls. Adding and removing are changes of the spec (change.c); here are the names and the
+ * volumes' ends.
  */
 #include <string.h>
 

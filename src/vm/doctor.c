@@ -2,8 +2,8 @@
  * doctor: what src/host finds, and what the daemon itself knows.
  */
 #include "base/error.h"
-#include "hostler-handlers.h"
 #include "host/checks.h"
+#include "hostler-handlers.h"
 #include "vm/manager.h"
 
 static void add_store_check(Manager *manager, HostlerCheckList *checks)
@@ -21,10 +21,10 @@ static void add_store_check(Manager *manager, HostlerCheckList *checks)
 bool doctor_show(const Call *call, const HostlerDoctorShowArgs *args, HostlerCheckList *ret_result, GError **error)
 {
         HostContext context = {
-                .state_dir = manager_state_dir(call->manager),
-                .store = manager_store(call->manager),
-                .probe = args->probe,
-                .cancellable = call->cancellable,
+            .state_dir = manager_state_dir(call->manager),
+            .store = manager_store(call->manager),
+            .probe = args->probe,
+            .cancellable = call->cancellable,
         };
         host_checks(&context, ret_result);
         add_store_check(call->manager, ret_result);

@@ -36,7 +36,8 @@ bool vm_exec(const Call *call, const HostlerVmExecArgs *args, HostlerExecResult 
         g_autoptr(GBytes) input = agent && args->input ? from_base64(args->input, "/input", error) : NULL;
         if (!agent || (args->input && !input))
                 return false;
-        if (!guest_agent_exec(agent, (const char *const *)args->command, input, args->timeout, call->cancellable, &result, error))
+        if (!guest_agent_exec(agent, (const char *const *)args->command, input, args->timeout, call->cancellable,
+                              &result, error))
                 return false;
         record_init(&hostler_exec_result_type, ret_result);
         ret_result->exit_code = result.exit_code;
@@ -69,7 +70,8 @@ bool file_put(const Call *call, const HostlerFilePutArgs *args, GError **error)
         return bytes && guest_agent_file_write(agent, args->file, args->offset, bytes, error);
 }
 
-bool vm_console_log(const Call *call, const HostlerVmConsoleLogArgs *args, HostlerConsoleText *ret_result, GError **error)
+bool vm_console_log(const Call *call, const HostlerVmConsoleLogArgs *args, HostlerConsoleText *ret_result,
+                    GError **error)
 {
         g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
         if (!vm)

@@ -1,6 +1,7 @@
 /*
- * The end of a run: how QEMU ended is written down, its run folder emptied, the power state set. Called by watch.c when the
- * process has gone, by adopt.c when it finds none alive, and by vm_kill; whoever comes first does it, the others find it done.
+ * The end of a run: how QEMU ended is written down, its run folder emptied, the power state set. Called by watch.c when
+ * the process has gone, by adopt.c when it finds none alive, and by vm_kill; whoever comes first does it, the others
+ * find it done.
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -66,7 +67,8 @@ static HostlerVmExit *exit_record(Vm *vm, const HostlerVmRuntime *runtime, const
         record->code = known && !how.signalled ? how.code : HOSTLER_UNSET;
         record->signal = known && how.signalled ? how.code : HOSTLER_UNSET;
         if (g_str_equal(record->reason, "crashed") || g_str_equal(record->reason, "failed-start"))
-                record->detail = known ? last_words(vm) : g_strdup("nobody saw the end: the host or the keeper went down");
+                record->detail =
+                    known ? last_words(vm) : g_strdup("nobody saw the end: the host or the keeper went down");
         return record;
 }
 

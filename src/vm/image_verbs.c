@@ -53,13 +53,13 @@ bool image_build(Job *job, const HostlerImageBuildArgs *args, HostlerImage *ret_
         Manager *manager = job_manager(job);
         g_autofree char *cache = g_build_filename(manager_state_dir(manager), "cache", NULL);
         ImageBuild build = {
-                .store_dir = manager_image_dir(manager),
-                .cache_dir = cache,
-                .name = args->image,
-                .force = args->force,
-                .progress = tell_progress,
-                .progress_data = job,
-                .cancellable = job_cancellable(job),
+            .store_dir = manager_image_dir(manager),
+            .cache_dir = cache,
+            .name = args->image,
+            .force = args->force,
+            .progress = tell_progress,
+            .progress_data = job,
+            .cancellable = job_cancellable(job),
         };
         if (!args->force && show(manager, args->image, ret_result, NULL))
                 return true;
@@ -94,7 +94,8 @@ bool image_rm(Job *job, const HostlerImageRmArgs *args, GError **error)
                 return false;
         if (!job_step(job, "remove", "remove it"))
                 return true;
-        if (!job_remember(job, "removing", json_true(), error) || !image_remove(manager_image_dir(manager), args->image, error))
+        if (!job_remember(job, "removing", json_true(), error) ||
+            !image_remove(manager_image_dir(manager), args->image, error))
                 return false;
         event_emit(manager_events(manager), "image-removed", object, NULL);
         return true;

@@ -23,7 +23,8 @@ char **vm_argv(Vm *vm, bool incoming, GError **error)
         if (!qemu)
                 return NULL;
         vm_runtime(vm, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots, runtime.accel == HOSTLER_ACCEL_KVM);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots,
+                        runtime.accel == HOSTLER_ACCEL_KVM);
         g_autoptr(Plan) plan = plan_new();
         g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
         g_ptr_array_add(argv, g_steal_pointer(&qemu));
@@ -55,10 +56,10 @@ static bool spawn(Vm *vm, bool incoming, GError **error)
         if (!argv || !make_folders(vm, error))
                 return false;
         KeeperLaunch launch = {
-                .vm_dir = vm_dir(vm),
-                .argv = (const char *const *)argv,
-                .console_log = "console.log",
-                .console_fd_set = CHASSIS_CONSOLE_FDSET,
+            .vm_dir = vm_dir(vm),
+            .argv = (const char *const *)argv,
+            .console_log = "console.log",
+            .console_fd_set = CHASSIS_CONSOLE_FDSET,
         };
         return keeper_launch(&launch, &qemu, error);
 }
@@ -73,7 +74,8 @@ bool vm_launch(Vm *vm, bool incoming, GError **error)
         HostlerVm info;
         vm_info(vm, &info);
         if (info.status->exit && info.status->exit->detail && error_is(local, HOSTLER_ERROR_NOT_FOUND))
-                g_set_error(error, HOSTLER_ERROR, HOSTLER_ERROR_FAILED, "QEMU ended at once: %s", info.status->exit->detail);
+                g_set_error(error, HOSTLER_ERROR, HOSTLER_ERROR_FAILED, "QEMU ended at once: %s",
+                            info.status->exit->detail);
         else
                 g_propagate_error(error, g_steal_pointer(&local));
         record_clear(&hostler_vm_type, &info);

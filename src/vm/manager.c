@@ -4,6 +4,7 @@
 #include "vm/manager.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -82,6 +83,7 @@ void manager_free(Manager *manager)
 {
         if (!manager)
                 return;
+        housekeeping_stop(manager);
         g_cancellable_cancel(manager->cancellable);
         g_clear_pointer(&manager->recovery, g_thread_join);
         g_clear_pointer(&manager->probe, g_thread_join);
@@ -98,6 +100,11 @@ void manager_free(Manager *manager)
         g_free(manager->state_dir);
         g_free(manager->image_dir);
         g_free(manager);
+}
+
+Caller manager_caller(void)
+{
+        return (Caller){.uid = getuid(), .gid = getgid(), .pid = getpid(), .role = ROLE_ADMIN};
 }
 
 /* ---- what it holds ---- */
@@ -393,7 +400,8 @@ static bool can_still_come(Manager *manager, Vm *vm, HostlerWaitFor what)
         return what == HOSTLER_WAIT_FOR_OFF || vm_is_live(vm) || holder;
 }
 
-bool manager_vm_reached(Manager *manager, const char *name, HostlerWaitFor what, bool *ret_reached, HostlerVm *ret_vm, GError **error)
+bool manager_vm_reached(Manager *manager, const char *name, HostlerWaitFor what, bool *ret_reached, HostlerVm *ret_vm,
+                        GError **error)
 {
         g_autoptr(Vm) vm = manager_vm(manager, name, error);
         if (!vm)

@@ -1,5 +1,6 @@
 /*
- * The manager: everything a verb may reach. Made by the daemon's main, passed down to verbs as `job_manager(job)` or `call->manager`.
+ * The manager: everything a verb may reach. Made by the daemon's main, passed down to verbs as `job_manager(job)` or
+ * `call->manager`.
  */
 #pragma once
 
@@ -21,8 +22,9 @@ Manager *manager_new(const ManagerConfig *config, GError **error);
 void manager_free(Manager *manager);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Manager, manager_free)
 /*
- * Starts a thread that adopts every QEMU found alive (many at a time), records the ends of those found dead, finishes or undoes the
- * jobs an earlier daemon left, removes what belongs to no VM, and then lets jobs run. `done` is called on the main loop.
+ * Starts a thread that adopts every QEMU found alive (many at a time), records the ends of those found dead, finishes
+ * or undoes the jobs an earlier daemon left, removes what belongs to no VM, and then lets jobs run. `done` is called on
+ * the main loop.
  */
 void manager_recover(Manager *manager, void (*done)(int adopted, void *data), void *data);
 
@@ -33,7 +35,8 @@ JobQueue *manager_jobs(Manager *manager);
 const char *manager_image_dir(Manager *manager); /* STATE/images */
 bool manager_is_system(Manager *manager);
 int64_t manager_started_ms(Manager *manager);
-/* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main loop. */
+/* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main
+ * loop. */
 bool manager_kvm(Manager *manager);
 void manager_set_kvm(Manager *manager, bool kvm);
 
@@ -59,10 +62,12 @@ char *manager_metrics(Manager *manager);
 /* The turn a verb needs: "vm/ID" for a verb on a VM, "image/NAME", NULL for none. Caller frees. */
 char *manager_turn_key(Manager *manager, const VerbDecl *decl, const void *args, GError **error);
 /* For the wait route: HOSTLER_ERROR_WRONG_STATE when it can no longer come true. */
-bool manager_vm_reached(Manager *manager, const char *vm, HostlerWaitFor what, bool *ret_reached, HostlerVm *ret_vm, GError **error);
+bool manager_vm_reached(Manager *manager, const char *vm, HostlerWaitFor what, bool *ret_reached, HostlerVm *ret_vm,
+                        GError **error);
 extern const JobOperation manager_operations[];
 
-/* recover.c: a VM's power when no QEMU runs: suspended when its state is saved, crashed when that was its end, else off. */
+/* recover.c: a VM's power when no QEMU runs: suspended when its state is saved, crashed when that was its end, else
+ * off. */
 HostlerPower vm_power_at_rest(Vm *vm);
 
 /* device_context.c: what devices may look at. The struct borrows from @vm, @spec and itself: keep it where it is. */
@@ -74,8 +79,10 @@ typedef struct {
         GHashTable *paths;     /* image name → ImagePaths, owned */
         char *name;
 } VmContext;
-/* Parts that are in @slots (NULL: none) keep their ports; others that need one get the next free one, in order of the spec. */
-void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec, const HostlerSlotList *slots, bool kvm);
+/* Parts that are in @slots (NULL: none) keep their ports; others that need one get the next free one, in order of the
+ * spec. */
+void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
+                     const HostlerSlotList *slots, bool kvm);
 void vm_context_clear(VmContext *vm_context);
 /* The ports as given out; the caller owns the list. */
 HostlerSlotList vm_context_steal_slots(VmContext *vm_context);

@@ -13,7 +13,10 @@ struct Manager {
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;
         GThread *recovery, *probe;
-        GThreadPool *silent; /* adoptions that are tried again and again */
+        guint hourly, state_check; /* housekeeping.c, main loop only */
+        GThread *house;
+        bool read_only;
+        GThreadPool *silent;       /* adoptions that are tried again and again */
         GCancellable *cancellable; /* of the recovery and the probe */
 
         GMutex lock;
@@ -26,7 +29,12 @@ typedef struct {
         GError *error;
 } LoadRows;
 
-/* state.c: what the row knows beyond the spec. */
+/* housekeeping.c, main loop only. Starting it begins with a round. */
+void housekeeping_start(Manager *manager);
+void housekeeping_stop(Manager *manager);
+/* Who asks for the jobs that the daemon gives itself. */
+Caller manager_caller(void);
+/* recover.c: what the row knows beyond the spec. */
 void vm_load(Vm *vm, const VmRow *row);
 /* recover.c: false while an adoption at daemon start is under way. */
 bool vm_is_ready(Vm *vm, void *data);

@@ -10,8 +10,8 @@
 /* ---- VMs ---- */
 
 typedef struct {
-        const char *word;  /* the name contains it; NULL: any */
-        const char *glob;  /* the name matches it */
+        const char *word; /* the name contains it; NULL: any */
+        const char *glob; /* the name matches it */
         HostlerPower power;
 } Filter;
 
@@ -29,7 +29,8 @@ static bool parse_filter(const char *text, Filter *ret_filter, GError **error)
                         if (strcmp(hostler_power_enum.values[i], text + strlen("power=")) == 0)
                                 ret_filter->power = (HostlerPower)i;
                 if (!ret_filter->power)
-                        return error_set(error, HOSTLER_ERROR_INVALID, NULL, "“%s” is no power state", text + strlen("power="));
+                        return error_set(error, HOSTLER_ERROR_INVALID, NULL, "“%s” is no power state",
+                                         text + strlen("power="));
         }
         return true;
 }
@@ -107,5 +108,6 @@ static void add_event(const EventRow *row, void *data)
 bool event_ls(const Call *call, const HostlerEventLsArgs *args, HostlerEventList *ret_result, GError **error)
 {
         *ret_result = (HostlerEventList){0};
-        return store_event_each(manager_store(call->manager), args->since, args->object, (int)args->limit, add_event, ret_result, error);
+        return store_event_each(manager_store(call->manager), args->since, args->object, (int)args->limit, add_event,
+                                ret_result, error);
 }

@@ -53,13 +53,16 @@ char *manager_metrics(Manager *manager)
         print_powers(out, vms);
         print_vms(out, vms);
         family(out, "hostler_events", "counter", "Events so far.");
-        g_string_append_printf(out, "hostler_events_total %" G_GINT64_FORMAT "\n", store_event_last(manager_store(manager)));
+        g_string_append_printf(out, "hostler_events_total %" G_GINT64_FORMAT "\n",
+                               store_event_last(manager_store(manager)));
         family(out, "hostler_store_writable", "gauge", "1 while the state folder can be written.");
-        g_string_append_printf(out, "hostler_store_writable %d\n", store_read_only_reason(manager_store(manager)) == NULL);
+        g_string_append_printf(out, "hostler_store_writable %d\n",
+                               store_read_only_reason(manager_store(manager)) == NULL);
         family(out, "hostler_process_resident_memory_bytes", "gauge", "Resident memory of the daemon.");
         g_string_append_printf(out, "hostler_process_resident_memory_bytes %" G_GINT64_FORMAT "\n", resident_bytes());
         family(out, "hostler_process_start_time_seconds", "gauge", "When the daemon was started.");
-        g_string_append_printf(out, "hostler_process_start_time_seconds %.3f\n", (double)manager_started_ms(manager) / 1000.0);
+        g_string_append_printf(out, "hostler_process_start_time_seconds %.3f\n",
+                               (double)manager_started_ms(manager) / 1000.0);
         g_string_append(out, "# EOF\n");
         return g_string_free(out, FALSE);
 }

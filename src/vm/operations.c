@@ -88,7 +88,8 @@ bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
         const char *path = json_string_value(json_object_get(args, "path"));
         g_autofree char *prefix = g_strdup_printf("%s/", manager_state_dir(manager));
         if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
-                return error_set(error, HOSTLER_ERROR_FAILED, NULL, "the journal names a file outside the state folder");
+                return error_set(error, HOSTLER_ERROR_FAILED, NULL,
+                                 "the journal names a file outside the state folder");
         if (unlink(path) < 0 && errno != ENOENT)
                 return error_set_errno(error, errno, NULL, "cannot remove %s", path);
         return true;
@@ -99,7 +100,8 @@ static bool operation_dir_remove(Manager *manager, const json_t *args, GError **
         const char *path = json_string_value(json_object_get(args, "path"));
         g_autofree char *prefix = g_strdup_printf("%s/", manager_state_dir(manager));
         if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
-                return error_set(error, HOSTLER_ERROR_FAILED, NULL, "the journal names a folder outside the state folder");
+                return error_set(error, HOSTLER_ERROR_FAILED, NULL,
+                                 "the journal names a folder outside the state folder");
         return dir_remove(path, error);
 }
 
@@ -112,7 +114,8 @@ static bool operation_part_unplug(Manager *manager, const json_t *args, GError *
 }
 
 const JobOperation manager_operations[] = {
-        {"vm-kill", operation_vm_kill},         {"vm-continue", operation_vm_continue}, {"vm-suspended", operation_vm_suspended},
-        {"vm-forget", operation_vm_forget},     {"file-remove", operation_file_remove}, {"dir-remove", operation_dir_remove},
-        {"part-unplug", operation_part_unplug}, {NULL, NULL},
+    {"vm-kill", operation_vm_kill},           {"vm-continue", operation_vm_continue},
+    {"vm-suspended", operation_vm_suspended}, {"vm-forget", operation_vm_forget},
+    {"file-remove", operation_file_remove},   {"dir-remove", operation_dir_remove},
+    {"part-unplug", operation_part_unplug},   {NULL, NULL},
 };

@@ -1,6 +1,6 @@
 /*
- * Undo and finish operations of VM verbs (manager_operations[]); each idempotent. Those that a verb also runs itself after its point
- * of no return are named here. Jobs' threads, or the recovery thread at daemon start.
+ * Undo and finish operations of VM verbs (manager_operations[]); each idempotent. Those that a verb also runs itself
+ * after its point of no return are named here. Jobs' threads, or the recovery thread at daemon start.
  */
 #pragma once
 

@@ -1,7 +1,9 @@
 /*
- * The verbs of power: start, stop, pause, resume, restart. One linear function each; where a QEMU comes from is launch.c.
+ * The verbs of power: start, stop, pause, resume, restart. One linear function each; where a QEMU comes from is
+ * launch.c.
  *
- * All of them may be run again after the daemon was killed in the middle (recover = rerun): each looks at what is before it acts.
+ * All of them may be run again after the daemon was killed in the middle (recover = rerun): each looks at what is
+ * before it acts.
  */
 #include <string.h>
 
@@ -139,8 +141,10 @@ static bool say_still_running(Vm *vm, int64_t timeout_ms, GError **error)
 {
         g_autofree char *object = vm_object(vm);
         g_autofree char *time = duration_format(timeout_ms);
-        error_set(error, HOSTLER_ERROR_TIMEOUT, object, "the guest has not shut down within %s and is still running", time);
-        return error_hint(error, "give it more time with --timeout, or power it off: hostler stop %s --hard", object + strlen("vm/"));
+        error_set(error, HOSTLER_ERROR_TIMEOUT, object, "the guest has not shut down within %s and is still running",
+                  time);
+        return error_hint(error, "give it more time with --timeout, or power it off: hostler stop %s --hard",
+                          object + strlen("vm/"));
 }
 
 static bool stop_politely(Job *job, Vm *vm, int64_t timeout_ms, GError **error)
@@ -153,7 +157,8 @@ static bool stop_politely(Job *job, Vm *vm, int64_t timeout_ms, GError **error)
                 if (now >= end)
                         return say_still_running(vm, timeout_ms, error);
                 press_button(vm);
-                job_progress(job, 100.0 * (double)(now - begin) / (double)timeout_ms, "waiting for the guest to shut down");
+                job_progress(job, 100.0 * (double)(now - begin) / (double)timeout_ms,
+                             "waiting for the guest to shut down");
                 vm_wait(vm, is_not_live, NULL, MIN(now + BUTTON_AGAIN_MS, end), job_cancellable(job));
         }
         return true;
@@ -167,7 +172,8 @@ static bool drop_saved_state(Vm *vm, bool hard, GError **error)
                 return true;
         if (!hard) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is suspended to disk");
-                return error_hint(error, "resume it first, or throw its memory away: hostler stop %s --hard", object + strlen("vm/"));
+                return error_hint(error, "resume it first, or throw its memory away: hostler stop %s --hard",
+                                  object + strlen("vm/"));
         }
         if (!saved_state_forget(vm, error))
                 return false;
@@ -179,8 +185,8 @@ static bool stop_live(Job *job, Vm *vm, const HostlerVmStopArgs *args, GError **
 {
         if (args->hard)
                 return !job_step(job, "power-off", "power off") || vm_kill(vm, "host-stop", error);
-        if (vm_power(vm) == HOSTLER_POWER_PAUSED && job_step(job, "wake", "let the paused guest run, so that it can shut down") &&
-            !let_run(vm, job, error))
+        if (vm_power(vm) == HOSTLER_POWER_PAUSED &&
+            job_step(job, "wake", "let the paused guest run, so that it can shut down") && !let_run(vm, job, error))
                 return false;
         return !job_step(job, "ask", "ask the guest to shut down") || stop_politely(job, vm, args->timeout, error);
 }

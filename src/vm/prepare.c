@@ -25,7 +25,8 @@ static bool check_memory(Vm *vm, const HostlerSpec *spec, GError **error)
                 return true;
         g_autofree char *object = vm_object(vm);
         g_autofree char *wanted = size_format(memory->size), *have = size_format(available);
-        error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "the VM wants %s of memory and the host has %s available", wanted, have);
+        error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "the VM wants %s of memory and the host has %s available",
+                  wanted, have);
         return error_hint(error, "stop another VM, or: hostler set %s memory.size=…", object + strlen("vm/"));
 }
 
@@ -64,12 +65,12 @@ static bool write_seed(Vm *vm, const HostlerSpec *spec, GError **error)
                         g_ptr_array_add(macs, ((HostlerNicProps *)spec->items[i].props)->mac);
         g_ptr_array_add(macs, NULL);
         Seed seed = {
-                .instance_id = vm_id(vm),
-                .host_name = props->host_name ? props->host_name : name,
-                .user = props->user,
-                .ssh_keys = props->ssh_key,
-                .user_data = props->user_data,
-                .macs = (const char *const *)macs->pdata,
+            .instance_id = vm_id(vm),
+            .host_name = props->host_name ? props->host_name : name,
+            .user = props->user,
+            .ssh_keys = props->ssh_key,
+            .user_data = props->user_data,
+            .macs = (const char *const *)macs->pdata,
         };
         return seed_write(path, &seed, error);
 }
@@ -99,7 +100,8 @@ bool prepare_run(Job *job, Vm *vm, GError **error)
         g_autoptr(Spec) spec = vm_spec(vm);
         if (!prepare_capacity(job, vm, error) || !vm_check_spec(vm_manager(vm), vm, &spec->value, error))
                 return false;
-        if (seed_of(&spec->value) && job_step(job, "seed", "write the cloud-init seed") && !write_seed(vm, &spec->value, error))
+        if (seed_of(&spec->value) && job_step(job, "seed", "write the cloud-init seed") &&
+            !write_seed(vm, &spec->value, error))
                 return false;
         return job_is_dry_run(job) || record_run(vm, &spec->value, error);
 }
@@ -111,7 +113,8 @@ bool prepare_launched(Vm *vm, GError **error)
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
         bool ok = qmp != NULL;
         vm_runtime(vm, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots, runtime.accel == HOSTLER_ACCEL_KVM);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots,
+                        runtime.accel == HOSTLER_ACCEL_KVM);
         for (size_t i = 0; ok && i < runtime.launched.count; i++) {
                 const HostlerPart *part = &runtime.launched.items[i];
                 const DeviceType *type = device_type(part->kind);

@@ -1,10 +1,12 @@
-/* Before and after QEMU is started: is there room, are the files there, what only a started QEMU can be told. Jobs' threads only. */
+/* Before and after QEMU is started: is there room, are the files there, what only a started QEMU can be told. Jobs'
+ * threads only. */
 #pragma once
 
 #include "vm/manager.h"
 
 /* HOSTLER_ERROR_NO_CAPACITY when memory or disk would not do, before QEMU is run. */
 bool prepare_capacity(Job *job, Vm *vm, GError **error);
-/* Capacity, the spec checked against this host, the seed written, ports given out; the run is recorded as the one to launch. */
+/* Capacity, the spec checked against this host, the seed written, ports given out; the run is recorded as the one to
+ * launch. */
 bool prepare_run(Job *job, Vm *vm, GError **error);
 bool prepare_launched(Vm *vm, GError **error);

@@ -1,7 +1,9 @@
 /*
- * Recovery at daemon start: adopt every QEMU that runs, record the ends of those that do not, finish or undo jobs, sweep up.
+ * Recovery at daemon start: adopt every QEMU that runs, record the ends of those that do not, finish or undo jobs,
+ * sweep up.
  *
- * Runs on a thread of its own while the API answers already: until a VM is adopted it shows as it was last known, and jobs wait.
+ * Runs on a thread of its own while the API answers already: until a VM is adopted it shows as it was last known, and
+ * jobs wait.
  */
 #include <string.h>
 
@@ -48,7 +50,8 @@ HostlerPower vm_power_at_rest(Vm *vm)
         HostlerPower power = HOSTLER_POWER_OFF;
         if (runtime.saved)
                 power = HOSTLER_POWER_SUSPENDED;
-        else if (runtime.exit && (g_strcmp0(runtime.exit->reason, "crashed") == 0 || g_strcmp0(runtime.exit->reason, "killed") == 0))
+        else if (runtime.exit &&
+                 (g_strcmp0(runtime.exit->reason, "crashed") == 0 || g_strcmp0(runtime.exit->reason, "killed") == 0))
                 power = HOSTLER_POWER_CRASHED;
         record_clear(&hostler_vm_runtime_type, &runtime);
         return power;
@@ -80,7 +83,8 @@ static bool was_cut_off(Vm *vm)
 {
         HostlerVmRuntime runtime;
         vm_runtime(vm, &runtime);
-        bool cut = runtime.started && !runtime.saved && (!runtime.exit || g_strcmp0(runtime.exit->time, runtime.started) < 0);
+        bool cut =
+            runtime.started && !runtime.saved && (!runtime.exit || g_strcmp0(runtime.exit->time, runtime.started) < 0);
         record_clear(&hostler_vm_runtime_type, &runtime);
         return cut;
 }
@@ -91,8 +95,12 @@ static void autostart(Manager *manager, Vm *vm)
         g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
         const HostlerOptionsProps *options = spec_part(&spec->value, "options")->props;
         HostlerVmStartArgs args = {.vm = (char *)vm_id(vm)};
-        Caller caller = {.uid = getuid(), .gid = getgid(), .pid = getpid(), .role = ROLE_ADMIN};
-        JobRequest request = {.verb = verb_handler(verb_find("vm", "start")), .args = &args, .object = object, .turn_key = key, .caller = &caller};
+        Caller caller = manager_caller();
+        JobRequest request = {.verb = verb_handler(verb_find("vm", "start")),
+                              .args = &args,
+                              .object = object,
+                              .turn_key = key,
+                              .caller = &caller};
         if (options->autostart && !vm_trashed_ms(vm))
                 job_submit(manager->jobs, &request, &id, NULL);
 }
@@ -152,13 +160,15 @@ static void end_half_starts(Manager *manager)
         g_autoptr(GPtrArray) vms = manager_vms(manager, false);
         for (guint i = 0; i < vms->len; i++) {
                 Vm *vm = g_ptr_array_index(vms, i);
-                g_autofree char *key = g_strdup_printf("vm/%s", vm_id(vm)), *holder = job_turn_holder(manager->jobs, key);
+                g_autofree char *key = g_strdup_printf("vm/%s", vm_id(vm)),
+                                *holder = job_turn_holder(manager->jobs, key);
                 if (!holder && vm_is_live(vm) && vm_power(vm) == HOSTLER_POWER_STARTING)
                         vm_kill(vm, "failed-start", NULL);
         }
 }
 
-/* Folders of VMs that no row knows: a create that was cut off before it was journalled, or a restored older database. */
+/* Folders of VMs that no row knows: a create that was cut off before it was journalled, or a restored older database.
+ */
 static void sweep_folders(Manager *manager)
 {
         g_autofree char *vms = g_build_filename(manager->state_dir, "vms", NULL);
@@ -190,6 +200,7 @@ static gboolean tell_done(gpointer data)
         Recovery *recovery = data;
         event_emit(recovery->manager->events, "daemon-started", "",
                    json_pack("{s:s, s:i}", "version", HOSTLER_VERSION, "adopted", recovery->adopted));
+        housekeeping_start(recovery->manager);
         if (recovery->done)
                 recovery->done(recovery->adopted, recovery->data);
         g_free(recovery);

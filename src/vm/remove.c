@@ -65,7 +65,8 @@ static bool keep_disks(Job *job, Vm *vm, GError **error)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
         for (size_t i = 0; i < spec->value.count; i++)
-                if (strcmp(spec->value.items[i].kind, "disk") == 0 && !keep_disk(job, vm, spec->value.items[i].name, error))
+                if (strcmp(spec->value.items[i].kind, "disk") == 0 &&
+                    !keep_disk(job, vm, spec->value.items[i].name, error))
                         return false;
         return true;
 }

@@ -1,8 +1,8 @@
 /*
  * Saved states: QEMU writes its migration stream to a file descriptor and reads it back from one. See saved_state.h.
  *
- * The checksum is CRC-32 (zlib's polynomial): it tells damage from a full disk or a power cut, not malice; the file is the
- * daemon's own and nobody else can write it.
+ * The checksum is CRC-32 (zlib's polynomial): it tells damage from a full disk or a power cut, not malice; the file is
+ * the daemon's own and nobody else can write it.
  */
 #include "vm/saved_state.h"
 
@@ -88,7 +88,8 @@ static bool wait_migration(Qmp *qmp, Job *job, GCancellable *cancellable, GError
 static bool set_speed(Qmp *qmp, GError **error)
 {
         /* 0 is not "unlimited" in 7.2; the largest number it takes is. */
-        return qmp_call(qmp, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)G_MAXINT64), NULL, error);
+        return qmp_call(qmp, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)G_MAXINT64),
+                        NULL, error);
 }
 
 bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **error)
@@ -116,8 +117,9 @@ static bool say_damaged(Vm *vm, const char *how, GError **error)
 {
         g_autofree char *object = vm_object(vm);
         error_set(error, HOSTLER_ERROR_FAILED, object, "the saved state is %s and cannot be resumed", how);
-        return error_hint(error, "boot it from its disks instead, losing what was in memory: hostler stop %s --hard, then start",
-                          object + strlen("vm/"));
+        return error_hint(
+            error, "boot it from its disks instead, losing what was in memory: hostler stop %s --hard, then start",
+            object + strlen("vm/"));
 }
 
 bool saved_state_check(Vm *vm, GError **error)

@@ -1,5 +1,6 @@
 /*
- * A VM's memory and devices in a file: written by QEMU's migration to a descriptor, read back the same way. Jobs' threads only.
+ * A VM's memory and devices in a file: written by QEMU's migration to a descriptor, read back the same way. Jobs'
+ * threads only.
  */
 #pragma once
 
@@ -7,7 +8,8 @@
 
 #define SAVED_STATE_FILE "memory.state"
 
-/* The VM must stand still. Writes and syncs the file, and records length and checksum in the runtime when @committed by the caller. */
+/* The VM must stand still. Writes and syncs the file, and records length and checksum in the runtime when @committed by
+ * the caller. */
 bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **error);
 /* HOSTLER_ERROR_FAILED with a hint when it is missing, cut short or damaged. */
 bool saved_state_check(Vm *vm, GError **error);

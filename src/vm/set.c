@@ -7,21 +7,21 @@
 #include "hostler-handlers.h"
 #include "vm/change.h"
 
-/* Properties that were named but had the wanted value already still get a row: the answer is about all that was asked. */
+/* Properties that were named but had the wanted value already still get a row: the answer is about all that was asked.
+ */
 static void add_unchanged(const HostlerSpec *spec, const json_t *patch, HostlerPropertyChangeList *rows)
 {
         const char *name, *property;
         json_t *part_patch, *value;
-        json_object_foreach((json_t *)patch, name, part_patch)
-        {
+        json_object_foreach ((json_t *)patch, name, part_patch) {
                 const HostlerPart *part = spec_part(spec, name);
-                json_object_foreach(part_patch, property, value)
-                {
+                json_object_foreach (part_patch, property, value) {
                         g_autofree char *path = g_strdup_printf("%s.%s", name, property);
                         const Field *field = part ? record_field(kind_find(part->kind)->props, property) : NULL;
                         bool listed = false;
                         for (size_t i = 0; i < rows->count && !listed; i++)
-                                listed = strcmp(rows->items[i].property, path) == 0 || strcmp(rows->items[i].property, name) == 0;
+                                listed = strcmp(rows->items[i].property, path) == 0 ||
+                                         strcmp(rows->items[i].property, name) == 0;
                         if (listed || !field)
                                 continue;
                         rows->items = g_renew(HostlerPropertyChange, rows->items, rows->count + 1);
@@ -66,11 +66,13 @@ bool vm_rename(Job *job, const HostlerVmRenameArgs *args, HostlerVm *ret_result,
                 return false;
         if (job_step(job, "rename", "rename it to %s", args->name)) {
                 int64_t expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
-                if (!job_remember(job, "vm", json_string(vm_id(vm)), error) || !vm_store(vm, args->name, NULL, -1, expected, error))
+                if (!job_remember(job, "vm", json_string(vm_id(vm)), error) ||
+                    !vm_store(vm, args->name, NULL, -1, expected, error))
                         return false;
                 manager_renamed(manager, vm);
                 g_autofree char *object = vm_object(vm);
-                event_emit(manager_events(manager), "vm-changed", object, json_pack("{s:I}", "generation", (json_int_t)vm_generation(vm)));
+                event_emit(manager_events(manager), "vm-changed", object,
+                           json_pack("{s:I}", "generation", (json_int_t)vm_generation(vm)));
         }
         vm_info(vm, ret_result);
         return true;

@@ -1,6 +1,6 @@
 /*
- * What differs between two specs, property by property; used for `pending` and by `set`. Compares the JSON of parts, so every
- * kind of property is compared by the one marshaller there is.
+ * What differs between two specs, property by property; used for `pending` and by `set`. Compares the JSON of parts, so
+ * every kind of property is compared by the one marshaller there is.
  */
 #include "vm/spec_diff.h"
 

@@ -1,5 +1,6 @@
 /*
- * What a VM does: power, boot phase, conditions, addresses, and waiting for any of it. The only file that changes a status.
+ * What a VM does: power, boot phase, conditions, addresses, and waiting for any of it. The only file that changes a
+ * status.
  *
  * Events are emitted after the lock is let go. Callers: watch.c on the main loop, verbs on their jobs' threads.
  */
@@ -15,7 +16,6 @@
 
 void vm_touch_locked(Vm *vm)
 {
-        g_clear_pointer(&vm->printed, g_free);
         vm->changes++;
         g_cond_broadcast(&vm->changed);
 }
@@ -61,7 +61,8 @@ void vm_set_power(Vm *vm, HostlerPower power, const char *reason)
         vm_touch_locked(vm);
         g_mutex_unlock(&vm->lock);
         if (changed)
-                emit(vm, "vm-power", json_pack("{s:s, s:s}", "power", hostler_power_enum.values[power], "reason", reason));
+                emit(vm, "vm-power",
+                     json_pack("{s:s, s:s}", "power", hostler_power_enum.values[power], "reason", reason));
 }
 
 HostlerBootPhase vm_phase(Vm *vm)
@@ -75,7 +76,8 @@ HostlerBootPhase vm_phase(Vm *vm)
 void vm_set_phase(Vm *vm, HostlerBootPhase phase)
 {
         g_mutex_lock(&vm->lock);
-        bool forward = phase == HOSTLER_BOOT_PHASE_ABSENT || phase == HOSTLER_BOOT_PHASE_FIRMWARE || phase > vm->status.phase;
+        bool forward =
+            phase == HOSTLER_BOOT_PHASE_ABSENT || phase == HOSTLER_BOOT_PHASE_FIRMWARE || phase > vm->status.phase;
         bool changed = forward && phase != vm->status.phase;
         if (changed) {
                 vm->status.phase = phase;
@@ -97,7 +99,8 @@ void vm_set_unresponsive(Vm *vm, bool unresponsive)
         }
         g_mutex_unlock(&vm->lock);
         if (changed)
-                vm_set_condition(vm, "unresponsive", unresponsive ? "QEMU does not answer; what is shown is as of stale_since" : NULL);
+                vm_set_condition(vm, "unresponsive",
+                                 unresponsive ? "QEMU does not answer; what is shown is as of stale_since" : NULL);
 }
 
 static size_t find_condition(const HostlerConditionList *list, const char *type)
@@ -138,7 +141,9 @@ void vm_set_condition(Vm *vm, const char *type, const char *detail)
         vm_touch_locked(vm);
         g_mutex_unlock(&vm->lock);
         if (present != (detail != NULL))
-                emit(vm, "vm-condition", json_pack("{s:s, s:b, s:s}", "type", type, "present", detail != NULL, "detail", detail ? detail : ""));
+                emit(vm, "vm-condition",
+                     json_pack("{s:s, s:b, s:s}", "type", type, "present", detail != NULL, "detail",
+                               detail ? detail : ""));
 }
 
 void vm_set_addresses(Vm *vm, HostlerAddressList *addresses_taken)
@@ -308,7 +313,8 @@ Qmp *vm_require_qmp(Vm *vm, GError **error)
                 return qmp;
         if (vm_is_live(vm)) {
                 error_set(error, HOSTLER_ERROR_UNRESPONSIVE, object, "its QEMU does not answer");
-                error_hint(error, "it is tried again; to give the VM up: hostler stop %s --hard", strchr(object, '/') + 1);
+                error_hint(error, "it is tried again; to give the VM up: hostler stop %s --hard",
+                           strchr(object, '/') + 1);
                 return NULL;
         }
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s", hostler_power_enum.values[vm_power(vm)]);
@@ -326,7 +332,7 @@ GuestAgent *vm_require_agent(Vm *vm, GError **error)
         if (agent)
                 return agent;
         error_set(error, HOSTLER_ERROR_NO_AGENT, object, "no guest agent has opened its channel in this VM");
-        error_hint(error, "wait for it with `hostler wait %s agent`, or look at `hostler console %s`", strchr(object, '/') + 1,
-                   strchr(object, '/') + 1);
+        error_hint(error, "wait for it with `hostler wait %s agent`, or look at `hostler console %s`",
+                   strchr(object, '/') + 1, strchr(object, '/') + 1);
         return NULL;
 }

@@ -1,8 +1,9 @@
 /*
  * Suspend: to disk (memory and devices in a file, QEMU gone) and to RAM (S3 in the guest).
  *
- * To disk is all or nothing: until the point of no return a failure, a cancel or a crash lets the guest go on as if nothing had
- * happened; after it, the saved state is what counts and QEMU is ended, now or at the next start of the daemon.
+ * To disk is all or nothing: until the point of no return a failure, a cancel or a crash lets the guest go on as if
+ * nothing had happened; after it, the saved state is what counts and QEMU is ended, now or at the next start of the
+ * daemon.
  */
 #include <string.h>
 
@@ -43,7 +44,8 @@ static bool check_room(Vm *vm, GError **error)
         if (wanted == HOSTLER_UNSET || have < 0 || have > wanted)
                 return true;
         g_autofree char *object = vm_object(vm), *need = size_format(wanted), *free_text = size_format(have);
-        return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "its memory may need %s on disk and %s are free", need, free_text);
+        return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "its memory may need %s on disk and %s are free",
+                         need, free_text);
 }
 
 static bool stand_still(Vm *vm, GError **error)
@@ -54,7 +56,8 @@ static bool stand_still(Vm *vm, GError **error)
 
 static json_t *finish_args(Vm *vm, const HostlerSavedState *saved)
 {
-        return json_pack("{s:s, s:o}", "vm", vm_id(vm), "saved", record_to_json(&hostler_saved_state_type, saved, RECORD_STORED));
+        return json_pack("{s:s, s:o}", "vm", vm_id(vm), "saved",
+                         record_to_json(&hostler_saved_state_type, saved, RECORD_STORED));
 }
 
 static bool suspend_to_disk(Job *job, Vm *vm, GError **error)
@@ -87,6 +90,7 @@ bool vm_suspend(Job *job, const HostlerVmSuspendArgs *args, GError **error)
         if (power == HOSTLER_POWER_SUSPENDED && (args->to_ram || !vm_is_live(vm)))
                 return true;
         if (power != HOSTLER_POWER_RUNNING && (args->to_ram || power != HOSTLER_POWER_PAUSED))
-                return error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot suspend: the VM is %s", hostler_power_enum.values[power]);
+                return error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot suspend: the VM is %s",
+                                 hostler_power_enum.values[power]);
         return args->to_ram ? suspend_to_ram(job, vm, error) : suspend_to_disk(job, vm, error);
 }

@@ -1,5 +1,6 @@
 /*
- * What a VM is: identity, wanted spec, the picture the API shows. What it does is state.c; how QEMU is reached is adopt.c.
+ * What a VM is: identity, wanted spec, the picture the API shows. What it does is state.c; how QEMU is reached is
+ * adopt.c.
  */
 #include "base/clock.h"
 #include "base/error.h"
@@ -64,7 +65,6 @@ void vm_unref(Vm *vm)
         record_clear(&hostler_vm_runtime_type, &vm->runtime);
         spec_unref(vm->wanted.spec);
         g_free(vm->wanted.name);
-        g_free(vm->printed);
         g_free(vm->exit_reason);
         g_free(vm->id);
         g_free(vm->dir);
@@ -142,10 +142,10 @@ static VmWanted wanted_next(Vm *vm, const char *name, Spec *spec, int64_t trashe
 {
         g_mutex_lock(&vm->lock);
         VmWanted next = {
-                .name = g_strdup(name ? name : vm->wanted.name),
-                .spec = spec_ref(spec ? spec : vm->wanted.spec),
-                .generation = vm->wanted.generation + 1,
-                .trashed_ms = trashed_ms >= 0 ? trashed_ms : vm->wanted.trashed_ms,
+            .name = g_strdup(name ? name : vm->wanted.name),
+            .spec = spec_ref(spec ? spec : vm->wanted.spec),
+            .generation = vm->wanted.generation + 1,
+            .trashed_ms = trashed_ms >= 0 ? trashed_ms : vm->wanted.trashed_ms,
         };
         g_mutex_unlock(&vm->lock);
         return next;
@@ -163,7 +163,8 @@ bool vm_store(Vm *vm, const char *name, Spec *spec, int64_t trashed_ms, int64_t 
                      .generation = next.generation,
                      .created_ms = vm->created_ms,
                      .trashed_ms = next.trashed_ms};
-        bool ok = store_vm_update(manager_store(vm->manager), &row, expected >= 0 ? expected : next.generation - 1, error);
+        bool ok =
+            store_vm_update(manager_store(vm->manager), &row, expected >= 0 ? expected : next.generation - 1, error);
         if (ok) {
                 g_mutex_lock(&vm->lock);
                 VmWanted old = vm->wanted;
@@ -204,7 +205,8 @@ static void info_locked(Vm *vm, HostlerVm *ret_info)
         if (vm->unresponsive)
                 ret_info->status->stale_since = time_format(vm->unresponsive_ms);
         ret_info->status->pending = pending_locked(vm);
-        ret_info->status->sleep = vm->power != HOSTLER_POWER_SUSPENDED ? NULL : g_strdup(vm->runtime.saved ? "disk" : "ram");
+        ret_info->status->sleep =
+            vm->power != HOSTLER_POWER_SUSPENDED ? NULL : g_strdup(vm->runtime.saved ? "disk" : "ram");
         if (vm->runtime.exit && vm->process.pid == 0) {
                 ret_info->status->exit = g_new0(HostlerVmExit, 1);
                 record_copy(&hostler_vm_exit_type, vm->runtime.exit, ret_info->status->exit);
@@ -215,20 +217,5 @@ void vm_info(Vm *vm, HostlerVm *ret_info)
 {
         g_mutex_lock(&vm->lock);
         info_locked(vm, ret_info);
-        g_mutex_unlock(&vm->lock);
-}
-
-void vm_print(Vm *vm, GString *out)
-{
-        g_mutex_lock(&vm->lock);
-        if (!vm->printed) {
-                HostlerVm info;
-                GString *text = g_string_new(NULL);
-                info_locked(vm, &info);
-                record_print(&hostler_vm_type, &info, text);
-                record_clear(&hostler_vm_type, &info);
-                vm->printed = g_string_free(text, FALSE);
-        }
-        g_string_append(out, vm->printed);
         g_mutex_unlock(&vm->lock);
 }

@@ -1,11 +1,12 @@
 /*
  * A VM: identity, spec (wanted) and status (actual), and the connections to its QEMU while there is one.
  *
- * Reference counted: one reference in the manager's table, one per caller. The spec is an immutable value, swapped whole; status and
- * connections are read and written under a lock that only state.c and this header's functions take. No lock is held across a call into another module.
+ * Reference counted: one reference in the manager's table, one per caller. The spec is an immutable value, swapped
+ * whole; status and connections are read and written under a lock that only state.c and this header's functions take.
+ * No lock is held across a call into another module.
  *
- * Who changes what: `power` and the rest of the status follow QEMU's events on the main loop and the verbs on job threads, through
- * vm_set_power() and its kin alone, each of which tells waiters and, where it matters, the event log.
+ * Who changes what: `power` and the rest of the status follow QEMU's events on the main loop and the verbs on job
+ * threads, through vm_set_power() and its kin alone, each of which tells waiters and, where it matters, the event log.
  */
 #pragma once
 
@@ -28,17 +29,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spec, spec_unref)
 
 /* ---- vm.c: what it is ---- */
 
-Vm *vm_new(Manager *manager, const char *id, const char *name, Spec *spec_taken, int64_t generation, int64_t created_ms);
+Vm *vm_new(Manager *manager, const char *id, const char *name, Spec *spec_taken, int64_t generation,
+           int64_t created_ms);
 Vm *vm_ref(Vm *vm);
 void vm_unref(Vm *vm);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_unref)
 Manager *vm_manager(Vm *vm);
-const char *vm_id(Vm *vm);  /* borrowed, never changes */
-const char *vm_dir(Vm *vm); /* STATE/vms/ID; borrowed */
-char *vm_name(Vm *vm);      /* copy */
-char *vm_object(Vm *vm);    /* "vm/NAME", copy */
+const char *vm_id(Vm *vm);               /* borrowed, never changes */
+const char *vm_dir(Vm *vm);              /* STATE/vms/ID; borrowed */
+char *vm_name(Vm *vm);                   /* copy */
+char *vm_object(Vm *vm);                 /* "vm/NAME", copy */
 char *vm_path(Vm *vm, const char *file); /* in the VM's folder, copy */
-Spec *vm_spec(Vm *vm);      /* a reference */
+Spec *vm_spec(Vm *vm);                   /* a reference */
 int64_t vm_generation(Vm *vm);
 int64_t vm_trashed_ms(Vm *vm); /* 0: not in the trash */
 
@@ -49,8 +51,6 @@ int64_t vm_trashed_ms(Vm *vm); /* 0: not in the trash */
 bool vm_store(Vm *vm, const char *name, Spec *spec, int64_t trashed_ms, int64_t expected, GError **error);
 /* The API's picture of it. @ret_info: clear with record_clear(&hostler_vm_type, …). */
 void vm_info(Vm *vm, HostlerVm *ret_info);
-/* The same as JSON text, appended; kept until the VM changes, so that a list of thousands costs nothing. */
-void vm_print(Vm *vm, GString *out);
 
 /* ---- state.c: what it does ---- */
 
@@ -70,7 +70,8 @@ uint64_t vm_resets(Vm *vm); /* how often the guest was reset in this run */
 void vm_count_reset(Vm *vm);
 
 typedef bool (*VmCondition)(Vm *vm, void *data);
-/* Blocks a job's thread until @condition holds; false at @deadline_ms (monotonic) or on cancel. Called without the lock. */
+/* Blocks a job's thread until @condition holds; false at @deadline_ms (monotonic) or on cancel. Called without the
+ * lock. */
 bool vm_wait(Vm *vm, VmCondition condition, void *data, int64_t deadline_ms, GCancellable *cancellable);
 /* Wakes waiters so that they look again. */
 void vm_changed(Vm *vm);
@@ -91,8 +92,9 @@ GuestAgent *vm_require_agent(Vm *vm, GError **error);
 /* ---- adopt.c: from process to connections ---- */
 
 /*
- * Connects to a QEMU that runs, whether this daemon started it or an earlier one. Blocks at most @timeout_ms; not on the main loop.
- * HOSTLER_ERROR_NOT_FOUND if no process of this VM is alive (what it left behind is cleaned up and its exit recorded).
+ * Connects to a QEMU that runs, whether this daemon started it or an earlier one. Blocks at most @timeout_ms; not on
+ * the main loop. HOSTLER_ERROR_NOT_FOUND if no process of this VM is alive (what it left behind is cleaned up and its
+ * exit recorded).
  */
 bool vm_adopt(Vm *vm, int64_t timeout_ms, GError **error);
 /* Ends QEMU whatever it does (quit, then SIGKILL) and waits for its exit to be recorded. Idempotent. */

@@ -1,7 +1,9 @@
 /*
- * The Vm struct, for the files that make up a Vm (vm.c, state.c, adopt.c, watch.c, console.c). Nobody else includes this.
+ * The Vm struct, for the files that make up a Vm (vm.c, state.c, adopt.c, watch.c, console.c). Nobody else includes
+ * this.
  *
- * `lock` guards everything below it. It is never held across a call into another module: take what is needed, let go, call.
+ * `lock` guards everything below it. It is never held across a call into another module: take what is needed, let go,
+ * call.
  */
 #pragma once
 
@@ -30,17 +32,16 @@ struct Vm {
         int64_t unresponsive_ms;
         HostlerVmRuntime runtime;
         uint64_t resets;
-        char *printed; /* JSON of vm_print, NULL: out of date */
 
         /* the run */
         ProcessId process;
         Qmp *qmp;
-        GuestAgent *agent; /* connected as long as QEMU runs */
-        bool agent_open;   /* the guest has its end of the channel open */
-        char *exit_reason; /* what QEMU said on its way out */
-        bool ending;       /* somebody is writing down how the run ended */
-        bool recovering;   /* an adoption at daemon start is still under way */
-        struct VmWatch *watch;     /* watch.c; main loop only */
+        GuestAgent *agent;          /* connected as long as QEMU runs */
+        bool agent_open;            /* the guest has its end of the channel open */
+        char *exit_reason;          /* what QEMU said on its way out */
+        bool ending;                /* somebody is writing down how the run ended */
+        bool recovering;            /* an adoption at daemon start is still under way */
+        struct VmWatch *watch;      /* watch.c; main loop only */
         struct ConsoleHub *console; /* console.c; main loop only */
 };
 
@@ -59,8 +60,8 @@ void console_hub_stop(Vm *vm, const char *reason);
 void vm_watch_console(Vm *vm, const char *bytes, gsize length);
 
 /*
- * exit.c: QEMU has ended. Writes down how, empties its run folder, sets the power state, stops the watch. Blocks for milliseconds, so
- * not on the main loop; whoever comes first does it and the others wait for it.
+ * exit.c: QEMU has ended. Writes down how, empties its run folder, sets the power state, stops the watch. Blocks for
+ * milliseconds, so not on the main loop; whoever comes first does it and the others wait for it.
  */
 void vm_record_exit(Vm *vm);
 

@@ -1,6 +1,6 @@
 /*
- * Watching a VM that runs: its process (pidfd), QEMU's events, heartbeats, the guest agent, boot phases. Main loop only; nothing
- * here blocks: questions to QEMU and the agent are sent, and their answers arrive as callbacks.
+ * Watching a VM that runs: its process (pidfd), QEMU's events, heartbeats, the guest agent, boot phases. Main loop
+ * only; nothing here blocks: questions to QEMU and the agent are sent, and their answers arrive as callbacks.
  */
 #include <glib-unix.h>
 #include <string.h>
@@ -85,7 +85,7 @@ static void on_memory(Qmp *qmp, const json_t *result, const GError *error, void 
         if (result)
                 vm_set_plugged(((VmWatch *)data)->vm, HOSTLER_UNSET,
                                json_integer_value(json_object_get(result, "base-memory")) +
-                                       json_integer_value(json_object_get(result, "plugged-memory")));
+                                   json_integer_value(json_object_get(result, "plugged-memory")));
 }
 
 static void ask_plugged(VmWatch *watch)
@@ -117,7 +117,8 @@ static const char *nic_of_mac(const HostlerSpec *spec, const char *mac)
 {
         for (size_t i = 0; i < spec->count; i++) {
                 const HostlerNicProps *nic = spec->items[i].props;
-                if (strcmp(spec->items[i].kind, "nic") == 0 && nic->mac && mac && g_ascii_strcasecmp(nic->mac, mac) == 0)
+                if (strcmp(spec->items[i].kind, "nic") == 0 && nic->mac && mac &&
+                    g_ascii_strcasecmp(nic->mac, mac) == 0)
                         return spec->items[i].name;
         }
         return NULL;
@@ -143,10 +144,10 @@ static HostlerAddressList parse_interfaces(const HostlerSpec *spec, const json_t
         HostlerAddressList list = {0};
         size_t i, k;
         json_t *interface, *entry;
-        json_array_foreach(interfaces, i, interface)
-        {
+        json_array_foreach (interfaces, i, interface) {
                 g_autofree char *mac = guest_text(interface, "hardware-address");
-                json_array_foreach(json_object_get(interface, "ip-addresses"), k, entry) add_address(&list, spec, entry, mac);
+                json_array_foreach (json_object_get(interface, "ip-addresses"), k, entry)
+                        add_address(&list, spec, entry, mac);
         }
         return list;
 }
@@ -230,8 +231,7 @@ static void on_chardevs(Qmp *qmp, const json_t *result, const GError *error, voi
 {
         size_t i;
         json_t *entry;
-        json_array_foreach(result, i, entry)
-        {
+        json_array_foreach (result, i, entry) {
                 if (g_strcmp0(json_string_value(json_object_get(entry, "label")), "agent") == 0)
                         set_agent_open(data, json_is_true(json_object_get(entry, "frontend-open")));
         }
@@ -258,7 +258,8 @@ static void on_reset(Vm *vm, const json_t *data)
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_FIRMWARE);
         vm_count_reset(vm);
         vm->watch->window_length = 0;
-        event_emit(manager_events(vm_manager(vm)), "vm-reset", object, json_pack("{s:s}", "reason", by_guest ? "guest-reset" : "host-reset"));
+        event_emit(manager_events(vm_manager(vm)), "vm-reset", object,
+                   json_pack("{s:s}", "reason", by_guest ? "guest-reset" : "host-reset"));
 }
 
 static void on_io_error(Vm *vm, const json_t *data)
@@ -323,9 +324,9 @@ static const struct {
         const char *text;
         HostlerBootPhase phase;
 } phase_marks[] = {
-        {"Linux version ", HOSTLER_BOOT_PHASE_KERNEL},     {"hostler: userspace", HOSTLER_BOOT_PHASE_USERSPACE},
-        {"systemd[1]: ", HOSTLER_BOOT_PHASE_USERSPACE},    {"Welcome to ", HOSTLER_BOOT_PHASE_USERSPACE},
-        {" login: ", HOSTLER_BOOT_PHASE_USERSPACE},
+    {"Linux version ", HOSTLER_BOOT_PHASE_KERNEL},  {"hostler: userspace", HOSTLER_BOOT_PHASE_USERSPACE},
+    {"systemd[1]: ", HOSTLER_BOOT_PHASE_USERSPACE}, {"Welcome to ", HOSTLER_BOOT_PHASE_USERSPACE},
+    {" login: ", HOSTLER_BOOT_PHASE_USERSPACE},
 };
 
 static void match_window(VmWatch *watch)

@@ -1,0 +1,73 @@
+/*
+ * Housekeeping: what the daemon does by the clock. Old events are forgotten, the trash is emptied after a week, and a
+ * state folder that cannot be written is told once when it begins and once when it ends.
+ *
+ * Timers run on the main loop; what may take time goes to a job or a thread.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "vm/manager_internal.h"
+
+#define HOURLY_S 3600
+#define EVENTS_KEPT 100000
+#define TRASH_KEPT_MS (7LL * 24 * 3600 * 1000)
+#define STATE_CHECK_S 5
+
+static void remove_for_ever(Manager *manager, Vm *vm)
+{
+        g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
+        HostlerVmRmArgs args = {.vm = (char *)vm_id(vm), .now = true};
+        Caller caller = manager_caller();
+        JobRequest request = {.verb = verb_handler(verb_find("vm", "rm")),
+                              .args = &args,
+                              .object = object,
+                              .turn_key = key,
+                              .caller = &caller};
+        job_submit(manager->jobs, &request, &id, NULL);
+}
+
+static gpointer keep_house(gpointer data)
+{
+        Manager *manager = data;
+        g_autoptr(GPtrArray) trash = manager_vms(manager, true);
+        int64_t oldest_ms = clock_unix_ms() - TRASH_KEPT_MS;
+        for (guint i = 0; i < trash->len; i++)
+                if (vm_trashed_ms(g_ptr_array_index(trash, i)) < oldest_ms)
+                        remove_for_ever(manager, g_ptr_array_index(trash, i));
+        store_event_prune(manager->store, EVENTS_KEPT, NULL);
+        return NULL;
+}
+
+static gboolean on_hour(gpointer data)
+{
+        Manager *manager = data;
+        g_clear_pointer(&manager->house, g_thread_join);
+        manager->house = g_thread_new("housekeeping", keep_house, manager);
+        return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_state_check(gpointer data)
+{
+        Manager *manager = data;
+        const char *reason = store_read_only_reason(manager->store);
+        if ((reason != NULL) != manager->read_only) {
+                manager->read_only = reason != NULL;
+                event_emit(manager->events, "state-read-only", "", json_pack("{s:s}", "reason", reason ? reason : ""));
+        }
+        return G_SOURCE_CONTINUE;
+}
+
+void housekeeping_start(Manager *manager)
+{
+        manager->hourly = g_timeout_add_seconds(HOURLY_S, on_hour, manager);
+        manager->state_check = g_timeout_add_seconds(STATE_CHECK_S, on_state_check, manager);
+        on_hour(manager);
+}
+
+void housekeeping_stop(Manager *manager)
+{
+        g_clear_handle_id(&manager->hourly, g_source_remove);
+        g_clear_handle_id(&manager->state_check, g_source_remove);
+        g_clear_pointer(&manager->house, g_thread_join);
+}
