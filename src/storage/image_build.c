@@ -18,11 +18,12 @@
 static const ImageBuildable buildable[] = {
     {"tiny", "Debian's cloud kernel, busybox and the guest agent; boots in seconds", true, false, true},
     {"tiny-full", "Like tiny, with Debian's full kernel and all its drivers", true, false, true},
+    {"debian:12", "Debian 12 with cloud-init and the guest agent", false, true, true},
     {NULL},
 };
 
 typedef bool (*RecipeFunc)(const ImageWork *work, HostlerImage *image, GError **error);
-static const RecipeFunc recipes[] = {image_make_tiny, image_make_tiny_full};
+static const RecipeFunc recipes[] = {image_make_tiny, image_make_tiny_full, image_make_debian12};
 
 const ImageBuildable *image_buildable(void)
 {
@@ -120,7 +121,7 @@ bool image_make(const ImageBuild *build, HostlerImage *ret_image, GError **error
         dir_remove(stage, NULL);
         if (!done) {
                 record_clear(&hostler_image_type, ret_image);
-                error_wrap(error, HOSTLER_ERROR_FAILED, NULL, "Building image %s", build->name);
+                g_prefix_error(error, "Building image %s: ", build->name);
         }
         return done;
 }
