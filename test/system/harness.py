@@ -71,7 +71,8 @@ class Daemon:
         self.log = self.folder / "log"
         self.process = None
         self.environment = os.environ | {
-            "HOSTLER_STATE": str(self.state), "HOSTLER_SOCKET": str(self.socket), "HOSTLER_ACCEL": "tcg", "NO_COLOR": "1",
+            # Without HOSTLER_STATE the command line cannot start a daemon of its own where ours has ended.
+            "HOSTLER_SOCKET": str(self.socket), "HOSTLER_ACCEL": "tcg", "NO_COLOR": "1",
             "ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:log_path={self.folder}/sanitizer",
             "UBSAN_OPTIONS": f"{os.environ.get('UBSAN_OPTIONS', '')}:log_path={self.folder}/sanitizer",
         } | (environment or {})
