@@ -92,18 +92,17 @@ static gboolean on_signal(gpointer loop)
         return G_SOURCE_CONTINUE;
 }
 
-static void run_loop(void)
+/* Made before anything else: a signal that comes while the daemon starts ends it in good order as soon as it runs. */
+static GMainLoop *loop_ended_by_signals(void)
 {
-        g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-        guint term = g_unix_signal_add(SIGTERM, on_signal, loop),
-              interrupt = g_unix_signal_add(SIGINT, on_signal, loop);
-        g_main_loop_run(loop);
-        g_source_remove(term);
-        g_source_remove(interrupt);
+        GMainLoop *loop = g_main_loop_new(NULL, FALSE);
+        g_unix_signal_add(SIGTERM, on_signal, loop);
+        g_unix_signal_add(SIGINT, on_signal, loop);
+        return loop;
 }
 
 /* VMs go on when the daemon ends; the next one adopts them. */
-static bool serve(const Locations *where, bool system, GError **error)
+static bool serve(const Locations *where, bool system, GMainLoop *loop, GError **error)
 {
         g_autofree char *database = g_build_filename(where->state, "hostler.db", NULL);
         g_autoptr(StateLock) lock = NULL;
@@ -126,7 +125,7 @@ static bool serve(const Locations *where, bool system, GError **error)
                 return false;
         g_message("listening on %s", where->socket);
         manager_recover(manager, say_recovered, NULL);
-        run_loop();
+        g_main_loop_run(loop);
         return true;
 }
 
@@ -150,7 +149,8 @@ int main(int argc, char **argv)
                 return 0;
         }
         locations_for_daemon(options.system, options.state, options.socket, &where);
-        bool ok = serve(&where, options.system, &error);
+        g_autoptr(GMainLoop) loop = loop_ended_by_signals();
+        bool ok = serve(&where, options.system, loop, &error);
         g_free(options.state);
         g_free(options.socket);
         return ok ? EXIT_SUCCESS : fail(error);

@@ -29,3 +29,10 @@ def test_without_a_daemon_is_exit_69():
     with Daemon(images=()) as daemon:
         daemon.stop()
         daemon.refused(69, "ls")
+
+
+def test_a_signal_at_any_moment_of_the_start_ends_it_in_good_order():
+    with Daemon(images=()) as daemon:
+        for _ in range(30):
+            daemon.stop()
+            daemon.start()
