@@ -79,13 +79,21 @@ static void disconnect_all(Manager *manager)
                 vm_disconnect(vm);
 }
 
+/* The adoptions under way wait for answers that come over the main loop, so it goes on until they have ended. */
+static void finish_recovery(Manager *manager)
+{
+        while (manager->recovering)
+                g_main_context_iteration(NULL, TRUE);
+        g_clear_pointer(&manager->recovery, g_thread_join);
+}
+
 void manager_free(Manager *manager)
 {
         if (!manager)
                 return;
-        housekeeping_stop(manager);
         g_cancellable_cancel(manager->cancellable);
-        g_clear_pointer(&manager->recovery, g_thread_join);
+        finish_recovery(manager);
+        housekeeping_stop(manager);
         g_clear_pointer(&manager->probe, g_thread_join);
         if (manager->silent)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);

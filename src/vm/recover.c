@@ -203,6 +203,7 @@ static gboolean tell_done(gpointer data)
         housekeeping_start(recovery->manager);
         if (recovery->done)
                 recovery->done(recovery->adopted, recovery->data);
+        recovery->manager->recovering = false;
         g_free(recovery);
         return G_SOURCE_REMOVE;
 }
@@ -228,5 +229,6 @@ void manager_recover(Manager *manager, void (*done)(int adopted, void *data), vo
         recovery->data = data;
         manager->silent = g_thread_pool_new(adopt_silent, manager, -1, FALSE, NULL);
         manager->probe = g_thread_new("accel-probe", probe_thread, manager);
+        manager->recovering = true;
         manager->recovery = g_thread_new("recovery", recover_thread, recovery);
 }

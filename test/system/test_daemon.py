@@ -1,5 +1,5 @@
 """The daemon by itself: it starts, answers, and leaves nothing."""
-from harness import Daemon
+from harness import Daemon, wait_until
 
 
 def test_starts_and_lists_nothing():
@@ -36,3 +36,11 @@ def test_a_signal_at_any_moment_of_the_start_ends_it_in_good_order():
         for _ in range(30):
             daemon.stop()
             daemon.start()
+
+
+def test_a_signal_during_adoption_ends_it_in_good_order(daemon):
+    pid = daemon.create("a", wait="running")["status"]["pid"]
+    for _ in range(10):
+        daemon.restart()
+    wait_until(lambda: daemon.power("a") == "running", 10)
+    assert daemon.show("a")["status"]["pid"] == pid
