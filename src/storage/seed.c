@@ -54,9 +54,9 @@ char *seed_user_data(const Seed *seed)
         }
         if (seed->user)
                 json_object_set_new(config, "users",
-                                    json_pack("[{s:s, s:s, s:s, s:b, s:o}]", "name", seed->user, "shell", "/usr/bin/bash",
-                                              "sudo", "ALL=(ALL) NOPASSWD:ALL", "lock_passwd", 1, "ssh_authorized_keys",
-                                              keys_json(seed->ssh_keys)));
+                                    json_pack("[{s:s, s:s, s:s, s:b, s:o}]", "name", seed->user, "shell",
+                                              "/usr/bin/bash", "sudo", "ALL=(ALL) NOPASSWD:ALL", "lock_passwd", 1,
+                                              "ssh_authorized_keys", keys_json(seed->ssh_keys)));
         return document("#cloud-config\n", config);
 }
 
