@@ -19,12 +19,13 @@ enum {
         DETACH_KEY = 0x1d, /* Ctrl-] */
         PIECE_BYTES = 16384,
         LOG_BYTES = 524288,
+        SILENCE_MS = 2000, /* after the end of what was piped in, the guest may still be answering */
 };
 
 /* Where the bytes typed so far wait while the daemon does not take them; not read on until they are gone. */
 typedef struct {
         int fd;
-        bool interactive, input_open, detached;
+        bool interactive, input_open, has_sent, detached;
         char pending[PIECE_BYTES];
         gsize pending_length;
 } Link;
@@ -86,8 +87,10 @@ static bool attach(Cli *cli, const char *vm, GError **error)
         return true;
 }
 
-/* Until either side is done. Without a terminal the end of stdin leaves the output running: `echo ls | hostler console
- * web1`. */
+/*
+ * Until either side is done. What is piped in is followed by its answer: `echo ls | hostler console web1` ends when the
+ * guest falls silent. With nothing to send the output is followed for as long as there is any.
+ */
 static void carry(Link *link, GCancellable *cancellable)
 {
         struct pollfd fds[3] = {
@@ -98,9 +101,11 @@ static void carry(Link *link, GCancellable *cancellable)
                 fds[0].events = (short)(POLLIN | (link->pending_length ? POLLOUT : 0));
                 fds[1].fd = link->input_open && !link->pending_length ? STDIN_FILENO : -1;
                 fds[1].events = POLLIN;
-                if (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno != EINTR)
-                        return;
-                if (fds[2].revents)
+                bool answered = link->has_sent && !link->input_open && !link->pending_length;
+                int ready = poll(fds, G_N_ELEMENTS(fds), answered ? SILENCE_MS : -1);
+                if (ready < 0 && errno == EINTR)
+                        continue;
+                if (ready <= 0 || fds[2].revents)
                         return;
                 if (fds[1].revents)
                         going = take_input(link);
@@ -135,6 +140,7 @@ static bool send_pending(Link *link)
 
         if (sent < 0)
                 return errno == EAGAIN || errno == EINTR;
+        link->has_sent = true;
         link->pending_length -= (gsize)sent;
         memmove(link->pending, link->pending + sent, link->pending_length);
         return true;

@@ -381,6 +381,14 @@ class Console(Case):
         self.assertTrue(got.wait(5))
         self.assertEqual((result.returncode, result.stdout), (0, b"12345"))
 
+    def test_pipe_ends_when_the_guest_falls_silent(self):
+        def talk(handler):
+            handler.send_frame(b"<" + handler.read_frame()[1] + b">")
+            handler.read_frame()
+        self.serve_console(talk)
+        result = self.hostler("console", "web1", stdin=b"ls\n")
+        self.assertEqual((result.returncode, result.stdout), (0, b"<ls\n>"))
+
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], *sys.argv[1:]])
