@@ -1,5 +1,5 @@
 /*
- * Cuts a stream of bytes into JSON values and parses each.
+ * Cuts a stream of bytes into JSON texts; feeding also parses each.
  *
  * Works by nesting alone: a value begins with { or [ and ends with the bracket that closes it. Pure: no socket, no
  * clock, no thread. The limits (length, depth, number of members) are checked before the parser sees a byte, because a
@@ -8,11 +8,10 @@
  */
 #include "wire/json_stream.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
+#include "wire/json_text.h"
 
 #define DEPTH_LIMIT 64
 #define MEMBERS_LIMIT 131072 /* query-qmp-schema of QEMU 7.2 has about 30,000 */
@@ -104,52 +103,6 @@ static bool collect(JsonSplitter *splitter, const char *bytes, gsize length, GEr
         return true;
 }
 
-static bool exceeds_int64(const char *number, gsize length)
-{
-        if (length < 19 || memchr(number, '.', length) || memchr(number, 'e', length) || memchr(number, 'E', length))
-                return false;
-        g_autofree char *text = g_strndup(number, length);
-        errno = 0;
-        (void)strtoll(text, NULL, 10);
-        return errno == ERANGE;
-}
-
-/* QEMU prints unsigned 64-bit integers, jansson refuses those beyond int64: these alone become reals, by an appended
- * ".0". */
-static GString *widen_integers(const GString *text)
-{
-        GString *wide = g_string_sized_new(text->len + 16);
-        bool in_string = false;
-        for (const char *at = text->str, *end = at + text->len; at < end;) {
-                gsize length = in_string ? 0 : strspn(at, "+-.0123456789eE");
-                bool exceeds = length > 0 && exceeds_int64(at, length);
-                if (length == 0) {
-                        length = *at == '\\' && at + 1 < end ? 2 : 1;
-                        in_string ^= *at == '"';
-                }
-                g_string_append_len(wide, at, (gssize)length);
-                if (exceeds)
-                        g_string_append(wide, ".0");
-                at += length;
-        }
-        return wide;
-}
-
-static json_t *parse(const GString *text, GError **error)
-{
-        json_error_t fault;
-        json_t *value = json_loadb(text->str, text->len, 0, &fault);
-        if (!value && json_error_code(&fault) == json_error_numeric_overflow) {
-                GString *wide = widen_integers(text);
-                value = json_loadb(wide->str, wide->len, 0, &fault);
-                g_string_free(wide, TRUE);
-        }
-        if (!value)
-                error_set(error, HOSTLER_ERROR_FAILED, NULL, "what came is not JSON (byte %d of %zu)", fault.position,
-                          text->len);
-        return value;
-}
-
 JsonSplitter *json_splitter_new(gsize limit_bytes)
 {
         JsonSplitter *splitter = g_new0(JsonSplitter, 1);
@@ -158,27 +111,39 @@ JsonSplitter *json_splitter_new(gsize limit_bytes)
         return splitter;
 }
 
+bool json_splitter_cut(JsonSplitter *splitter, const char **at, const char *end, GString **ret_text, GError **error)
+{
+        *ret_text = NULL;
+        while (*at < end && !*ret_text) {
+                if (splitter->depth == 0 && !(*at = find_value(splitter, *at, end)))
+                        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "what came is not JSON");
+                const char *stop = scan_value(splitter, *at, end);
+                if (!collect(splitter, *at, (gsize)(stop - *at), error))
+                        return false;
+                *at = stop;
+                if (splitter->depth == 0 && splitter->unfinished->len > 0) {
+                        *ret_text = g_steal_pointer(&splitter->unfinished);
+                        splitter->unfinished = g_string_new(NULL);
+                }
+                if (*ret_text || (stop < end && *stop == SENTINEL))
+                        forget_unfinished(splitter);
+        }
+        return true;
+}
+
 bool json_splitter_feed(JsonSplitter *splitter, const char *bytes, gsize length,
                         void (*value)(json_t *value, void *data), void *data, GError **error)
 {
-        const char *at = bytes, *end = bytes + length;
-        while (at < end) {
-                if (splitter->depth == 0 && !(at = find_value(splitter, at, end)))
-                        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "what came is not JSON");
-                const char *stop = scan_value(splitter, at, end);
-                if (!collect(splitter, at, (gsize)(stop - at), error))
+        for (const char *at = bytes, *end = bytes + length; at < end;) {
+                g_autoptr(GString) text = NULL;
+                if (!json_splitter_cut(splitter, &at, end, &text, error))
                         return false;
-                at = stop;
-                if (splitter->depth == 0 && splitter->unfinished->len > 0) {
-                        json_t *parsed = parse(splitter->unfinished, error);
-                        forget_unfinished(splitter);
-                        if (!parsed)
-                                return false;
+                json_t *parsed = text ? json_text_parse(text, error) : NULL;
+                if (text && !parsed)
+                        return false;
+                if (parsed)
                         value(parsed, data);
-                        json_decref(parsed);
-                } else if (at < end && *at == SENTINEL) {
-                        forget_unfinished(splitter);
-                }
+                json_decref(parsed);
         }
         return true;
 }

@@ -14,8 +14,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "wire/json_text.h"
 
-#define READ_BYTES 65536 /* one turn of the main loop: a flooding peer leaves room for the others */
+#define READ_BYTES 65536   /* one turn of the main loop: a flooding peer leaves room for the others */
+#define LARGE_BYTES 262144 /* some 6 ms of parsing: more is not done in the main loop */
 #define QUEUE_LIMIT_BYTES (4 << 20)
 
 /* Bytes the peer has not taken yet, and the descriptor that goes with the first of them. */
@@ -33,8 +35,11 @@ struct JsonStream {
         JsonStreamValueFunc value;
         JsonStreamClosedFunc closed;
         void *data;
-        bool in_callback; /* the context's thread only, like the next */
+        bool in_callback; /* the context's thread only, like what follows */
         bool freed;
+        bool paused;
+        JsonParse *parse;     /* a large value, on another thread; what came behind it waits */
+        GByteArray *leftover; /* NULL: nothing */
 
         GMutex mutex; /* guards what follows */
         int fd;       /* -1 once closed */
@@ -154,9 +159,18 @@ static void close_socket(JsonStream *stream)
         g_mutex_unlock(&stream->mutex);
 }
 
+static void drop_parse(JsonStream *stream)
+{
+        if (stream->parse)
+                json_parse_abandon(stream->parse);
+        stream->parse = NULL;
+        g_clear_pointer(&stream->leftover, g_byte_array_unref);
+}
+
 static void destroy(JsonStream *stream)
 {
         close_socket(stream);
+        drop_parse(stream);
         json_splitter_free(stream->splitter);
         g_clear_error(&stream->reason);
         g_main_context_unref(stream->context);
@@ -164,11 +178,35 @@ static void destroy(JsonStream *stream)
         g_free(stream);
 }
 
-static void pass_value(json_t *value, void *data)
+static void on_parsed(json_t *value, const GError *error, void *data);
+
+static bool pass_small(JsonStream *stream, const GString *text, GError **error)
 {
-        JsonStream *stream = data;
-        if (!stream->freed)
-                stream->value(stream, value, stream->data);
+        json_t *value = json_text_parse(text, error);
+        if (!value)
+                return false;
+        stream->value(stream, value, stream->data);
+        json_decref(value);
+        return true;
+}
+
+/* Passes on the values in @bytes, up to a large one: that is parsed elsewhere first. */
+static bool work_off(JsonStream *stream, const char *bytes, gsize length, GError **error)
+{
+        for (const char *at = bytes, *end = bytes + length; at < end && !stream->freed;) {
+                g_autoptr(GString) text = NULL;
+                if (!json_splitter_cut(stream->splitter, &at, end, &text, error))
+                        return false;
+                if (text && text->len > LARGE_BYTES) {
+                        stream->leftover = g_byte_array_new();
+                        g_byte_array_append(stream->leftover, (const guint8 *)at, (guint)(end - at));
+                        stream->parse = json_parse_start(g_steal_pointer(&text), stream->context, on_parsed, stream);
+                        return true;
+                }
+                if (text && !pass_small(stream, text, error))
+                        return false;
+        }
+        return true;
 }
 
 /* Reads and passes on what is there. False with the reason when nothing more will come. */
@@ -185,7 +223,7 @@ static bool read_some(JsonStream *stream, GError **error)
         g_mutex_lock(&stream->mutex);
         stream->read_ms = clock_monotonic_ms();
         g_mutex_unlock(&stream->mutex);
-        return json_splitter_feed(stream->splitter, bytes, (gsize)count, pass_value, stream, error);
+        return work_off(stream, bytes, (gsize)count, error);
 }
 
 static void report_closed(JsonStream *stream, GError *reason_taken)
@@ -197,26 +235,57 @@ static void report_closed(JsonStream *stream, GError *reason_taken)
         stream->closed(stream, stream->reason, stream->data);
 }
 
-static gboolean read_ready(gint fd, GIOCondition condition, gpointer data)
-{
-        JsonStream *stream = data;
-        GError *error = NULL;
-        stream->in_callback = true;
-        bool over = !read_some(stream, &error);
-        if (over && !stream->freed)
-                report_closed(stream, g_steal_pointer(&error));
-        g_clear_error(&error);
-        stream->in_callback = false;
-        if (stream->freed)
-                destroy(stream);
-        return !over;
-}
+static gboolean read_ready(gint fd, GIOCondition condition, gpointer data);
 
+/* Reads on, unless paused or closed or while a parse is under way. */
 static void watch_for_input(JsonStream *stream)
 {
+        bool wanted = !stream->paused && !stream->parse && stream->fd >= 0;
+        if (!wanted)
+                drop_source(&stream->reader);
+        if (!wanted || stream->reader)
+                return;
         stream->reader = g_unix_fd_source_new(stream->fd, G_IO_IN);
         g_source_set_callback(stream->reader, G_SOURCE_FUNC(read_ready), stream, NULL);
         g_source_attach(stream->reader, stream->context);
+}
+
+/* After a turn of reading and calling back: closes, frees or reads on, as they left it. @reason_taken: NULL, it goes
+ * on. */
+static void end_turn(JsonStream *stream, GError *reason_taken)
+{
+        if (reason_taken && !stream->freed)
+                report_closed(stream, g_steal_pointer(&reason_taken));
+        g_clear_error(&reason_taken);
+        stream->in_callback = false;
+        if (stream->freed)
+                destroy(stream);
+        else
+                watch_for_input(stream);
+}
+
+static gboolean read_ready(gint fd, GIOCondition condition, gpointer data)
+{
+        JsonStream *stream = data;
+        GError *reason = NULL;
+        stream->in_callback = true;
+        read_some(stream, &reason);
+        end_turn(stream, reason);
+        return G_SOURCE_CONTINUE;
+}
+
+static void on_parsed(json_t *value, const GError *error, void *data)
+{
+        JsonStream *stream = data;
+        g_autoptr(GByteArray) leftover = g_steal_pointer(&stream->leftover);
+        GError *reason = error ? g_error_copy(error) : NULL;
+        stream->parse = NULL;
+        stream->in_callback = true;
+        if (value)
+                stream->value(stream, value, stream->data);
+        if (value && !stream->freed)
+                work_off(stream, (const char *)leftover->data, leftover->len, &reason);
+        end_turn(stream, reason);
 }
 
 JsonStream *json_stream_new(int fd_taken, gsize limit_bytes, GMainContext *context, JsonStreamValueFunc value,
@@ -278,14 +347,14 @@ bool json_stream_send(JsonStream *stream, const json_t *value, const char *prefi
 void json_stream_skip_to_sentinel(JsonStream *stream)
 {
         json_splitter_skip_to_sentinel(stream->splitter);
+        drop_parse(stream);
+        watch_for_input(stream);
 }
 
 void json_stream_pause(JsonStream *stream, bool paused)
 {
-        if (paused)
-                drop_source(&stream->reader);
-        else if (!stream->reader)
-                watch_for_input(stream);
+        stream->paused = paused;
+        watch_for_input(stream);
 }
 
 int64_t json_stream_idle_ms(JsonStream *stream)

@@ -7,7 +7,8 @@
  *
  * Bytes come from QEMU and from guests: they are untrusted. A value over @limit_bytes, nested deeper than 64, with over
  * 131,072 members, or not JSON closes the stream. Reading happens on the main context given, at most 64 KiB in one
- * turn; writing never blocks (bytes wait in a bounded queue: over 4 MiB closes the stream).
+ * turn, and values over 256 KiB are parsed on another thread; writing never blocks (bytes wait in a bounded queue: over
+ * 4 MiB closes the stream).
  */
 #pragma once
 
@@ -44,12 +45,17 @@ void json_stream_free(JsonStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(JsonStream, json_stream_free)
 
 /*
- * Pure splitter underneath, for the fuzzer. Feeds bytes, calls back per complete value (borrowed); false on a fault
- * (sets error), after which it can only be freed. It keeps at most @limit_bytes, nothing while skipping to the
- * sentinel.
+ * Pure splitter underneath, for the stream, tests and the fuzzer. It keeps at most @limit_bytes, nothing while skipping
+ * to the sentinel. After a fault it can only be freed.
  */
 typedef struct JsonSplitter JsonSplitter;
 JsonSplitter *json_splitter_new(gsize limit_bytes);
+/*
+ * Reads from *@at up to the end of a value: *@ret_text is its text (owned by the caller, not checked beyond its
+ * nesting), *@at stands behind it. Or up to @end: *@ret_text is NULL. False on a fault.
+ */
+bool json_splitter_cut(JsonSplitter *splitter, const char **at, const char *end, GString **ret_text, GError **error);
+/* Cuts all of @bytes, parses, calls back per value (borrowed); false on a fault. */
 bool json_splitter_feed(JsonSplitter *splitter, const char *bytes, gsize length,
                         void (*value)(json_t *value, void *data), void *data, GError **error);
 void json_splitter_skip_to_sentinel(JsonSplitter *splitter);

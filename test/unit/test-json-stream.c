@@ -43,7 +43,7 @@ static void pair_open(Pair *pair)
         *pair = (Pair){0};
         g_assert_no_errno(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
         pair->other = ends[1];
-        pair->stream = json_stream_new(ends[0], 1 << 20, NULL, on_value, on_closed, pair);
+        pair->stream = json_stream_new(ends[0], 4 << 20, NULL, on_value, on_closed, pair);
 }
 
 static void pair_close(Pair *pair)
@@ -119,6 +119,96 @@ static void test_free_in_callback(void)
         while (pair.stream)
                 g_main_context_iteration(NULL, TRUE);
         g_assert_cmpint(pair.values, ==, 1);
+        pair_close(&pair);
+}
+
+/* More than a socket holds: lets the stream read meanwhile. */
+static void write_much(const Pair *pair, const GString *text)
+{
+        for (gsize at = 0; at < text->len && !pair->closed;) {
+                ssize_t count = send(pair->other, text->str + at, text->len - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+                at += count > 0 ? (gsize)count : 0;
+                g_main_context_iteration(NULL, FALSE);
+        }
+}
+
+/* {"n": @number, "text": "xxx…"}, of @length bytes, with @end for its last. */
+static GString *large_value(int number, gsize length, char end)
+{
+        GString *text = g_string_new(NULL);
+        g_string_printf(text, "{\"n\": %d, \"text\": \"", number);
+        g_string_set_size(text, length);
+        gsize begun = strlen(text->str);
+        memset(text->str + begun, 'x', length - begun);
+        text->str[length - 2] = '"';
+        text->str[length - 1] = end;
+        return text;
+}
+
+/* Large values are parsed elsewhere; what follows them still comes after them. */
+static void test_large_values(void)
+{
+        Pair pair;
+        pair_open(&pair);
+        g_autoptr(GString) text = large_value(1, 1 << 20, '}');
+        g_string_append(text, "{\"n\": 2}{\"n\"");
+        write_much(&pair, text);
+        while (pair.values < 2)
+                g_main_context_iteration(NULL, TRUE);
+        g_assert_cmpint(pair.last, ==, 2);
+        g_autoptr(GString) again = large_value(4, 3 << 20, '}');
+        g_string_prepend(again, ": 3}");
+        write_much(&pair, again);
+        while (pair.values < 4)
+                g_main_context_iteration(NULL, TRUE);
+        g_assert_cmpint(pair.last, ==, 4);
+        pair_close(&pair);
+}
+
+static void test_large_garbage_closes(void)
+{
+        Pair pair;
+        pair_open(&pair);
+        g_autoptr(GString) text = large_value(1, 1 << 20, ']');
+        g_string_append(text, "{\"n\": 2}");
+        write_much(&pair, text);
+        run_until_closed(&pair);
+        g_assert_cmpint(pair.values, ==, 0);
+        pair_close(&pair);
+}
+
+static bool send_large(Pair *pair)
+{
+        g_autoptr(GString) text = large_value(1, 1 << 20, '}');
+        g_string_append(text, "{\"n\": 2}");
+        write_much(pair, text);
+        for (int i = 0; i < 5; i++)
+                g_main_context_iteration(NULL, FALSE);
+        return pair->values == 0;
+}
+
+/* Neither a freed stream nor one that skips hears of what is still being parsed. */
+static void test_large_value_dropped(void)
+{
+        Pair pair;
+        pair_open(&pair);
+        send_large(&pair);
+        g_clear_pointer(&pair.stream, json_stream_free);
+        int values = pair.values;
+        g_usleep(100000);
+        while (g_main_context_iteration(NULL, FALSE))
+                continue;
+        g_assert_cmpint(pair.values, ==, values);
+        pair_close(&pair);
+
+        pair_open(&pair);
+        bool parsing = send_large(&pair);
+        json_stream_skip_to_sentinel(pair.stream);
+        write_text(&pair, "{\"n\": 3}\xff{\"n\": 4}");
+        while (pair.last != 4)
+                g_main_context_iteration(NULL, TRUE);
+        if (parsing)
+                g_assert_cmpint(pair.values, ==, 1);
         pair_close(&pair);
 }
 
@@ -247,6 +337,9 @@ int main(int argc, char **argv)
         g_test_add_func("/json-stream/last-words", test_last_words);
         g_test_add_func("/json-stream/garbage-closes", test_garbage_closes);
         g_test_add_func("/json-stream/free-in-callback", test_free_in_callback);
+        g_test_add_func("/json-stream/large-values", test_large_values);
+        g_test_add_func("/json-stream/large-garbage-closes", test_large_garbage_closes);
+        g_test_add_func("/json-stream/large-value-dropped", test_large_value_dropped);
         g_test_add_func("/json-stream/queue-keeps-order", test_queue_keeps_order);
         g_test_add_func("/json-stream/full-queue-closes", test_full_queue_closes);
         g_test_add_func("/json-stream/passes-descriptor", test_passes_descriptor);
