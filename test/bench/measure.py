@@ -10,7 +10,7 @@ ROUNDS = 9
 def interleave(actions, rounds=ROUNDS):
     """Runs each of {name: function} in turn, @rounds times after one run that is not counted; {name: [milliseconds]}.
 
-    A function may return its own milliseconds (when it has to prepare something first); otherwise all of it is timed.
+    A function that returns a float has timed itself (it had to prepare something first); otherwise all of it is timed.
     """
     samples = {name: [] for name in actions}
     for turn in range(rounds + 1):
@@ -19,7 +19,7 @@ def interleave(actions, rounds=ROUNDS):
             own = action()
             took = (time.perf_counter() - start) * 1000
             if turn > 0:
-                samples[name].append(own if own is not None else took)
+                samples[name].append(own if isinstance(own, float) else took)
     return samples
 
 

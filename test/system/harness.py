@@ -188,7 +188,7 @@ class Daemon:
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes()
                 if str(self.folder).encode() in command and int(process.name) != os.getpid():
-                    found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
+                    found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")[:200].strip()
         return found
 
     def give_images(self, names):
