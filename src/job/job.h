@@ -54,6 +54,12 @@ JobQueue *job_queue_new(Store *store, EventLog *events, Manager *manager, const 
  */
 void job_queue_free(JobQueue *queue);
 /* Once, before anything is submitted. Fails only if the store cannot be read. */
+/*
+ * What a dead daemon left is read, and has its turns again, with job_queue_load(): call it before the first
+ * job_submit(). It goes on with job_queue_recover(), once what it works on is there; meanwhile new jobs on the same
+ * objects wait behind it.
+ */
+bool job_queue_load(JobQueue *queue, GError **error);
 bool job_queue_recover(JobQueue *queue, GError **error);
 
 typedef struct {

@@ -36,6 +36,7 @@ struct JobQueue {
         GCond ended;       /* a job has ended or a thread has left */
         GHashTable *jobs;  /* id → Job: not ended, or ended and not yet written as such */
         GHashTable *turns; /* turn key → Turn */
+        GPtrArray *left;   /* Job: read by job_queue_load(), not recovered yet; no lock */
         uint64_t last_id;
         guint active;       /* jobs in run.c */
         guint until_prune;  /* jobs to end before old ones are forgotten */
@@ -63,6 +64,7 @@ struct Job {
         HostlerJob shown;    /* as the API shows it */
         char *cancel_reason; /* not NULL: it was asked to stop. Written by any thread */
         bool settled;        /* committed or ending: it cannot be asked any more */
+        bool held;           /* left by a dead daemon and not recovered yet: it may have its turn but does not run */
         bool unwritten;      /* it has ended, but a full disk refused to note that */
 
         /* Its thread's only. */
@@ -75,8 +77,12 @@ Job *job_new(JobQueue *queue, const JobRequest *request); /* one reference, with
 Job *job_ref(Job *job);
 void job_unref(Job *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_unref)
-/* Enters a job out of the store into the table; job_submit does that by itself. */
+/* Enters a job out of the store into the table and its place in line, held. */
 void job_adopt(JobQueue *queue, Job *job);
+/* Ends the hold: @job runs now or when its turn comes. */
+void job_let_go(JobQueue *queue, Job *job);
+/* Ends the hold of a job that the caller ends. */
+void job_take_over(JobQueue *queue, Job *job);
 /* Gives @job, whose row is written and which is in the table, its place in line. */
 void job_enqueue(JobQueue *queue, Job *job);
 /* Takes @job, which has ended, out of the table (unless its end is @written nowhere yet), and gives its turn to the

@@ -62,6 +62,7 @@ void job_queue_free(JobQueue *queue)
         g_thread_pool_free(queue->threads, true, true);
         g_hash_table_destroy(queue->jobs);
         g_hash_table_destroy(queue->turns);
+        g_clear_pointer(&queue->left, g_ptr_array_unref);
         g_mutex_clear(&queue->lock);
         g_cond_clear(&queue->ended);
         g_free(queue);
@@ -189,8 +190,34 @@ void job_unref(Job *job)
 
 void job_adopt(JobQueue *queue, Job *job)
 {
-        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&queue->lock);
+        g_autoptr(Job) preempted = NULL;
+        g_mutex_lock(&queue->lock);
+        job->held = true;
         g_hash_table_insert(queue->jobs, job->shown.id, job_ref(job));
+        take_turn(queue, job, &preempted);
+        g_mutex_unlock(&queue->lock);
+        if (preempted)
+                g_cancellable_cancel(preempted->cancellable);
+}
+
+void job_let_go(JobQueue *queue, Job *job)
+{
+        g_mutex_lock(&queue->lock);
+        const Turn *turn = job->turn_key ? g_hash_table_lookup(queue->turns, job->turn_key) : NULL;
+        bool runs = !turn || turn->holder == job;
+        job->held = false;
+        g_mutex_unlock(&queue->lock);
+        if (runs)
+                g_thread_pool_push(queue->threads, job, NULL);
+}
+
+void job_take_over(JobQueue *queue, Job *job)
+{
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&queue->lock);
+        Turn *turn = job->turn_key ? g_hash_table_lookup(queue->turns, job->turn_key) : NULL;
+        if (turn)
+                g_queue_remove(&turn->waiting, job);
+        job->held = false;
 }
 
 void job_enqueue(JobQueue *queue, Job *job)
@@ -342,7 +369,7 @@ static Job *pass_turn(JobQueue *queue, Job *job)
                 turn->holder = next;
         else
                 g_hash_table_remove(queue->turns, job->turn_key);
-        return queue->closing ? NULL : next;
+        return queue->closing || (next && next->held) ? NULL : next;
 }
 
 /* Lock held. True if @job may be asked to stop, or was before. The cancellable is the caller's, once the lock is free.

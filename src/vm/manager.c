@@ -67,7 +67,8 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->cancellable = g_cancellable_new();
         manager->events = event_log_new(config->store, NULL);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
-        return make_folders(manager, error) && load(manager, error) ? g_steal_pointer(&manager) : NULL;
+        bool ok = make_folders(manager, error) && load(manager, error) && job_queue_load(manager->jobs, error);
+        return ok ? g_steal_pointer(&manager) : NULL;
 }
 
 static void disconnect_all(Manager *manager)

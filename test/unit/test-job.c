@@ -424,6 +424,36 @@ test_case(test_restart)
         g_assert_cmpstr(fixture->manager.log->str, ==, "running waiting ");
 }
 
+/* Requests come while the daemon still adopts: what was left goes first, and nothing new is taken for left over. */
+test_case(test_requests_before_recovery)
+{
+        g_autofree char *running = job_fixture_submit(fixture, "wait", "running", "vm/1");
+        job_fixture_until(fixture, running, HOSTLER_JOB_STATE_RUNNING);
+        g_autofree char *waiting = job_fixture_submit(fixture, "quick", "waiting", "vm/1");
+        g_autofree char *cancelled = job_fixture_submit(fixture, "quick", "cancelled", "vm/1");
+        g_autofree char *dir = g_strdup(fixture->dir);
+        job_fixture_close(fixture);
+
+        job_fixture_open(fixture, dir);
+        g_assert_true(job_queue_load(fixture->queue, NULL));
+        g_autofree char *behind = job_fixture_submit(fixture, "quick", "behind", "vm/1");
+        g_autofree char *elsewhere = job_fixture_submit(fixture, "quick", "elsewhere", "vm/2");
+        g_autofree char *working = job_fixture_submit(fixture, "wait", "working", "vm/3");
+        end_as(fixture, elsewhere, HOSTLER_JOB_STATE_DONE);
+        job_fixture_until(fixture, working, HOSTLER_JOB_STATE_RUNNING);
+        g_assert_true(job_cancel(fixture->queue, cancelled, NULL));
+        end_as(fixture, cancelled, HOSTLER_JOB_STATE_CANCELLED);
+        g_assert_cmpstr(fixture->manager.log->str, ==, "elsewhere ");
+
+        g_assert_true(job_queue_recover(fixture->queue, NULL));
+        g_atomic_int_set(&fixture->manager.gate, 1);
+        end_as(fixture, working, HOSTLER_JOB_STATE_DONE);
+        end_as(fixture, behind, HOSTLER_JOB_STATE_DONE);
+        g_auto(GStrv) ran = g_strsplit(fixture->manager.log->str, "working ", 2);
+        g_autofree char *others = g_strjoinv("", ran);
+        g_assert_cmpstr(others, ==, "elsewhere running waiting behind ");
+}
+
 static void fill(const char *path)
 {
         g_autofree char *bytes = g_malloc0(8 << 20);
@@ -538,6 +568,7 @@ int main(int argc, char **argv)
             {"/job/list", test_list},
             {"/job/wait", test_wait},
             {"/job/restart", test_restart},
+            {"/job/requests-before-recovery", test_requests_before_recovery},
             {"/job/full-disk", test_full_disk},
         };
         bool wants_bench = argc > 1 && strcmp(argv[1], "--bench") == 0;
