@@ -8,11 +8,30 @@
 #include "wire/exchange.h"
 #include "wire/guest_agent.h"
 
-#define START_MS 30000 /* with input to carry */
 #define INPUT_LIMIT_BYTES (2 << 20)
 #define POLL_FIRST_MS 20
 #define POLL_LAST_MS 500
-#define SILENCE_MS 30000 /* a guest under load may miss polls this long */
+#define EXCHANGE_MS 30000 /* the first may carry input, the last carries all the output */
+#define ABSENT_MS 30000   /* a guest under load may not answer syncs this long */
+
+/* A program that was started in the guest. */
+typedef struct {
+        GuestAgent *agent;
+        const char *name;
+        json_int_t pid;
+        int64_t timeout_ms;
+        int64_t deadline_ms; /* INT64_MAX: none */
+        int64_t heard_ms;    /* when the agent answered last */
+        GCancellable *cancellable;
+} Program;
+
+static bool exchange(const Program *program, const char *command, json_t *arguments_taken, json_t **ret_result,
+                     GError **error)
+{
+        int64_t limit_ms = CLAMP(program->deadline_ms - clock_monotonic_ms(), GUEST_AGENT_TIMEOUT_MS, EXCHANGE_MS);
+        return guest_agent_call(program->agent, command, arguments_taken, limit_ms, program->cancellable, ret_result,
+                                error);
+}
 
 /* NULL and HOSTLER_ERROR_INVALID if JSON cannot carry it. */
 static json_t *exec_arguments(const char *const *argv, GBytes *input, GError **error)
@@ -36,68 +55,57 @@ static json_t *exec_arguments(const char *const *argv, GBytes *input, GError **e
         return arguments;
 }
 
-static bool start(GuestAgent *agent, const char *const *argv, GBytes *input, GCancellable *cancellable,
-                  json_int_t *ret_pid, GError **error)
+static bool start(Program *program, const char *const *argv, GBytes *input, GError **error)
 {
         if (input && g_bytes_get_size(input) > INPUT_LIMIT_BYTES)
-                return error_set(error, HOSTLER_ERROR_TOO_LARGE, NULL, "input for %s: over %d bytes", argv[0],
+                return error_set(error, HOSTLER_ERROR_TOO_LARGE, NULL, "input for %s: over %d bytes", program->name,
                                  INPUT_LIMIT_BYTES);
         json_t *arguments = exec_arguments(argv, input, error);
-        json_t *result = NULL;
-        if (!arguments || !guest_agent_call(agent, "guest-exec", arguments, START_MS, cancellable, &result, error))
+        json_auto_t *result = NULL;
+        if (!arguments || !exchange(program, "guest-exec", arguments, &result, error))
                 return false;
-        json_t *pid = json_object_get(result, "pid");
-        bool started = json_is_integer(pid);
-        *ret_pid = json_integer_value(pid);
-        json_decref(result);
-        return started ||
-               error_set(error, HOSTLER_ERROR_FAILED, NULL, "run %s: the guest agent gave no process id", argv[0]);
+        const json_t *pid = json_object_get(result, "pid");
+        program->pid = json_integer_value(pid);
+        program->heard_ms = clock_monotonic_ms();
+        return json_is_integer(pid) || error_set(error, HOSTLER_ERROR_FAILED, NULL,
+                                                 "run %s: the guest agent gave no process id", program->name);
 }
 
-static bool is_silence(const GError *error)
+/* Only then may a poll be repeated: the agent forgets a program once it has told of its end. */
+static bool was_not_sent(const GError *error)
 {
-        return error_is(error, HOSTLER_ERROR_NO_AGENT) || error_is(error, HOSTLER_ERROR_UNRESPONSIVE);
+        return error_is(error, HOSTLER_ERROR_NO_AGENT) || error_is(error, HOSTLER_ERROR_BUSY);
 }
 
-/* One poll. True with *@ret_status NULL while the program runs, or while the agent has been silent since @heard_ms only
- * shortly. */
-static bool poll_status(GuestAgent *agent, json_int_t pid, int64_t *heard_ms, GCancellable *cancellable,
-                        json_t **ret_status, GError **error)
+/* One poll. True with *@ret_status NULL while the program runs, or while the agent is silent, but not for long yet. */
+static bool poll_status(Program *program, json_t **ret_status, GError **error)
 {
         g_autoptr(GError) fault = NULL;
-        json_t *status = NULL;
-        *ret_status = NULL;
-        if (!guest_agent_call(agent, "guest-exec-status", json_pack("{s:I}", "pid", pid), GUEST_AGENT_TIMEOUT_MS,
-                              cancellable, &status, &fault)) {
-                if (is_silence(fault) && clock_monotonic_ms() - *heard_ms < SILENCE_MS)
-                        return true;
-                g_propagate_error(error, g_steal_pointer(&fault));
-                return false;
+        json_t *arguments = json_pack("{s:I}", "pid", program->pid);
+        if (exchange(program, "guest-exec-status", arguments, ret_status, &fault)) {
+                program->heard_ms = clock_monotonic_ms();
+                if (!json_is_true(json_object_get(*ret_status, "exited")))
+                        g_clear_pointer(ret_status, json_decref);
+                return true;
         }
-        *heard_ms = clock_monotonic_ms();
-        if (json_is_true(json_object_get(status, "exited")))
-                *ret_status = status;
-        else
-                json_decref(status);
-        return true;
+        if (was_not_sent(fault) && clock_monotonic_ms() - program->heard_ms < ABSENT_MS)
+                return true;
+        g_propagate_error(error, g_steal_pointer(&fault));
+        return false;
 }
 
 /* The last status, owned by the caller. */
-static json_t *wait_for_exit(GuestAgent *agent, const char *program, json_int_t pid, int64_t timeout_ms,
-                             GCancellable *cancellable, GError **error)
+static json_t *wait_for_exit(Program *program, GError **error)
 {
-        int64_t heard_ms = clock_monotonic_ms();
-        int64_t deadline_ms = timeout_ms > 0 ? heard_ms + timeout_ms : INT64_MAX;
         json_t *status = NULL;
         for (int64_t pause_ms = POLL_FIRST_MS; !status; pause_ms = MIN(pause_ms * 3 / 2, POLL_LAST_MS)) {
-                if (clock_monotonic_ms() >= deadline_ms) {
-                        g_autofree char *limit = duration_format(timeout_ms);
-                        error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "%s still runs in the guest after %s", program,
-                                  limit);
+                if (clock_monotonic_ms() >= program->deadline_ms) {
+                        g_autofree char *limit = duration_format(program->timeout_ms);
+                        error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "%s still runs in the guest after %s",
+                                  program->name, limit);
                         return NULL;
                 }
-                if (!wait_ms(pause_ms, cancellable, error) ||
-                    !poll_status(agent, pid, &heard_ms, cancellable, &status, error))
+                if (!wait_ms(pause_ms, program->cancellable, error) || !poll_status(program, &status, error))
                         return NULL;
         }
         return status;
@@ -114,10 +122,10 @@ static GBytes *decode(const json_t *base64)
 bool guest_agent_exec(GuestAgent *agent, const char *const *argv, GBytes *input, int64_t timeout_ms,
                       GCancellable *cancellable, GuestExecResult *ret_result, GError **error)
 {
-        json_int_t pid = 0;
-        json_t *status = NULL;
-        if (!start(agent, argv, input, cancellable, &pid, error) ||
-            !(status = wait_for_exit(agent, argv[0], pid, timeout_ms, cancellable, error)))
+        Program program = {.agent = agent, .name = argv[0], .timeout_ms = timeout_ms, .cancellable = cancellable};
+        program.deadline_ms = timeout_ms > 0 ? clock_monotonic_ms() + timeout_ms : INT64_MAX;
+        json_auto_t *status = start(&program, argv, input, error) ? wait_for_exit(&program, error) : NULL;
+        if (!status)
                 return false;
         const json_t *signal = json_object_get(status, "signal");
         json_int_t code = signal ? 128 + (json_integer_value(signal) & 0x7f)
@@ -129,7 +137,6 @@ bool guest_agent_exec(GuestAgent *agent, const char *const *argv, GBytes *input,
             .truncated = json_is_true(json_object_get(status, "out-truncated")) ||
                          json_is_true(json_object_get(status, "err-truncated")),
         };
-        json_decref(status);
         return true;
 }
 
