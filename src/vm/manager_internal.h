@@ -13,7 +13,7 @@ struct Manager {
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;
         GThread *recovery, *probe;
-        bool recovering; /* until the main loop has told the end of the recovery; main thread only */
+        bool recovering;           /* until the main loop has told the end of the recovery; main thread only */
         guint hourly, state_check; /* housekeeping.c, main loop only */
         GThread *house;
         bool read_only;

@@ -22,6 +22,7 @@
 
 typedef struct {
         Manager *manager;
+        GPtrArray *vms, *trash; /* what a dead daemon left; VMs that are created meanwhile are none of it */
         void (*done)(int adopted, void *data);
         void *data;
         gint adopted;
@@ -57,6 +58,24 @@ HostlerPower vm_power_at_rest(Vm *vm)
         return power;
 }
 
+/* True when nobody has written down the end of the last run: it goes on, or the host went down under it. */
+static bool was_cut_off(Vm *vm)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        bool cut =
+            runtime.started && !runtime.saved && (!runtime.exit || g_strcmp0(runtime.exit->time, runtime.started) < 0);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return cut;
+}
+
+static bool runs_in(const char *vm_dir)
+{
+        ProcessId qemu;
+        return keeper_read(vm_dir, NULL, &qemu, NULL) && process_id_alive(&qemu);
+}
+
+/* A VM whose QEMU is alive is shown as running from the first answer on; its adoption finds out more. */
 void vm_load(Vm *vm, const VmRow *row)
 {
         json_auto_t *json = row->runtime ? json_loads(row->runtime, 0, NULL) : NULL;
@@ -70,23 +89,12 @@ void vm_load(Vm *vm, const VmRow *row)
         }
         vm->recovering = true;
         g_mutex_unlock(&vm->lock);
-        vm->power = vm_power_at_rest(vm);
+        vm->power = was_cut_off(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
 }
 
 static void drop_started(HostlerVmRuntime *runtime, void *data)
 {
         g_clear_pointer(&runtime->started, g_free);
-}
-
-/* True when the last run was cut off with nobody left to see it: the host went down under it. */
-static bool was_cut_off(Vm *vm)
-{
-        HostlerVmRuntime runtime;
-        vm_runtime(vm, &runtime);
-        bool cut =
-            runtime.started && !runtime.saved && (!runtime.exit || g_strcmp0(runtime.exit->time, runtime.started) < 0);
-        record_clear(&hostler_vm_runtime_type, &runtime);
-        return cut;
 }
 
 static void autostart(Manager *manager, Vm *vm)
@@ -139,25 +147,24 @@ static void adopt_one(gpointer data, gpointer user_data)
                 vm_update_runtime(vm, drop_started, NULL, NULL);
                 autostart(recovery->manager, vm);
         }
+        if (!vm_is_live(vm) && vm_power(vm) == HOSTLER_POWER_RUNNING)
+                vm_set_power(vm, vm_power_at_rest(vm), "it ended before it was adopted");
         set_recovering(vm, false);
 }
 
 static void adopt_all(Recovery *recovery)
 {
-        g_autoptr(GPtrArray) vms = manager_vms(recovery->manager, false);
         GThreadPool *pool = g_thread_pool_new(adopt_one, recovery, ADOPT_THREADS, FALSE, NULL);
-        for (guint i = 0; i < vms->len; i++)
-                g_thread_pool_push(pool, vm_ref(g_ptr_array_index(vms, i)), NULL);
+        for (guint i = 0; i < recovery->vms->len; i++)
+                g_thread_pool_push(pool, vm_ref(g_ptr_array_index(recovery->vms, i)), NULL);
         g_thread_pool_free(pool, FALSE, TRUE);
-        g_autoptr(GPtrArray) trash = manager_vms(recovery->manager, true);
-        for (guint i = 0; i < trash->len; i++)
-                set_recovering(g_ptr_array_index(trash, i), false);
+        for (guint i = 0; i < recovery->trash->len; i++)
+                set_recovering(g_ptr_array_index(recovery->trash, i), false);
 }
 
 /* A start whose daemon died and whose job is not run again leaves a QEMU that never ran. */
-static void end_half_starts(Manager *manager)
+static void end_half_starts(Manager *manager, const GPtrArray *vms)
 {
-        g_autoptr(GPtrArray) vms = manager_vms(manager, false);
         for (guint i = 0; i < vms->len; i++) {
                 Vm *vm = g_ptr_array_index(vms, i);
                 g_autofree char *key = g_strdup_printf("vm/%s", vm_id(vm)),
@@ -179,9 +186,7 @@ static void sweep_folders(Manager *manager)
                 g_mutex_lock(&manager->lock);
                 bool known = g_hash_table_contains(manager->vms, name);
                 g_mutex_unlock(&manager->lock);
-                ProcessId qemu;
-                bool runs = keeper_read(path, NULL, &qemu, NULL) && process_id_alive(&qemu);
-                if (!known && !runs && g_uuid_string_is_valid(name))
+                if (!known && !runs_in(path) && g_uuid_string_is_valid(name))
                         dir_remove(path, NULL);
         }
 }
@@ -204,6 +209,8 @@ static gboolean tell_done(gpointer data)
         if (recovery->done)
                 recovery->done(recovery->adopted, recovery->data);
         recovery->manager->recovering = false;
+        g_ptr_array_unref(recovery->vms);
+        g_ptr_array_unref(recovery->trash);
         g_free(recovery);
         return G_SOURCE_REMOVE;
 }
@@ -213,10 +220,8 @@ static gpointer recover_thread(gpointer data)
         Recovery *recovery = data;
         Manager *manager = recovery->manager;
         adopt_all(recovery);
-        image_sweep(manager->image_dir);
-        sweep_folders(manager);
         job_queue_recover(manager->jobs, NULL);
-        end_half_starts(manager);
+        end_half_starts(manager, recovery->vms);
         g_idle_add(tell_done, recovery);
         return NULL;
 }
@@ -225,8 +230,13 @@ void manager_recover(Manager *manager, void (*done)(int adopted, void *data), vo
 {
         Recovery *recovery = g_new0(Recovery, 1);
         recovery->manager = manager;
+        recovery->vms = manager_vms(manager, false);
+        recovery->trash = manager_vms(manager, true);
         recovery->done = done;
         recovery->data = data;
+        /* Before the first request: what jobs make from now on looks like something half made, too. */
+        image_sweep(manager->image_dir);
+        sweep_folders(manager);
         manager->silent = g_thread_pool_new(adopt_silent, manager, -1, FALSE, NULL);
         manager->probe = g_thread_new("accel-probe", probe_thread, manager);
         manager->recovering = true;

@@ -44,3 +44,19 @@ def test_a_signal_during_adoption_ends_it_in_good_order(daemon):
         daemon.restart()
     wait_until(lambda: daemon.power("a") == "running", 10)
     assert daemon.show("a")["status"]["pid"] == pid
+
+
+def test_a_running_vm_is_never_shown_as_off_after_a_restart(daemon):
+    daemon.create("a", wait="running")
+    for _ in range(5):
+        daemon.restart(kill=True)
+        assert daemon.power("a") == "running"
+
+
+def test_requests_before_the_recovery_are_served_once():
+    for _ in range(3):
+        with Daemon() as daemon:
+            daemon.create("a", wait="running")
+            assert [vm["name"] for vm in daemon.json("ls")] == ["a"]
+            starts = [job for job in daemon.json("job", "ls") if job["verb"] == "vm.start"]
+            assert len(starts) <= 1
