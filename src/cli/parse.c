@@ -21,7 +21,8 @@ typedef struct {
         const CliAlias *alias;
         const CliArg *positional; /* the next to fill */
         GPtrArray *names, *rest;
-        bool literal; /* after `--`: words are never flags */
+        GPtrArray *faults; /* of PROP=VALUE words: all are looked at before any is complained of */
+        bool literal;      /* after `--`: words are never flags */
 } Parser;
 
 static bool parse_flag(Parser *parser, const char *word, GError **error);
@@ -35,7 +36,8 @@ bool parse_words(const char *const *words, Invocation *ret_invocation, GError **
         *ret_invocation = (Invocation){.args = json_object(), .local = json_object()};
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GPtrArray) rest = g_ptr_array_new_with_free_func(g_free);
-        Parser parser = {.word = words, .to = ret_invocation, .names = names, .rest = rest};
+        g_autoptr(GPtrArray) faults = faults_new();
+        Parser parser = {.word = words, .to = ret_invocation, .names = names, .rest = rest, .faults = faults};
 
         while (*parser.word) {
                 const char *word = *parser.word++;
@@ -55,6 +57,8 @@ bool parse_words(const char *const *words, Invocation *ret_invocation, GError **
                 if (!understood)
                         return false;
         }
+        if (!faults_check(faults, NULL, error))
+                return error_hint(error, "hostler help properties");
         return check_complete(&parser, error);
 }
 
@@ -357,20 +361,35 @@ static bool parse_flag(Parser *parser, const char *word, GError **error)
 
 /* ---- words ---- */
 
-static bool store_assignment(Parser *parser, const CliArg *arg, const char *word, GError **error)
+/* "cpu.count: `0` must be…" about the word "cpu.count=0" is a fault at /spec/cpu/count, where the server would see it
+ * too. */
+static void note_fault(Parser *parser, const char *word, const GError *problem)
 {
-        json_t *patch = spec_patch_from_assignment(word, error);
+        g_autofree char *path = g_strndup(word, strcspn(word, "="));
+        g_autofree char *prefix = g_strdup_printf("%s: ", path);
+        const char *detail = problem->message + (g_str_has_prefix(problem->message, prefix) ? strlen(prefix) : 0);
+        char *dot = strchr(path, '.');
+
+        if (dot)
+                *dot = '/';
+        g_autofree char *pointer = g_strdup_printf("/spec/%s", path);
+        faults_add(parser->faults, pointer, "%s", detail);
+}
+
+static void store_assignment(Parser *parser, const CliArg *arg, const char *word)
+{
+        g_autoptr(GError) problem = NULL;
+        json_t *patch = spec_patch_from_assignment(word, &problem);
         json_t *spec = json_object_get(parser->to->args, arg->field->name);
 
-        if (!patch)
-                return false;
-        if (spec) {
+        if (!patch) {
+                note_fault(parser, word, problem);
+        } else if (spec) {
                 json_object_update_recursive(spec, patch);
                 json_decref(patch);
         } else {
                 json_object_set_new(parser->to->args, arg->field->name, patch);
         }
-        return true;
 }
 
 static const CliArg *assignments_of(const CliVerb *verb)
@@ -387,8 +406,10 @@ static bool parse_argument(Parser *parser, const char *word, GError **error)
         const CliArg *arg = parser->positional;
         const CliArg *assignments = assignments_of(verb);
 
-        if (assignments && strchr(word, '='))
-                return store_assignment(parser, assignments, word, error);
+        if (assignments && strchr(word, '=')) {
+                store_assignment(parser, assignments, word);
+                return true;
+        }
         if (verb->many && arg == verb->args) {
                 g_ptr_array_add(parser->names, g_strdup(word));
                 return true;

@@ -23,12 +23,19 @@ static void append_lines(GString *out, const char *text)
         }
 }
 
-static void append_causes(GString *out, const json_t *problem)
+/* A cause that is alone has been said in the sentence before it. */
+static void append_causes(GString *out, const json_t *problem, const char *sentence)
 {
         size_t index;
-        json_t *cause;
+        json_t *cause, *causes = json_object_get(problem, "causes");
+        const char *only = json_array_size(causes) == 1
+                               ? json_string_value(json_object_get(json_array_get(causes, 0), "detail"))
+                               : NULL;
 
-        json_array_foreach (json_object_get(problem, "causes"), index, cause) {
+        if (only && g_str_has_suffix(sentence, only))
+                return;
+
+        json_array_foreach (causes, index, cause) {
                 const char *pointer = json_string_value(json_object_get(cause, "pointer"));
                 const char *detail = json_string_value(json_object_get(cause, "detail"));
 
@@ -56,7 +63,7 @@ void problem_format(const GError *error, OutputFormat format, GString *out)
         const char *hint = json_string_value(json_object_get(problem, "hint"));
         g_string_append(out, "hostler: ");
         append_lines(out, error->message);
-        append_causes(out, problem);
+        append_causes(out, problem, error->message);
         if (hint && *hint) {
                 g_string_append(out, "\n  hint: ");
                 append_lines(out, hint);

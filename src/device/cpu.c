@@ -1,6 +1,6 @@
 /*
  * Processors. QEMU boots with one and the rest are cold-added with ids, so that every one but the first can be
- * unplugged again.
+ * unplugged again (under KVM; see leave_idle() for TCG).
  */
 #include <string.h>
 
@@ -63,44 +63,40 @@ static int64_t plugged_count(Qmp *qmp, GError **error)
         return count;
 }
 
-/* Turns on what the guest has found but not started (kernels without a udev rule), and counts what is on. -1: cannot
- * tell. */
-static int64_t guest_online(GuestAgent *agent, GCancellable *cancellable)
+/* The guest is to use its processors with ids below @wanted and no others. How many it uses; -1: cannot tell. */
+static int64_t guest_uses(const DeviceChange *change, int64_t wanted)
 {
-        json_t *cpus = NULL, *cpu, *wanted = json_array();
+        json_t *cpus = NULL, *cpu, *changes = json_array();
         size_t index;
         int64_t online = 0;
-        if (!guest_agent_call(agent, "guest-get-vcpus", NULL, GUEST_AGENT_TIMEOUT_MS, cancellable, &cpus, NULL)) {
-                json_decref(wanted);
+        if (!guest_agent_call(change->agent, "guest-get-vcpus", NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable,
+                              &cpus, NULL)) {
+                json_decref(changes);
                 return -1;
         }
         json_array_foreach (cpus, index, cpu) {
-                if (json_is_true(json_object_get(cpu, "online")))
-                        online++;
-                else
-                        json_array_append_new(wanted, json_pack("{s:O, s:b}", "logical-id",
-                                                                json_object_get(cpu, "logical-id"), "online", 1));
+                json_t *id = json_object_get(cpu, "logical-id");
+                bool is = json_is_true(json_object_get(cpu, "online")), shall = json_integer_value(id) < wanted;
+                online += is;
+                if (is != shall)
+                        json_array_append_new(changes, json_pack("{s:O, s:b}", "logical-id", id, "online", shall));
         }
-        if (json_array_size(wanted) > 0 &&
-            guest_agent_call(agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", wanted), GUEST_AGENT_TIMEOUT_MS,
-                             cancellable, NULL, NULL))
-                online += (int64_t)json_array_size(wanted);
-        json_decref(wanted);
         json_decref(cpus);
+        /* What became of it is seen when it is asked again. */
+        if (json_array_size(changes) > 0)
+                guest_agent_call(change->agent, "guest-set-vcpus", json_pack("{s:O}", "vcpus", changes),
+                                 GUEST_AGENT_TIMEOUT_MS, change->cancellable, NULL, NULL);
+        json_decref(changes);
         return online;
 }
 
 static void report_guest(const DeviceChange *change, int64_t wanted)
 {
-        int64_t end = clock_monotonic_ms() + GUEST_TIMEOUT_MS, online = -1;
+        int64_t end = clock_monotonic_ms() + GUEST_TIMEOUT_MS, online;
         if (!change->agent)
                 return;
-        do {
-                online = guest_online(change->agent, change->cancellable);
-                if (online < 0 || online == wanted)
-                        break;
+        while ((online = guest_uses(change, wanted)) >= 0 && online != wanted && clock_monotonic_ms() < end)
                 g_usleep(100000);
-        } while (clock_monotonic_ms() < end);
         if (online >= 0)
                 change->change->guest = g_strdup_printf("%" G_GINT64_FORMAT, online);
 }
@@ -121,18 +117,38 @@ static bool unplug(const DeviceChange *change, int64_t have, int64_t wanted, GEr
         return plan_unplug(plan, change->qmp, UNPLUG_TIMEOUT_MS, error);
 }
 
+static bool pending(const DeviceChange *change, char *detail_taken)
+{
+        change->change->state = g_strdup("pending");
+        change->change->detail = detail_taken;
+        return true;
+}
+
+/*
+ * Under TCG, QEMU 7.2 keeps a memory listener of each processor that was unplugged, and the next change of its memory
+ * map (another device, a reset, a suspend) writes through it into freed memory and kills the VM. So there the guest
+ * leaves the processors idle, and they go at the next start.
+ */
+static bool leave_idle(const DeviceChange *change, int64_t have, int64_t wanted)
+{
+        change->change->device = g_strdup_printf("%" G_GINT64_FORMAT, have);
+        report_guest(change, wanted);
+        return pending(
+            change,
+            g_strdup("emulated processors go at the next start; a guest with an agent leaves them idle until then"));
+}
+
 static bool set_count(const DeviceChange *change, GError **error)
 {
         const HostlerCpuProps *old = change->old_part->props, *new = change->new_part->props;
         int64_t have = plugged_count(change->qmp, error);
         if (have < 0)
                 return false;
-        if (new->count > cpu_max(old)) {
-                change->change->state = g_strdup("pending");
-                change->change->detail =
-                    g_strdup_printf("QEMU was started with room for %" G_GINT64_FORMAT, cpu_max(old));
-                return true;
-        }
+        if (new->count > cpu_max(old))
+                return pending(change,
+                               g_strdup_printf("QEMU was started with room for %" G_GINT64_FORMAT, cpu_max(old)));
+        if (new->count < have && !change->context->kvm)
+                return leave_idle(change, have, new->count);
         bool ok = new->count >= have ? plug(change, have, new->count, error) : unplug(change, have, new->count, error);
         int64_t now = plugged_count(change->qmp, ok ? error : NULL);
         if (!ok || now < 0)

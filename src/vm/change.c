@@ -170,7 +170,9 @@ static bool run_setter(Change *change, const DeviceSetter *setter, const char *n
             .cancellable = job_cancellable(change->job),
             .change = row,
         };
-        return setter->set(&live, error);
+        bool ok = setter->set(&live, error);
+        vm_read_plugged(change->vm, qmp);
+        return ok;
 }
 
 static void set_pending(HostlerPropertyChange *row, const char *detail)

@@ -113,6 +113,8 @@ static void write_down(Vm *vm, const char *said)
         /* With a full disk the end is still known in memory, and found again from exit.json by the next daemon. */
         vm_set_runtime(vm, &runtime, NULL);
         empty_run_folder(vm);
+        HostlerAddressList none = {0};
+        vm_set_addresses(vm, &none);
         vm_set_unresponsive(vm, false);
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_ABSENT);
         vm_set_power(vm, power_after(record->reason), record->reason);

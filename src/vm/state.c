@@ -317,8 +317,10 @@ Qmp *vm_require_qmp(Vm *vm, GError **error)
                            strchr(object, '/') + 1);
                 return NULL;
         }
-        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s", hostler_power_enum.values[vm_power(vm)]);
-        error_hint(error, "hostler start %s", strchr(object, '/') + 1);
+        HostlerPower power = vm_power(vm);
+        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s", hostler_power_enum.values[power]);
+        error_hint(error, "hostler %s %s", power == HOSTLER_POWER_SUSPENDED ? "resume" : "start",
+                   strchr(object, '/') + 1);
         return NULL;
 }
 
@@ -328,6 +330,13 @@ GuestAgent *vm_require_agent(Vm *vm, GError **error)
         if (!qmp)
                 return NULL;
         g_autofree char *object = vm_object(vm);
+        HostlerPower power = vm_power(vm);
+        if (power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_SUSPENDED) {
+                error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s, so its guest agent cannot answer",
+                          hostler_power_enum.values[power]);
+                error_hint(error, "hostler resume %s", strchr(object, '/') + 1);
+                return NULL;
+        }
         GuestAgent *agent = vm_agent(vm);
         if (agent)
                 return agent;

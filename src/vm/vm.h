@@ -65,6 +65,8 @@ void vm_set_condition(Vm *vm, const char *type, const char *detail); /* @detail 
 void vm_set_addresses(Vm *vm, HostlerAddressList *addresses_taken);
 void vm_set_guest(Vm *vm, const char *host_name, const char *os);
 void vm_set_plugged(Vm *vm, int64_t cpus, int64_t memory_bytes); /* HOSTLER_UNSET leaves as it is */
+/* watch.c: asks QEMU and sets it; blocks, so not on the main loop. */
+void vm_read_plugged(Vm *vm, Qmp *qmp);
 bool vm_has_address(Vm *vm);
 uint64_t vm_resets(Vm *vm); /* how often the guest was reset in this run */
 void vm_count_reset(Vm *vm);

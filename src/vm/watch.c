@@ -1,6 +1,7 @@
 /*
  * Watching a VM that runs: its process (pidfd), QEMU's events, heartbeats, the guest agent, boot phases. Main loop
- * only; nothing here blocks: questions to QEMU and the agent are sent, and their answers arrive as callbacks.
+ * only, but for vm_read_plugged(); nothing else here blocks: questions to QEMU and the agent are sent, and their
+ * answers arrive as callbacks.
  */
 #include <glib-unix.h>
 #include <string.h>
@@ -74,18 +75,28 @@ static gboolean on_heartbeat_time(gpointer data)
 
 /* ---- what is plugged in ---- */
 
+static void note_cpus(Vm *vm, const json_t *cpus)
+{
+        vm_set_plugged(vm, (int64_t)json_array_size(cpus), HOSTLER_UNSET);
+}
+
+static void note_memory(Vm *vm, const json_t *memory)
+{
+        vm_set_plugged(vm, HOSTLER_UNSET,
+                       json_integer_value(json_object_get(memory, "base-memory")) +
+                           json_integer_value(json_object_get(memory, "plugged-memory")));
+}
+
 static void on_cpus(Qmp *qmp, const json_t *result, const GError *error, void *data)
 {
         if (result)
-                vm_set_plugged(((VmWatch *)data)->vm, (int64_t)json_array_size(result), HOSTLER_UNSET);
+                note_cpus(((VmWatch *)data)->vm, result);
 }
 
 static void on_memory(Qmp *qmp, const json_t *result, const GError *error, void *data)
 {
         if (result)
-                vm_set_plugged(((VmWatch *)data)->vm, HOSTLER_UNSET,
-                               json_integer_value(json_object_get(result, "base-memory")) +
-                                   json_integer_value(json_object_get(result, "plugged-memory")));
+                note_memory(((VmWatch *)data)->vm, result);
 }
 
 static void ask_plugged(VmWatch *watch)
@@ -95,6 +106,17 @@ static void ask_plugged(VmWatch *watch)
                 return;
         qmp_send(qmp, "query-cpus-fast", NULL, QMP_TIMEOUT_MS, on_cpus, watch);
         qmp_send(qmp, "query-memory-size-summary", NULL, QMP_TIMEOUT_MS, on_memory, watch);
+}
+
+void vm_read_plugged(Vm *vm, Qmp *qmp)
+{
+        json_t *cpus = NULL, *memory = NULL;
+        if (qmp_call(qmp, "query-cpus-fast", NULL, &cpus, NULL))
+                note_cpus(vm, cpus);
+        if (qmp_call(qmp, "query-memory-size-summary", NULL, &memory, NULL))
+                note_memory(vm, memory);
+        json_decref(cpus);
+        json_decref(memory);
 }
 
 /* ---- the guest agent ---- */
@@ -254,10 +276,14 @@ static void on_reset(Vm *vm, const json_t *data)
         g_autofree char *object = vm_object(vm);
         bool by_guest = json_is_true(json_object_get(data, "guest"));
         HostlerAddressList none = {0};
+        /* The firmware resets the machine once or twice more to get it clean; that is one restart to everybody else. */
+        bool again = by_guest && vm_phase(vm) == HOSTLER_BOOT_PHASE_FIRMWARE;
         vm_set_addresses(vm, &none);
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_FIRMWARE);
         vm_count_reset(vm);
         vm->watch->window_length = 0;
+        if (again)
+                return;
         event_emit(manager_events(vm_manager(vm)), "vm-reset", object,
                    json_pack("{s:s}", "reason", by_guest ? "guest-reset" : "host-reset"));
 }
