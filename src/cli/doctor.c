@@ -39,6 +39,10 @@ bool command_doctor(Cli *cli, const Invocation *invocation, GError **error)
                 return run_verb(cli, invocation, error);
         if (!cli_call(cli, "doctor", "show", json_incref(invocation->args), 0, &checks, error))
                 return false;
+        json_array_foreach (checks, index, check) {
+                const char *name = json_string_value(json_object_get(check, "name"));
+                width = MAX(width, (int)strlen(name ? name : ""));
+        }
         json_array_foreach (checks, index, check)
                 append_check(cli, check, width, out);
         return cli_print(out, error);
