@@ -22,6 +22,17 @@ const DeviceType *device_type(const char *kind)
         return NULL;
 }
 
+bool device_needs_port(const DeviceContext *context, const HostlerPart *part)
+{
+        return true;
+}
+
+bool device_wants_port(const DeviceContext *context, const HostlerPart *part)
+{
+        const DeviceType *type = device_type(part->kind);
+        return type && type->needs_port && type->needs_port(context, part);
+}
+
 static void check_name(const HostlerPart *part, const char *pointer, GPtrArray *faults)
 {
         if (!g_ascii_islower(part->name[0]) || strlen(part->name) > PART_NAME_MAX)
@@ -39,7 +50,7 @@ void device_check_spec(const DeviceContext *context, GPtrArray *faults)
                 check_name(part, pointer, faults);
                 if (type && type->check)
                         type->check(context, part, faults);
-                ports += type && type->needs_port;
+                ports += device_wants_port(context, part);
         }
         if (ports > DEVICE_PORTS)
                 faults_add(faults, "/spec",

@@ -23,6 +23,8 @@ typedef struct {
         const char *vm_id, *vm_name, *vm_dir;
         const HostlerSpec *spec;
         bool kvm;
+        /* Of the run this is about, decided when it was launched; HOSTLER_UNSET: there is none yet. */
+        int64_t memory_boot_bytes, memory_max_bytes;
         /* Root port of @part, -1 when it needs none or has none yet. */
         int (*port_of)(const char *part, void *data);
         /* False when there is no such image. */
@@ -47,8 +49,9 @@ typedef struct {
 
 typedef struct {
         const char *kind;
-        bool needs_port; /* sits on a hot-pluggable root port of its own */
-        bool hot_plug;   /* may be added to and removed from a running VM */
+        /* Whether this part sits on a hot-pluggable root port of its own; NULL: never. */
+        bool (*needs_port)(const DeviceContext *context, const HostlerPart *part);
+        bool hot_plug; /* may be added to and removed from a running VM */
         void (*check)(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults);
         void (*plan)(const DeviceContext *context, const HostlerPart *part, Plan *plan);
         /* What can only be said to a QEMU that runs, before the guest does (NULL: nothing). */
@@ -58,6 +61,10 @@ typedef struct {
 
 /* NULL for a kind that is only settings (options). */
 const DeviceType *device_type(const char *kind);
+/* needs_port() of kinds that always do. */
+bool device_needs_port(const DeviceContext *context, const HostlerPart *part);
+/* Whether @part needs a port, whatever its kind. */
+bool device_wants_port(const DeviceContext *context, const HostlerPart *part);
 /* All faults of a whole spec beyond its declaration: every part's check() and what concerns several parts. */
 void device_check_spec(const DeviceContext *context, GPtrArray *faults);
 /* The whole VM: the chassis first, then each part in order of name. */

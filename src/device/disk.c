@@ -140,7 +140,7 @@ static const DeviceSetter disk_setters[] = {{"size", set_size}, {NULL, NULL}};
 
 const DeviceType disk_device = {
     .kind = "disk",
-    .needs_port = true,
+    .needs_port = device_needs_port,
     .hot_plug = true,
     .check = disk_check,
     .plan = disk_plan,

@@ -25,10 +25,26 @@ int64_t memory_max_bytes(const HostlerMemoryProps *props)
         return props->max != HOSTLER_UNSET ? props->max : MAX(4 * props->size, 4 * GIB);
 }
 
-static int64_t region_bytes(const HostlerMemoryProps *props)
+static int64_t boot_of(const DeviceContext *context, const HostlerMemoryProps *props)
 {
-        int64_t bytes = memory_max_bytes(props) - memory_boot_bytes(props);
-        return (bytes + GUEST_BLOCK_BYTES - 1) / GUEST_BLOCK_BYTES * GUEST_BLOCK_BYTES;
+        return context->memory_boot_bytes != HOSTLER_UNSET ? context->memory_boot_bytes : memory_boot_bytes(props);
+}
+
+/* Room above the boot memory, in whole blocks of the guest. */
+static int64_t region_of(const DeviceContext *context, const HostlerMemoryProps *props)
+{
+        int64_t max = context->memory_max_bytes != HOSTLER_UNSET ? context->memory_max_bytes : memory_max_bytes(props);
+        return (max - boot_of(context, props) + GUEST_BLOCK_BYTES - 1) / GUEST_BLOCK_BYTES * GUEST_BLOCK_BYTES;
+}
+
+/*
+ * The device comes with the first byte above the boot memory, cold or live, and then stays: until then the guest can
+ * sleep (S3), which Linux refuses with a virtio-mem device of QEMU 7.2 present.
+ */
+static bool memory_needs_port(const DeviceContext *context, const HostlerPart *part)
+{
+        const HostlerMemoryProps *props = part->props;
+        return props->size > boot_of(context, props);
 }
 
 static void memory_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
@@ -40,24 +56,32 @@ static void memory_check(const DeviceContext *context, const HostlerPart *part, 
                 faults_add(faults, "/spec/memory/boot", "more than memory.size");
 }
 
+/* @port: its root port. */
+static void plan_device(const DeviceContext *context, const HostlerMemoryProps *props, int port, Plan *plan)
+{
+        int64_t extra = MAX(props->size - boot_of(context, props), 0);
+        g_autofree char *bus = g_strdup_printf("rp%d", port);
+        /* reserve=off: room to grow is a promise, not an allocation. */
+        plan_add(plan, STEP_OBJECT,
+                 json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-ram", "id", "memory-room", "size",
+                           (json_int_t)region_of(context, props), "reserve", 0));
+        plan_add(plan, STEP_DEVICE,
+                 json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "memory", "bus", bus,
+                           "memdev", "memory-room", "requested-size", (json_int_t)extra, "block-size",
+                           (json_int_t)DEVICE_BLOCK_BYTES));
+}
+
 static void memory_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
 {
         const HostlerMemoryProps *props = part->props;
-        int64_t boot = memory_boot_bytes(props), region = region_bytes(props);
+        int64_t boot = boot_of(context, props), region = region_of(context, props);
+        int port = context->port_of(part->name, context->data);
         g_autofree char *size =
             region > 0 ? g_strdup_printf("size=%" G_GINT64_FORMAT "B,maxmem=%" G_GINT64_FORMAT "B", boot, boot + region)
                        : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
         plan_argument(plan, "-m", size);
-        if (region <= 0)
-                return;
-        /* reserve=off: room to grow is a promise, not an allocation. */
-        plan_add(plan, STEP_OBJECT,
-                 json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-ram", "id", "memory-room", "size",
-                           (json_int_t)region, "reserve", 0));
-        plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "memory", "bus",
-                           "pcie.0", "addr", "0x7", "memdev", "memory-room", "requested-size",
-                           (json_int_t)(props->size - boot), "block-size", (json_int_t)DEVICE_BLOCK_BYTES));
+        if (port >= 0 && region > 0)
+                plan_device(context, props, port, plan);
 }
 
 static bool plugged_bytes(Qmp *qmp, int64_t *ret_bytes, GError **error)
@@ -112,19 +136,48 @@ static bool pending(const DeviceChange *change, const char *detail)
         return true;
 }
 
+static bool device_is_there(Qmp *qmp)
+{
+        int64_t bytes;
+        return plugged_bytes(qmp, &bytes, NULL);
+}
+
+/* @ret_there: false when there is no device and none is needed for @wanted bytes. */
+static bool need_device(const DeviceChange *change, int64_t wanted, bool *ret_there, GError **error)
+{
+        const DeviceContext *context = change->context;
+        int port = context->port_of(change->new_part->name, context->data);
+        *ret_there = device_is_there(change->qmp);
+        if (*ret_there || wanted == 0)
+                return true;
+        if (port < 0)
+                return error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL, "no port is left to plug memory into");
+        g_autoptr(Plan) plan = plan_new();
+        plan_device(context, change->new_part->props, port, plan);
+        *ret_there = plan_run(plan, change->qmp, error);
+        return *ret_there;
+}
+
+static bool request(Qmp *qmp, int64_t bytes, GError **error)
+{
+        json_t *args = json_pack("{s:s, s:s, s:I}", "path", "/machine/peripheral/memory", "property", "requested-size",
+                                 "value", (json_int_t)bytes);
+        return qmp_call(qmp, "qom-set", args, NULL, error);
+}
+
 static bool set_size(const DeviceChange *change, GError **error)
 {
         const HostlerMemoryProps *old = change->old_part->props, *new = change->new_part->props;
-        int64_t boot = memory_boot_bytes(old), wanted = new->size - boot, plugged = 0;
+        int64_t boot = boot_of(change->context, old), wanted = new->size - boot, plugged = 0;
+        bool there;
         if (wanted < 0)
-                return pending(change, "it booted with more; that part can only go at the next start");
-        if (wanted > region_bytes(old))
+                return pending(change,
+                               "it booted with more; that part can only go at the next start (see memory.boot)");
+        if (wanted > region_of(change->context, old))
                 return pending(change, "QEMU was started with less room (memory.max)");
-        if (!qmp_call(change->qmp, "qom-set",
-                      json_pack("{s:s, s:s, s:I}", "path", "/machine/peripheral/memory", "property", "requested-size",
-                                "value", (json_int_t)wanted),
-                      NULL, error) ||
-            !settle(change, wanted, &plugged, error))
+        if (!need_device(change, wanted, &there, error))
+                return false;
+        if (there && (!request(change->qmp, wanted, error) || !settle(change, wanted, &plugged, error)))
                 return false;
         change->change->device = size_format(boot + plugged);
         report_guest(change);
@@ -138,6 +191,7 @@ static const DeviceSetter memory_setters[] = {{"size", set_size}, {NULL, NULL}};
 
 const DeviceType memory_device = {
     .kind = "memory",
+    .needs_port = memory_needs_port,
     .check = memory_check,
     .plan = memory_plan,
     .setters = memory_setters,

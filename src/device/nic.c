@@ -146,7 +146,7 @@ static const DeviceSetter nic_setters[] = {{"forward", set_forward}, {"link", se
 
 const DeviceType nic_device = {
     .kind = "nic",
-    .needs_port = true,
+    .needs_port = device_needs_port,
     .hot_plug = true,
     .check = nic_check,
     .plan = nic_plan,

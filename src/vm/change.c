@@ -140,6 +140,16 @@ static bool note_done(Change *change, const char *name, const char *property, GE
         return save_run(change, error);
 }
 
+/* Ports are written down before anything is plugged into them. */
+static bool keep_slots(Change *change, const VmContext *context, GError **error)
+{
+        if (context->slots.count == change->runtime.slots.count)
+                return true;
+        record_list_clear(&hostler_slot_type, &change->runtime.slots);
+        change->runtime.slots = vm_context_copy_slots(context);
+        return save_run(change, error);
+}
+
 /* ---- properties ---- */
 
 static const DeviceSetter *setter_of(const HostlerPart *part, const char *property)
@@ -159,8 +169,9 @@ static bool run_setter(Change *change, const DeviceSetter *setter, const char *n
         g_autoptr(GuestAgent) agent = vm_agent(change->vm);
         if (!qmp)
                 return false;
-        vm_context_init(&context, vm_manager(change->vm), change->vm, change->wanted, &change->runtime.slots,
-                        change->runtime.accel == HOSTLER_ACCEL_KVM);
+        vm_context_init(&context, vm_manager(change->vm), change->vm, change->wanted, &change->runtime);
+        if (!keep_slots(change, &context, error))
+                return false;
         DeviceChange live = {
             .context = &context.context,
             .old_part = spec_part(&change->runtime.launched, name),
@@ -208,12 +219,9 @@ static bool plan_part(Change *change, const HostlerSpec *spec, const char *name,
 {
         g_auto(VmContext) context = {0};
         const HostlerPart *part = spec_part(spec, name);
-        vm_context_init(&context, vm_manager(change->vm), change->vm, spec, &change->runtime.slots,
-                        change->runtime.accel == HOSTLER_ACCEL_KVM);
+        vm_context_init(&context, vm_manager(change->vm), change->vm, spec, &change->runtime);
         device_type(part->kind)->plan(&context.context, part, plan);
-        record_list_clear(&hostler_slot_type, &change->runtime.slots);
-        change->runtime.slots = vm_context_steal_slots(&context);
-        return save_run(change, error);
+        return keep_slots(change, &context, error);
 }
 
 static bool plug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)

@@ -11,11 +11,6 @@
 #include "storage/volume.h"
 #include "vm/manager.h"
 
-#define MIB (1024LL * 1024)
-/* A guest's kernel lives in plain memory only; less than a quarter of the whole would starve it. */
-#define BOOT_SHARE 4
-#define BOOT_FLOOR_BYTES (256 * MIB)
-#define BOOT_STEP_BYTES (128 * MIB)
 #define START_TIMEOUT_MS (10 * 60 * 1000)
 
 /* ---- the spec ---- */
@@ -98,12 +93,6 @@ static char *random_mac(void)
         return g_strdup_printf("52:54:00:%02x:%02x:%02x", random & 0xff, random >> 8 & 0xff, random >> 16 & 0xff);
 }
 
-static int64_t boot_share(int64_t size)
-{
-        int64_t share = (size / BOOT_SHARE + BOOT_STEP_BYTES - 1) / BOOT_STEP_BYTES * BOOT_STEP_BYTES;
-        return MIN(size, MAX(share, BOOT_FLOOR_BYTES));
-}
-
 /* What is left open is decided now and written down, so that it never changes by itself later. */
 static void settle_part(HostlerPart *part, const HostlerImage *image)
 {
@@ -114,11 +103,6 @@ static void settle_part(HostlerPart *part, const HostlerImage *image)
                 HostlerDiskProps *disk = part->props;
                 if (image && g_strcmp0(disk->image, image->name) == 0 && disk->size == HOSTLER_UNSET)
                         disk->size = image->size;
-        } else if (strcmp(part->kind, "memory") == 0) {
-                HostlerMemoryProps *memory = part->props;
-                bool known = image && g_strcmp0(image->source, "built") == 0;
-                if (known && memory->boot == HOSTLER_UNSET)
-                        memory->boot = boot_share(memory->size);
         }
 }
 

@@ -69,30 +69,32 @@ static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
 }
 
 void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
-                     const HostlerSlotList *slots, bool kvm)
+                     const HostlerVmRuntime *run)
 {
         *vm_context = (VmContext){
             .manager = manager,
             .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, paths_free),
             .name = vm_name(vm),
         };
-        if (slots)
-                copy_slots(slots, &vm_context->slots);
-        for (size_t i = 0; i < spec->count; i++) {
-                const DeviceType *type = device_type(spec->items[i].kind);
-                if (type && type->needs_port && port_of(spec->items[i].name, vm_context) < 0)
-                        give_port(&vm_context->slots, spec->items[i].name);
-        }
         vm_context->context = (DeviceContext){
             .vm_id = vm_id(vm),
             .vm_name = vm_context->name,
             .vm_dir = vm_dir(vm),
             .spec = spec,
-            .kvm = kvm,
+            .kvm = run && run->accel == HOSTLER_ACCEL_KVM,
+            .memory_boot_bytes = run ? run->memory_boot : HOSTLER_UNSET,
+            .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
             .port_of = port_of,
             .image = image_of,
             .data = vm_context,
         };
+        if (run)
+                copy_slots(&run->slots, &vm_context->slots);
+        for (size_t i = 0; i < spec->count; i++) {
+                if (device_wants_port(&vm_context->context, &spec->items[i]) &&
+                    port_of(spec->items[i].name, vm_context) < 0)
+                        give_port(&vm_context->slots, spec->items[i].name);
+        }
 }
 
 void vm_context_clear(VmContext *vm_context)
@@ -102,10 +104,10 @@ void vm_context_clear(VmContext *vm_context)
         g_clear_pointer(&vm_context->name, g_free);
 }
 
-HostlerSlotList vm_context_steal_slots(VmContext *vm_context)
+HostlerSlotList vm_context_copy_slots(const VmContext *vm_context)
 {
-        HostlerSlotList slots = vm_context->slots;
-        vm_context->slots = (HostlerSlotList){0};
+        HostlerSlotList slots;
+        copy_slots(&vm_context->slots, &slots);
         return slots;
 }
 
@@ -145,8 +147,7 @@ bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **e
         g_auto(VmContext) context = {0};
         g_autoptr(GPtrArray) faults = faults_new();
         g_autofree char *object = vm_object(vm);
-        /* Nothing that is checked depends on the accelerator. */
-        vm_context_init(&context, manager, vm, spec, NULL, false);
+        vm_context_init(&context, manager, vm, spec, NULL);
         device_check_spec(&context.context, faults);
         check_macs(manager, vm, spec, faults);
         return faults_check(faults, object, error);

@@ -23,8 +23,7 @@ char **vm_argv(Vm *vm, bool incoming, GError **error)
         if (!qemu)
                 return NULL;
         vm_runtime(vm, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots,
-                        runtime.accel == HOSTLER_ACCEL_KVM);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime);
         g_autoptr(Plan) plan = plan_new();
         g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
         g_ptr_array_add(argv, g_steal_pointer(&qemu));

@@ -79,13 +79,15 @@ typedef struct {
         GHashTable *paths;     /* image name → ImagePaths, owned */
         char *name;
 } VmContext;
-/* Parts that are in @slots (NULL: none) keep their ports; others that need one get the next free one, in order of the
- * spec. */
+/*
+ * @run: the run whose ports, memory and accelerator count (borrowed); NULL: none, everything follows from @spec. Parts
+ * that have a port in it keep it; others that need one get the next free one, in order of the spec.
+ */
 void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
-                     const HostlerSlotList *slots, bool kvm);
+                     const HostlerVmRuntime *run);
 void vm_context_clear(VmContext *vm_context);
 /* The ports as given out; the caller owns the list. */
-HostlerSlotList vm_context_steal_slots(VmContext *vm_context);
+HostlerSlotList vm_context_copy_slots(const VmContext *vm_context);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VmContext, vm_context_clear)
 /* Everything wrong with a spec, beyond its declaration. HOSTLER_ERROR_INVALID with all faults. */
 bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **error);

@@ -15,11 +15,13 @@
 #include "vm/manager.h"
 #include "vm/prepare.h"
 #include "vm/saved_state.h"
+#include "vm/wake.h"
 
 /* A guest that missed the power button (still booting, nobody listening yet) gets it again this often. */
 #define BUTTON_AGAIN_MS 10000
 #define CONT_TIMEOUT_MS 10000
 #define SETTLE_MS 5000
+#define WAKE_MS 15000
 
 /* ---- conditions to wait for ---- */
 
@@ -219,13 +221,36 @@ bool vm_pause(Job *job, const HostlerVmPauseArgs *args, GError **error)
                (wait_power(vm, HOSTLER_POWER_PAUSED, SETTLE_MS, job) || refuse_state(vm, "pause", error));
 }
 
+static bool agent_is_open(Vm *vm, void *data)
+{
+        g_autoptr(GuestAgent) agent = vm_agent(vm);
+        return agent || !vm_is_live(vm);
+}
+
+/*
+ * Waking has ended when the agent, if the guest has one, answers again: what comes next finds a guest that can hear it.
+ */
+static void let_settle(Job *job, Vm *vm)
+{
+        int64_t end = clock_monotonic_ms() + WAKE_MS;
+        if (vm_phase(vm) < HOSTLER_BOOT_PHASE_AGENT || !vm_wait(vm, agent_is_open, NULL, end, job_cancellable(job)))
+                return;
+        g_autoptr(GuestAgent) agent = vm_agent(vm);
+        if (agent)
+                guest_agent_call(agent, "guest-ping", NULL, WAKE_MS, job_cancellable(job), NULL, NULL);
+}
+
 static bool wake(Job *job, Vm *vm, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
         if (!qmp || !job_step(job, "wake", "wake the guest from its sleep"))
                 return qmp != NULL;
-        return qmp_call(qmp, "system_wakeup", NULL, NULL, error) &&
-               (wait_power(vm, HOSTLER_POWER_RUNNING, SETTLE_MS, job) || refuse_state(vm, "wake", error));
+        if (!wake_guest(qmp, error))
+                return false;
+        if (!wait_power(vm, HOSTLER_POWER_RUNNING, SETTLE_MS, job))
+                return refuse_state(vm, "wake", error);
+        let_settle(job, vm);
+        return true;
 }
 
 bool vm_resume(Job *job, const HostlerVmResumeArgs *args, GError **error)

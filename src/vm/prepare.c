@@ -83,9 +83,11 @@ static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
         bool kvm = manager_kvm(vm_manager(vm));
         vm_runtime(vm, &old);
         record_init(&hostler_vm_runtime_type, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, spec, NULL, kvm);
+        vm_context_init(&context, vm_manager(vm), vm, spec, NULL);
         record_copy(&hostler_spec_type, spec, &runtime.launched);
-        runtime.slots = vm_context_steal_slots(&context);
+        runtime.slots = vm_context_copy_slots(&context);
+        runtime.memory_boot = memory_boot_bytes(spec_part(spec, "memory")->props);
+        runtime.memory_max = memory_max_bytes(spec_part(spec, "memory")->props);
         runtime.accel = kvm ? HOSTLER_ACCEL_KVM : HOSTLER_ACCEL_TCG;
         runtime.started = time_format(clock_unix_ms());
         runtime.exit = g_steal_pointer(&old.exit);
@@ -113,8 +115,7 @@ bool prepare_launched(Vm *vm, GError **error)
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
         bool ok = qmp != NULL;
         vm_runtime(vm, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime.slots,
-                        runtime.accel == HOSTLER_ACCEL_KVM);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime);
         for (size_t i = 0; ok && i < runtime.launched.count; i++) {
                 const HostlerPart *part = &runtime.launched.items[i];
                 const DeviceType *type = device_type(part->kind);

@@ -22,12 +22,33 @@ static bool has_left_running(Vm *vm, void *data)
         return vm_power(vm) != HOSTLER_POWER_RUNNING;
 }
 
+/* Linux 6.1 refuses to sleep with a virtio-mem device, and QEMU 7.2 has not the feature that newer kernels need. */
+static bool check_sleep(Vm *vm, GError **error)
+{
+        HostlerVmRuntime runtime;
+        g_autofree char *object = vm_object(vm);
+        bool plugged = false;
+        vm_runtime(vm, &runtime);
+        for (size_t i = 0; i < runtime.slots.count; i++)
+                plugged = plugged || strcmp(runtime.slots.items[i].part, "memory") == 0;
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        if (!plugged)
+                return true;
+        error_set(error, HOSTLER_ERROR_UNSUPPORTED, object,
+                  "a guest with plugged memory (virtio-mem) cannot sleep to RAM");
+        return error_hint(
+            error, "suspend it to disk: hostler suspend %s; or restart it, which makes all its memory boot memory",
+            object + strlen("vm/"));
+}
+
 static bool suspend_to_ram(Job *job, Vm *vm, GError **error)
 {
         g_autofree char *object = vm_object(vm);
         g_autoptr(GuestAgent) agent = vm_require_agent(vm, error);
-        if (!agent || !job_step(job, "sleep", "ask the guest to sleep"))
-                return agent != NULL;
+        if (!agent || !check_sleep(vm, error))
+                return false;
+        if (!job_step(job, "sleep", "ask the guest to sleep"))
+                return true;
         if (!guest_agent_order(agent, "guest-suspend-ram", NULL, 1000, error))
                 return error_hint(error, "Linux before 6.10 cannot sleep with room for memory to grow: set memory.max "
                                          "to memory.size, restart");
