@@ -159,6 +159,17 @@ int file_open_beneath(const char *dir, const char *relative, int flags, mode_t m
         return fd;
 }
 
+bool file_sync(const char *path, GError **error)
+{
+        g_autofree char *folder = g_path_get_dirname(path);
+        autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+        autoclose int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0 || folder_fd < 0 || fsync(fd) < 0 || fsync(folder_fd) < 0)
+                return error_set_errno(error, errno, NULL, "Cannot sync %s", path);
+        return true;
+}
+
 bool dir_ensure(const char *path, GError **error)
 {
         if (g_mkdir_with_parents(path, 0700) < 0)

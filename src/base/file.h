@@ -32,6 +32,8 @@ char *file_read(const char *path, gsize limit, gsize *ret_length, GError **error
 char *file_read_tail(const char *path, gsize limit, gsize *ret_length);
 /* openat2 with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS below @dir; -1 and error. Caller closes. */
 int file_open_beneath(const char *dir, const char *relative, int flags, mode_t mode, GError **error);
+/* Waits until file @path and its name in its folder are on the disk. */
+bool file_sync(const char *path, GError **error);
 /* mkdir -p with 0700. */
 bool dir_ensure(const char *path, GError **error);
 /* Removes a tree without following symlinks; absent is success. */

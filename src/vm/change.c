@@ -322,7 +322,7 @@ static bool make_volume(Change *change, const HostlerPart *part, GError **error)
                 return true;
         /* A file of that name without a part is what an interrupted run left. */
         return job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) &&
-               volume_delete(path, error) && volume_create_empty(path, props->size, error);
+               volume_delete(path, error) && volume_create_empty(path, props->size, error) && file_sync(path, error);
 }
 
 static bool grow_volume(Change *change, const HostlerPart *part, GError **error)

@@ -148,10 +148,10 @@ static bool make_disk(Manager *manager, Vm *vm, const HostlerPart *part, GError 
         g_autofree char *file = disk_file_name(part->name), *path = vm_path(vm, file);
         g_auto(ImagePaths) image = {0};
         if (!props->image)
-                return volume_create_empty(path, props->size, error);
+                return volume_create_empty(path, props->size, error) && file_sync(path, error);
         if (!image_paths(manager_image_dir(manager), props->image, &image, error))
                 return false;
-        return volume_create_overlay(path, image.disk, "qcow2", props->size, error);
+        return volume_create_overlay(path, image.disk, "qcow2", props->size, error) && file_sync(path, error);
 }
 
 static bool make_disks(Job *job, Vm *vm, const HostlerSpec *spec, GError **error)

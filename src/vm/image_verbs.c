@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "hostler-handlers.h"
 #include "storage/image_build.h"
+#include "storage/image_import.h"
 #include "vm/manager.h"
 
 bool image_ls(const Call *call, const HostlerImageLsArgs *args, HostlerImageList *ret_result, GError **error)
@@ -76,7 +77,25 @@ bool image_build(Job *job, const HostlerImageBuildArgs *args, HostlerImage *ret_
 
 bool image_import(Job *job, const HostlerImageImportArgs *args, HostlerImage *ret_result, GError **error)
 {
-        return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "importing is on its way");
+        Manager *manager = job_manager(job);
+        ImageImport import = {
+            .store_dir = manager_image_dir(manager),
+            .name = args->image,
+            .file = args->file,
+            .format = args->format,
+            .cloud_init = args->cloud_init,
+            .description = args->description,
+            .progress = tell_progress,
+            .progress_data = job,
+            .cancellable = job_cancellable(job),
+        };
+        record_init(&hostler_image_type, ret_result);
+        if (!job_step(job, "import", "inspect %s and copy it in", args->file))
+                return true;
+        if (!image_import_file(&import, ret_result, error))
+                return false;
+        tell_created(job, args->image);
+        return true;
 }
 
 bool image_rm(Job *job, const HostlerImageRmArgs *args, GError **error)

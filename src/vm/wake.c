@@ -1,10 +1,11 @@
 /*
  * Waking a guest from S3 sleep, and giving it back the part of its chipset that the firmware forgets.
  *
- * QEMU resets the machine on wake-up. SeaBIOS 1.16 sets q35's LPC bridge (ICH9, PCI 00:1f.0) up at a cold boot only, so afterwards the
- * ACPI registers are not where the guest left them: it runs, but neither a power button nor a hot-plug reaches it, and its own
- * power-off ends in a warning (seen with QEMU 7.2 and Linux 6.1). So the guest is held right after the reset, the bridge's registers are
- * written as SeaBIOS writes them (src/fw/pciinit.c, mch_isa_bridge_setup), and only then does it go on into its own resume code.
+ * QEMU resets the machine on wake-up. SeaBIOS 1.16 sets q35's LPC bridge (ICH9, PCI 00:1f.0) up at a cold boot only, so
+ * afterwards the ACPI registers are not where the guest left them: it runs, but neither a power button nor a hot-plug
+ * reaches it, and its own power-off ends in a warning (seen with QEMU 7.2 and Linux 6.1). So the guest is held right
+ * after the reset, the bridge's registers are written as SeaBIOS writes them (src/fw/pciinit.c, mch_isa_bridge_setup),
+ * and only then does it go on into its own resume code.
  *
  * Registers: Intel ICH9 datasheet, chapter 13.1 (LPC interface bridge).
  */
@@ -23,11 +24,11 @@ static const struct {
         unsigned reg;
         guint32 value;
 } lpc_registers[] = {
-        {0x40, 0x00000601}, /* PMBASE: ACPI registers at 0x600 */
-        {0x44, 0x00000080}, /* ACPI_CNTL: they are on */
-        {0x60, 0x8b8b8a8a}, /* PIRQA–D: 10, 10, 11, 11, off while the I/O APIC is used */
-        {0x68, 0x8b8b8a8a}, /* PIRQE–H */
-        {0xf0, 0xfed1c001}, /* RCBA */
+    {0x40, 0x00000601}, /* PMBASE: ACPI registers at 0x600 */
+    {0x44, 0x00000080}, /* ACPI_CNTL: they are on */
+    {0x60, 0x8b8b8a8a}, /* PIRQA–D: 10, 10, 11, 11, off while the I/O APIC is used */
+    {0x68, 0x8b8b8a8a}, /* PIRQE–H */
+    {0xf0, 0xfed1c001}, /* RCBA */
 };
 
 /* A line of QEMU's human monitor, the only way to a port ("w" is 32 bits there). @ret_answer is owned by the caller. */
