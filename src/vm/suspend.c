@@ -50,8 +50,7 @@ static bool suspend_to_ram(Job *job, Vm *vm, GError **error)
         if (!job_step(job, "sleep", "ask the guest to sleep"))
                 return true;
         if (!guest_agent_order(agent, "guest-suspend-ram", NULL, 1000, error))
-                return error_hint(error, "Linux before 6.10 cannot sleep with room for memory to grow: set memory.max "
-                                         "to memory.size, restart");
+                return false;
         vm_wait(vm, has_left_running, NULL, clock_monotonic_ms() + SLEEP_TIMEOUT_MS, job_cancellable(job));
         return vm_power(vm) == HOSTLER_POWER_SUSPENDED ||
                error_set(error, HOSTLER_ERROR_TIMEOUT, object, "the guest was asked to sleep and did not");
