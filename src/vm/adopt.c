@@ -146,8 +146,10 @@ void vm_disconnect(Vm *vm)
 static bool find_process(Vm *vm, GError **error)
 {
         ProcessId qemu;
-        if (!keeper_read(vm->dir, NULL, &qemu, error))
+        if (!keeper_read(vm->dir, NULL, &qemu, error)) {
+                vm_record_missed_exit(vm);
                 return false;
+        }
         if (process_id_alive(&qemu)) {
                 set_process(vm, qemu);
                 return true;

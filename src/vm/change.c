@@ -384,12 +384,15 @@ static bool change_all(Change *change, char *const *paths, int64_t expected, GEr
         return true;
 }
 
-static bool check_generation(Vm *vm, int64_t expected, GError **error)
+/* Asked once: when the job is run again after a crash, the generation may be the one that it made itself. */
+static bool check_generation(Job *job, Vm *vm, int64_t expected, GError **error)
 {
         int64_t now = vm_generation(vm);
         g_autofree char *object = vm_object(vm);
-        if (expected < 0 || expected == now)
+        if (expected < 0 || job_recall(job, "generation"))
                 return true;
+        if (expected == now)
+                return job_remember(job, "generation", json_integer(now), error);
         return error_set(error, HOSTLER_ERROR_PRECONDITION, object,
                          "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now, expected);
 }
@@ -410,7 +413,8 @@ bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, 
         };
         *ret_changes = (HostlerPropertyChangeList){0};
         vm_runtime(vm, &change.runtime);
-        bool ok = check_generation(vm, expected, error) && (!paths[0] || change_all(&change, paths, expected, error));
+        bool ok =
+            check_generation(job, vm, expected, error) && (!paths[0] || change_all(&change, paths, expected, error));
         record_clear(&hostler_vm_runtime_type, &change.runtime);
         record_clear(&hostler_spec_type, wanted_taken);
         if (!ok)

@@ -195,7 +195,8 @@ static bool make_vm(Job *job, Vm *vm, GError **error)
                 return false;
         if (!job_step(job, "store", "store the VM"))
                 return true;
-        if (!store_row(manager, vm, error) || !job_commit(job, error))
+        if (!job_remember(job, "vm", json_string(vm_id(vm)), error) || !store_row(manager, vm, error) ||
+            !job_commit(job, error))
                 return false;
         event_emit(manager_events(manager), "vm-created", object, NULL);
         return true;
@@ -226,16 +227,34 @@ static bool start_new(Job *job, Vm *vm, GError **error)
         return false;
 }
 
-bool vm_create(Job *job, const HostlerVmCreateArgs *args, HostlerVm *ret_result, GError **error)
+static Vm *new_vm(Job *job, const HostlerVmCreateArgs *args, GError **error)
 {
         Manager *manager = job_manager(job);
         HostlerSpec wanted;
         if (!manager_name_is_free(manager, args->name, NULL, error) || !make_spec(manager, args, &wanted, error))
-                return false;
+                return NULL;
         g_autofree char *id = g_uuid_string_random();
         g_autoptr(Vm) vm = vm_new(manager, id, args->name, spec_new(&wanted), 1, clock_unix_ms());
         g_autoptr(Spec) spec = vm_spec(vm);
         if (!vm_check_spec(manager, vm, &spec->value, error) || !make_vm(job, vm, error))
+                return NULL;
+        return g_steal_pointer(&vm);
+}
+
+/*
+ * Run again after a crash of the daemon: the VM that was stored already, or NULL. One that was not is made anew; what
+ * was there of its folder is swept up by then.
+ */
+static Vm *vm_made_before(Job *job)
+{
+        const json_t *id = job_recall(job, "vm");
+        return id ? manager_vm_ready(job_manager(job), json_string_value(id), NULL) : NULL;
+}
+
+bool vm_create(Job *job, const HostlerVmCreateArgs *args, HostlerVm *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = vm_made_before(job);
+        if (vm ? !job_commit(job, error) : !(vm = new_vm(job, args, error)))
                 return false;
         if (args->start && !start_new(job, vm, error))
                 return false;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/keeper_launch.h"
 #include "base/units.h"
+#include "vm/saved_state.h"
 #include "vm/vm_internal.h"
 
 /* The keeper writes exit.json within milliseconds of the end. */
@@ -44,7 +45,7 @@ static bool read_exit(Vm *vm, KeeperExit *ret_exit)
         }
 }
 
-/* @how NULL: nobody saw the end (the keeper was killed, or the host went down). */
+/* @how NULL: nobody saw the end, because the keeper was killed. */
 static const char *exit_reason(const HostlerVmRuntime *runtime, const char *said, const KeeperExit *how)
 {
         if (runtime->stopping)
@@ -67,14 +68,14 @@ static HostlerVmExit *exit_record(Vm *vm, const HostlerVmRuntime *runtime, const
         record->code = known && !how.signalled ? how.code : HOSTLER_UNSET;
         record->signal = known && how.signalled ? how.code : HOSTLER_UNSET;
         if (g_str_equal(record->reason, "crashed") || g_str_equal(record->reason, "failed-start"))
-                record->detail =
-                    known ? last_words(vm) : g_strdup("nobody saw the end: the host or the keeper went down");
+                record->detail = known ? last_words(vm) : g_strdup("nobody saw the end: its keeper was killed");
         return record;
 }
 
-static HostlerPower power_after(const char *reason)
+/* A state on disk outlives a QEMU that was to load it. */
+static HostlerPower power_after(Vm *vm, const char *reason)
 {
-        if (g_str_equal(reason, "suspended"))
+        if (saved_state_is_there(vm))
                 return HOSTLER_POWER_SUSPENDED;
         if (g_str_equal(reason, "crashed") || g_str_equal(reason, "killed"))
                 return HOSTLER_POWER_CRASHED;
@@ -100,25 +101,35 @@ static void empty_run_folder(Vm *vm)
         dir_remove(run, NULL);
 }
 
-static void write_down(Vm *vm, const char *said)
+/* exit.json is there for as long as the end is not in the store: after a full disk the next daemon finds it again. */
+static void store_exit(Vm *vm, HostlerVmRuntime *runtime, HostlerVmExit *record_taken)
 {
-        HostlerVmRuntime runtime;
-        vm_runtime(vm, &runtime);
-        HostlerVmExit *record = exit_record(vm, &runtime, said);
-        if (runtime.exit)
-                record_clear(&hostler_vm_exit_type, runtime.exit);
-        g_free(runtime.exit);
-        runtime.exit = record;
-        g_clear_pointer(&runtime.stopping, g_free);
-        /* With a full disk the end is still known in memory, and found again from exit.json by the next daemon. */
-        vm_set_runtime(vm, &runtime, NULL);
+        g_autofree char *path = vm_path(vm, "exit.json");
+        if (runtime->exit)
+                record_clear(&hostler_vm_exit_type, runtime->exit);
+        g_free(runtime->exit);
+        runtime->exit = record_taken;
+        g_clear_pointer(&runtime->stopping, g_free);
+        g_clear_pointer(&runtime->started, g_free);
+        if (vm_set_runtime(vm, runtime, NULL))
+                unlink(path);
+        else
+                vm_keep_runtime(vm, runtime);
         empty_run_folder(vm);
+}
+
+static void write_down(Vm *vm, HostlerVmRuntime *runtime, HostlerVmExit *record_taken)
+{
+        g_autofree char *reason = g_strdup(record_taken->reason);
+        bool spent = runtime->saved && runtime->saved->spent;
+        store_exit(vm, runtime, record_taken);
+        if (spent)
+                saved_state_forget(vm, NULL);
         HostlerAddressList none = {0};
         vm_set_addresses(vm, &none);
         vm_set_unresponsive(vm, false);
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_ABSENT);
-        vm_set_power(vm, power_after(record->reason), record->reason);
-        record_clear(&hostler_vm_runtime_type, &runtime);
+        vm_set_power(vm, power_after(vm, reason), reason);
 }
 
 static bool ended(Vm *vm, void *data)
@@ -137,9 +148,42 @@ void vm_record_exit(Vm *vm)
                 return;
         }
         vm_on_main_loop(vm, vm_disconnect);
-        write_down(vm, said);
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        write_down(vm, &runtime, exit_record(vm, &runtime, said));
+        record_clear(&hostler_vm_runtime_type, &runtime);
         g_mutex_lock(&vm->lock);
         vm->ending = false;
         vm_touch_locked(vm);
         g_mutex_unlock(&vm->lock);
+}
+
+/* What its keeper left says of a run nobody was connected to; NULL: no QEMU was executed. */
+static HostlerVmExit *missed_exit_record(Vm *vm, const HostlerVmRuntime *runtime)
+{
+        KeeperExit how;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *keeper = vm_path(vm, "run/keeper.json");
+        if (keeper_exit_read(vm->dir, &how, NULL))
+                return exit_record(vm, runtime, NULL);
+        /* There, and yet not found: it speaks of processes of before the host was started. */
+        if (access(keeper, F_OK) < 0 || keeper_read(vm->dir, NULL, NULL, &error) ||
+            !error_is(error, HOSTLER_ERROR_NOT_FOUND))
+                return NULL;
+        HostlerVmExit *record = g_new0(HostlerVmExit, 1);
+        record_init(&hostler_vm_exit_type, record);
+        record->time = time_format(clock_unix_ms());
+        record->reason = g_strdup("host-down");
+        record->detail = g_strdup("the host went down while it ran");
+        return record;
+}
+
+void vm_record_missed_exit(Vm *vm)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        HostlerVmExit *record = runtime.started ? missed_exit_record(vm, &runtime) : NULL;
+        if (record)
+                write_down(vm, &runtime, record);
+        record_clear(&hostler_vm_runtime_type, &runtime);
 }

@@ -48,11 +48,17 @@ static bool make_folders(Vm *vm, GError **error)
         return dir_ensure(run, error);
 }
 
+static void note_start(HostlerVmRuntime *runtime, void *data)
+{
+        g_free(runtime->started);
+        runtime->started = time_format(clock_unix_ms());
+}
+
 static bool spawn(Vm *vm, bool incoming, GError **error)
 {
         g_auto(GStrv) argv = vm_argv(vm, incoming, error);
         ProcessId qemu;
-        if (!argv || !make_folders(vm, error))
+        if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error))
                 return false;
         KeeperLaunch launch = {
             .vm_dir = vm_dir(vm),

@@ -416,8 +416,10 @@ bool manager_vm_reached(Manager *manager, const char *name, HostlerWaitFor what,
         if (!vm)
                 return false;
         g_autofree char *object = vm_object(vm);
-        *ret_reached = reached(vm, what);
-        if (!*ret_reached && !can_still_come(manager, vm, what)) {
+        /* Nothing is known of a VM that is still being adopted; the end of that says more. */
+        bool known = vm_is_ready(vm, NULL);
+        *ret_reached = known && reached(vm, what);
+        if (known && !*ret_reached && !can_still_come(manager, vm, what)) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s, so it will not come to “%s”",
                           hostler_power_enum.values[vm_power(vm)], hostler_wait_for_enum.values[what]);
                 return error_hint(error, "hostler start %s --wait %s", name, hostler_wait_for_enum.values[what]);

@@ -32,7 +32,20 @@ static bool operation_vm_kill(Manager *manager, const json_t *args, GError **err
         return ok;
 }
 
-/* Back to running after a suspend or the like was given up. */
+/*
+ * QEMU refuses to write the memory of a VM that stands still after having been written once; only `cont` ends that
+ * state. For a VM that its user has paused that is a moment of running.
+ */
+static bool leave_postmigrate(Qmp *qmp, GError **error)
+{
+        json_auto_t *status = NULL;
+        if (!qmp_call(qmp, "query-status", NULL, &status, error))
+                return false;
+        return g_strcmp0(json_string_value(json_object_get(status, "status")), "postmigrate") != 0 ||
+               (qmp_call(qmp, "cont", NULL, NULL, error) && qmp_call(qmp, "stop", NULL, NULL, error));
+}
+
+/* After a suspend was given up: the guest goes on, if it ran (`run`). */
 static bool operation_vm_continue(Manager *manager, const json_t *args, GError **error)
 {
         g_autoptr(Vm) vm = vm_of(manager, args);
@@ -40,6 +53,8 @@ static bool operation_vm_continue(Manager *manager, const json_t *args, GError *
         if (!qmp)
                 return true;
         qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        if (!json_is_true(json_object_get(args, "run")))
+                return leave_postmigrate(qmp, error);
         return qmp_call(qmp, "cont", NULL, NULL, error);
 }
 

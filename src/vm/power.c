@@ -72,6 +72,20 @@ static bool start_cold(Job *job, Vm *vm, GError **error)
         return !job_step(job, "run", "let the guest run") || let_run(vm, job, error);
 }
 
+/* Refused by QEMU, the guest has not run and its state is as good as before. */
+static bool run_from_saved(Job *job, Vm *vm, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        if (!saved_state_set_spent(vm, true, error))
+                return false;
+        if (let_run(vm, job, &local))
+                return saved_state_forget(vm, error);
+        if (qmp_error_class(local))
+                saved_state_set_spent(vm, false, NULL);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
 static bool start_saved(Job *job, Vm *vm, GError **error)
 {
         if (job_step(job, "check", "check the saved state") && !saved_state_check(vm, error))
@@ -82,24 +96,23 @@ static bool start_saved(Job *job, Vm *vm, GError **error)
                 return false;
         if (job_step(job, "load", "load memory and devices") && !saved_state_load(vm, job_cancellable(job), error))
                 return false;
-        if (job_step(job, "run", "let the guest run") && !let_run(vm, job, error))
-                return false;
-        return job_is_dry_run(job) || saved_state_forget(vm, error);
-}
-
-static bool has_saved_state(Vm *vm)
-{
-        HostlerVmRuntime runtime;
-        vm_runtime(vm, &runtime);
-        bool saved = runtime.saved != NULL;
-        record_clear(&hostler_vm_runtime_type, &runtime);
-        return saved;
+        return !job_step(job, "run", "let the guest run") || run_from_saved(job, vm, error);
 }
 
 /* A start that an earlier daemon began: QEMU is there and has not run yet. It is cheaper and surer to begin anew. */
 static bool clear_half_start(Vm *vm, GError **error)
 {
         return !vm_is_live(vm) || vm_kill(vm, "host-stop", error);
+}
+
+/* The daemon was killed as it let a guest go on from its saved state, which must not be loaded again now. */
+static bool is_resumed_half(Vm *vm)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        bool half = runtime.saved && runtime.saved->spent && vm_is_live(vm);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return half;
 }
 
 static bool undo_is_kill(Job *job, Vm *vm, GError **error)
@@ -109,10 +122,12 @@ static bool undo_is_kill(Job *job, Vm *vm, GError **error)
 
 static bool start_vm(Job *job, Vm *vm, GError **error)
 {
-        bool saved = has_saved_state(vm);
+        bool saved = saved_state_is_there(vm);
         /* Run again after a crash of the daemon: the guest came back from disk and runs; only the file was left. */
         if (vm_power(vm) == HOSTLER_POWER_RUNNING)
-                return !saved || saved_state_forget(vm, error);
+                return saved_state_forget(vm, error);
+        if (is_resumed_half(vm))
+                return run_from_saved(job, vm, error);
         if (vm_is_live(vm) && !saved && vm_power(vm) != HOSTLER_POWER_STARTING && vm_power(vm) != HOSTLER_POWER_CRASHED)
                 return refuse_state(vm, "start", error);
         if (!job_is_dry_run(job) && (!undo_is_kill(job, vm, error) || !clear_half_start(vm, error)))
@@ -170,7 +185,7 @@ static bool stop_politely(Job *job, Vm *vm, int64_t timeout_ms, GError **error)
 static bool drop_saved_state(Vm *vm, bool hard, GError **error)
 {
         g_autofree char *object = vm_object(vm);
-        if (!has_saved_state(vm))
+        if (!saved_state_is_there(vm))
                 return true;
         if (!hard) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is suspended to disk");
@@ -258,7 +273,7 @@ bool vm_resume(Job *job, const HostlerVmResumeArgs *args, GError **error)
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         if (!vm)
                 return false;
-        if (has_saved_state(vm) || vm_power(vm) == HOSTLER_POWER_STARTING)
+        if (saved_state_is_there(vm) || is_resumed_half(vm) || vm_power(vm) == HOSTLER_POWER_STARTING)
                 return start_vm(job, vm, error);
         if (vm_power(vm) == HOSTLER_POWER_SUSPENDED)
                 return wake(job, vm, error);

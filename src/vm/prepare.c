@@ -5,7 +5,6 @@
 
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/units.h"
@@ -89,7 +88,6 @@ static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
         runtime.memory_boot = memory_boot_bytes(spec_part(spec, "memory")->props);
         runtime.memory_max = memory_max_bytes(spec_part(spec, "memory")->props);
         runtime.accel = kvm ? HOSTLER_ACCEL_KVM : HOSTLER_ACCEL_TCG;
-        runtime.started = time_format(clock_unix_ms());
         runtime.exit = g_steal_pointer(&old.exit);
         bool ok = vm_set_runtime(vm, &runtime, error);
         record_clear(&hostler_vm_runtime_type, &runtime);

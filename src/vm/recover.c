@@ -49,7 +49,7 @@ HostlerPower vm_power_at_rest(Vm *vm)
         HostlerVmRuntime runtime;
         vm_runtime(vm, &runtime);
         HostlerPower power = HOSTLER_POWER_OFF;
-        if (runtime.saved)
+        if (runtime.saved && !runtime.saved->spent)
                 power = HOSTLER_POWER_SUSPENDED;
         else if (runtime.exit &&
                  (g_strcmp0(runtime.exit->reason, "crashed") == 0 || g_strcmp0(runtime.exit->reason, "killed") == 0))
@@ -58,13 +58,21 @@ HostlerPower vm_power_at_rest(Vm *vm)
         return power;
 }
 
-/* True when nobody has written down the end of the last run: it goes on, or the host went down under it. */
+/* True when nobody has written down the end of the last run. */
+static bool has_open_run(Vm *vm)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        bool open = runtime.started != NULL;
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return open;
+}
+
 static bool was_cut_off(Vm *vm)
 {
         HostlerVmRuntime runtime;
         vm_runtime(vm, &runtime);
-        bool cut =
-            runtime.started && !runtime.saved && (!runtime.exit || g_strcmp0(runtime.exit->time, runtime.started) < 0);
+        bool cut = runtime.exit && g_str_equal(runtime.exit->reason, "host-down");
         record_clear(&hostler_vm_runtime_type, &runtime);
         return cut;
 }
@@ -89,12 +97,7 @@ void vm_load(Vm *vm, const VmRow *row)
         }
         vm->recovering = true;
         g_mutex_unlock(&vm->lock);
-        vm->power = was_cut_off(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
-}
-
-static void drop_started(HostlerVmRuntime *runtime, void *data)
-{
-        g_clear_pointer(&runtime->started, g_free);
+        vm->power = has_open_run(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
 }
 
 static void autostart(Manager *manager, Vm *vm)
@@ -137,16 +140,13 @@ static void adopt_one(gpointer data, gpointer user_data)
 {
         Recovery *recovery = user_data;
         g_autoptr(Vm) vm = data;
-        g_autoptr(GError) error = NULL;
-        bool adopted = vm_adopt(vm, ADOPT_TIMEOUT_MS, &error);
-        if (adopted)
+        bool ran = has_open_run(vm);
+        if (vm_adopt(vm, ADOPT_TIMEOUT_MS, NULL))
                 g_atomic_int_inc(&recovery->adopted);
         else if (vm_is_live(vm))
                 leave_silent(recovery->manager, vm);
-        else if (error_is(error, HOSTLER_ERROR_NOT_FOUND) && was_cut_off(vm)) {
-                vm_update_runtime(vm, drop_started, NULL, NULL);
+        else if (ran && was_cut_off(vm))
                 autostart(recovery->manager, vm);
-        }
         if (!vm_is_live(vm) && vm_power(vm) == HOSTLER_POWER_RUNNING)
                 vm_set_power(vm, vm_power_at_rest(vm), "it ended before it was adopted");
         set_recovering(vm, false);

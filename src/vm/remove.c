@@ -127,7 +127,7 @@ bool vm_undelete(Job *job, const HostlerVmUndeleteArgs *args, HostlerVm *ret_res
         g_autofree char *name = args->name ? g_strdup(args->name) : vm_name(vm);
         if (!manager_name_is_free(manager, name, vm, error))
                 return error_hint(error, "give it another name: hostler undelete %s --name NEW", args->vm);
-        if (job_step(job, "restore", "bring it back as %s", name)) {
+        if (vm_trashed_ms(vm) && job_step(job, "restore", "bring it back as %s", name)) {
                 if (!job_remember(job, "vm", json_string(vm_id(vm)), error) || !vm_store(vm, name, NULL, 0, -1, error))
                         return false;
                 manager_renamed(manager, vm);

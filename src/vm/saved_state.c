@@ -153,6 +153,26 @@ bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error)
         return ok;
 }
 
+bool saved_state_is_there(Vm *vm)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        bool there = runtime.saved && !runtime.saved->spent;
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return there;
+}
+
+static void mark_spent(HostlerVmRuntime *runtime, void *data)
+{
+        if (runtime->saved)
+                runtime->saved->spent = *(const bool *)data;
+}
+
+bool saved_state_set_spent(Vm *vm, bool spent, GError **error)
+{
+        return vm_update_runtime(vm, mark_spent, &spent, error);
+}
+
 static void drop_record(HostlerVmRuntime *runtime, void *data)
 {
         if (runtime->saved)
@@ -163,9 +183,7 @@ static void drop_record(HostlerVmRuntime *runtime, void *data)
 bool saved_state_forget(Vm *vm, GError **error)
 {
         g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
-        if (!vm_update_runtime(vm, drop_record, NULL, error))
-                return false;
         if (unlink(path) < 0 && errno != ENOENT)
                 return error_set_errno(error, errno, NULL, "cannot remove %s", path);
-        return true;
+        return vm_update_runtime(vm, drop_record, NULL, error);
 }

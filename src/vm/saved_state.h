@@ -15,5 +15,12 @@ bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **
 bool saved_state_check(Vm *vm, GError **error);
 /* Feeds it to a QEMU launched with -incoming; the VM stands still afterwards. */
 bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error);
+/* Whether there is one that can be resumed: recorded, and not spent. */
+bool saved_state_is_there(Vm *vm);
+/*
+ * Marks it spent before the guest goes on from it, or not spent after all. Durable when it returns: a state loaded a
+ * second time would not fit disks that were written since.
+ */
+bool saved_state_set_spent(Vm *vm, bool spent, GError **error);
 /* Removes the file and its record. Absent is success. */
 bool saved_state_forget(Vm *vm, GError **error);

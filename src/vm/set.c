@@ -64,7 +64,9 @@ bool vm_rename(Job *job, const HostlerVmRenameArgs *args, HostlerVm *ret_result,
                 vm = manager_vm_ready(manager, args->vm, error);
         if (!vm || !manager_name_is_free(manager, args->name, vm, error))
                 return false;
-        if (job_step(job, "rename", "rename it to %s", args->name)) {
+        g_autofree char *name = vm_name(vm);
+        bool renamed = job_recall(job, "vm") && strcmp(name, args->name) == 0;
+        if (!renamed && job_step(job, "rename", "rename it to %s", args->name)) {
                 int64_t expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
                 if (!job_remember(job, "vm", json_string(vm_id(vm)), error) ||
                     !vm_store(vm, args->name, NULL, -1, expected, error))

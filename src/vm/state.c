@@ -268,6 +268,12 @@ bool vm_set_runtime(Vm *vm, const HostlerVmRuntime *runtime, GError **error)
         json_decref(json);
         if (!store_vm_set_runtime(manager_store(vm->manager), vm->id, text, error))
                 return false;
+        vm_keep_runtime(vm, runtime);
+        return true;
+}
+
+void vm_keep_runtime(Vm *vm, const HostlerVmRuntime *runtime)
+{
         HostlerVmRuntime copy, old;
         record_copy(&hostler_vm_runtime_type, runtime, &copy);
         g_mutex_lock(&vm->lock);
@@ -276,7 +282,6 @@ bool vm_set_runtime(Vm *vm, const HostlerVmRuntime *runtime, GError **error)
         vm_touch_locked(vm);
         g_mutex_unlock(&vm->lock);
         record_clear(&hostler_vm_runtime_type, &old);
-        return true;
 }
 
 bool vm_update_runtime(Vm *vm, void (*change)(HostlerVmRuntime *runtime, void *data), void *data, GError **error)

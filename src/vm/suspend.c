@@ -85,11 +85,13 @@ static bool suspend_to_disk(Job *job, Vm *vm, GError **error)
 {
         HostlerSavedState saved = {0};
         g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
+        bool runs = vm_power(vm) == HOSTLER_POWER_RUNNING;
         if (!check_room(vm, error))
                 return false;
         if (job_step(job, "pause", "stop the guest's processors") &&
             (!job_undo(job, "file-remove", json_pack("{s:s}", "path", path), error) ||
-             !job_undo(job, "vm-continue", json_pack("{s:s}", "vm", vm_id(vm)), error) || !stand_still(vm, error)))
+             !job_undo(job, "vm-continue", json_pack("{s:s, s:b}", "vm", vm_id(vm), "run", runs), error) ||
+             !stand_still(vm, error)))
                 return false;
         if (job_step(job, "save", "write memory and devices to disk") && !saved_state_write(vm, job, &saved, error))
                 return false;

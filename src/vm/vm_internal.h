@@ -64,6 +64,13 @@ void vm_watch_console(Vm *vm, const char *bytes, gsize length);
  * milliseconds, so not on the main loop; whoever comes first does it and the others wait for it.
  */
 void vm_record_exit(Vm *vm);
+/*
+ * exit.c, when no process was found at daemon start: the same for a run that ended while no daemon watched, from
+ * exit.json, or from a keeper.json of before the host was started. Nothing to be done when every end is known.
+ */
+void vm_record_missed_exit(Vm *vm);
+/* state.c: in memory only, where vm_set_runtime() could not store it. */
+void vm_keep_runtime(Vm *vm, const HostlerVmRuntime *runtime);
 
 /* adopt.c: has @run done on the main loop and waits for it; not from the main loop. */
 void vm_on_main_loop(Vm *vm, void (*run)(Vm *vm));

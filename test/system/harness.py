@@ -5,6 +5,7 @@ afterwards; tests that need two, or none, make their own with `with Daemon() as 
 """
 import contextlib
 import fcntl
+import http.client
 import inspect
 import importlib.util
 import json
@@ -12,13 +13,14 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
+
+from api import Api
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("HOSTLER_BUILD", ROOT / "build"))
@@ -83,20 +85,23 @@ class Daemon:
 
     # ---- life ----
 
-    def start(self, *arguments, environment=None):
-        """Starts hostlerd and waits until it answers."""
+    def spawn(self, *arguments, environment=None):
+        """Starts hostlerd and waits for nothing: one that is to die early may never answer."""
         with open(self.log, "ab") as log:
+            self.started = time.time()
             self.process = subprocess.Popen([BUILD / "hostlerd", "--state", self.state, "--socket", self.socket, *arguments], cwd="/",
                                             env=self.environment | (environment or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start(self, *arguments, environment=None):
+        """Starts hostlerd and waits until it answers."""
+        self.spawn(*arguments, environment=environment)
         wait_until(self.answers, 20, "the daemon answers on its socket", every=0.01)
 
     def answers(self):
         if self.process.poll() is not None:
             raise AssertionError(f"hostlerd ended with {self.process.returncode}:\n{self.log_text()}")
-        with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
-            probe.connect(str(self.socket))
-            return True
-        return False
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return Api(self.socket).call("GET", "/v1/version")
 
     def stop(self, timeout=20):
         """Asks the daemon to end; its VMs go on."""
@@ -118,7 +123,7 @@ class Daemon:
         if kind is None:
             self.close()
         else:
-            print(f"---- log of the daemon in {self.state}:\n{self.log_text()[-8000:]}", *self.sanitizer_reports())
+            print(f"---- log of the daemon ({self.process.poll()}) in {self.state}:\n{self.log_text()[-8000:]}", *self.sanitizer_reports())
 
     def close(self):
         """Ends what still runs, through the product, and checks that then nothing is left: no process, socket or sanitizer report."""

@@ -1,0 +1,108 @@
+"""What the crash and fault tests stand on: everything that must hold once all jobs have ended, whatever was killed before."""
+import contextlib
+import datetime
+import json
+import os
+import pathlib
+
+from api import Api
+from harness import wait_until
+
+# What every VM's folder may hold beside its disks; what is only there while it runs is in LIVE.
+ALWAYS = {"lock", "exit.json", "qemu.log", "console.log", "qemu.log.1", "console.log.1"}
+LIVE = {"run", ".exit.json"}
+SMALL = {"memory": {"size": 64 << 20}, "disk0": {"size": 16 << 20}}
+
+
+def api_of(daemon):
+    return Api(daemon.socket)
+
+
+def make(daemon, name, start=True, **spec):
+    """A VM without a system on its disk: QEMU runs the firmware, which is all that most crashes need."""
+    api_of(daemon).job("POST", "/v1/vms", {"name": name, "start": start, "spec": SMALL | spec})
+
+
+def find(daemon, name):
+    """The VM as the API shows it, in the list or in the trash; None if it is in neither."""
+    api = api_of(daemon)
+    for vm in api.call("GET", "/v1/vms") + api.call("GET", "/v1/vms?trash=true"):
+        if vm["name"] == name:
+            return vm
+    return None
+
+
+def check_whole(daemon, volumes=()):
+    """Waits until all jobs have ended, then looks at everything. @volumes: names that the folder of kept disks must hold, exactly."""
+    api = api_of(daemon)
+    wait_adopted(daemon)
+    jobs = api.settle()
+    for job in jobs:
+        assert job["state"] == "done" or len(job.get("error", {}).get("detail", "")) > 10, f"no reason: {job}"
+    vms = {vm["id"]: vm for vm in api.call("GET", "/v1/vms") + api.call("GET", "/v1/vms?trash=true")}
+    wait_until(lambda: not stray_processes(daemon, vms), 5, f"no stray process: {stray_processes(daemon, vms)}")
+    assert names_in(daemon.state / "vms") == set(vms), f"folders {names_in(daemon.state / 'vms')} of VMs {set(vms)}"
+    for vm in vms.values():
+        check_folder(daemon, vm)
+    assert names_in(daemon.state / "volumes") == set(volumes)
+    images = {image["name"] for image in api.call("GET", "/v1/images") if image.get("created")}
+    assert names_in(daemon.state / "images") == {name.replace(":", "_") for name in images}
+    return vms
+
+
+def wait_adopted(daemon):
+    """A daemon that has just started has yet to look at the VMs that ran before it."""
+    started = datetime.datetime.fromtimestamp(daemon.started, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    has_adopted = lambda: any(event["kind"] == "daemon-started" and event["time"] > started for event in all_events(daemon))
+    wait_until(has_adopted, 10, "every VM is adopted", every=0.01)
+
+
+def names_in(folder):
+    return set(os.listdir(folder)) if folder.exists() else set()
+
+
+def disks_of(vm):
+    return {f"{name}.qcow2" for name, part in vm["spec"].items() if part.get("kind") == "disk" or name.startswith("disk")}
+
+
+def check_folder(daemon, vm):
+    """Its files are those that its spec and its status speak of."""
+    folder = daemon.state / "vms" / vm["id"]
+    files = names_in(folder)
+    must = disks_of(vm) | ({"memory.state"} if vm["status"].get("sleep") == "disk" else set())
+    may = must | ALWAYS | (LIVE if vm["status"].get("pid") else set()) | ({"seed.iso"} if "seed" in vm["spec"] else set())
+    assert must <= files <= may, f"{vm['name']} is {vm['status']['power']}: missing {must - files}, too many {files - may}"
+
+
+def stray_processes(daemon, vms):
+    """Processes of this state folder that belong to nothing; a live VM has one QEMU and one keeper."""
+    owned = {daemon.process.pid}
+    for vm in vms.values():
+        pid = vm["status"].get("pid")
+        if pid:
+            owned |= {pid, keeper_of(daemon, vm)}
+            assert alive(pid), f"{vm['name']} is {vm['status']['power']}, but its QEMU {pid} is gone"
+    return {pid: command for pid, command in daemon.processes().items() if pid not in owned and alive(pid)}
+
+
+def keeper_record(daemon, vm):
+    return json.loads((daemon.state / "vms" / vm["id"] / "run" / "keeper.json").read_text())
+
+
+def keeper_of(daemon, vm):
+    with contextlib.suppress(OSError):
+        return keeper_record(daemon, vm)["keeper"]["pid"]
+
+
+def alive(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    return False
+
+
+def all_events(daemon):
+    """Every event that is kept."""
+    api, events = api_of(daemon), []
+    while page := api.call("GET", f"/v1/events?since={events[-1]['seq'] if events else 0}&limit=1000"):
+        events += page
+    return events

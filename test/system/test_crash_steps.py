@@ -1,0 +1,252 @@
+"""The daemon is killed after each step of each job, at its point of no return, and before its end is written; the next daemon finds its way.
+
+The steps of a verb are those that it has when nothing happens. For each, a daemon with HOSTLER_CRASH_AT dies there, the next one starts,
+and everything must hold: the VM is as before or as afterwards, nothing is lost or left over, the job has ended with a reason, and the verb
+can be asked for again.
+"""
+import dataclasses
+import http.client
+import json
+import shutil
+import typing
+
+from api import Problem
+from crash import SMALL, api_of, check_whole, find, make
+from harness import Daemon, limit, wait_until
+
+POINTS = ("@commit", "@end")
+CRASH_LIMIT_S = 60
+
+
+def power(vm):
+    return vm["status"]["power"]
+
+
+@dataclasses.dataclass
+class Case:
+    """A verb and what it is to be killed in. `request` and the functions get the name of a VM made for this one crash."""
+    verb: str
+    request: typing.Callable  # name → (method, path, body)
+    after: typing.Callable  # VM or None → is it as the verb leaves it
+    prepare: typing.Callable = lambda daemon, name: make(daemon, name, start=False)
+    before: typing.Callable = None  # VM or None → is it as it was; None: the verb is always done in the end
+    refusal: str = None  # the code with which the verb, once done, may refuse to be done again
+    same_process: bool = False  # the guest goes on throughout
+    kept: typing.Callable = lambda name: ()  # names of volumes that it leaves
+    reset: typing.Callable = lambda daemon, name: remove(daemon, name)
+
+
+def crash_everywhere(daemon, case):
+    for number, point in enumerate(points_of(daemon, case)):
+        crash_at(daemon, case, f"c{number}", point)
+
+
+def points_of(daemon, case):
+    """Runs the verb once, undisturbed."""
+    case.prepare(daemon, "whole")
+    api_of(daemon).job(*case.request("whole"))
+    job = newest_job(daemon, case.verb)
+    case.reset(daemon, "whole")
+    steps = [step["name"] for step in job["steps"]]
+    return [f"{name}:{steps[:index].count(name) + 1}" for index, name in enumerate(steps)] + list(POINTS)
+
+
+def newest_job(daemon, verb):
+    return next(job for job in api_of(daemon).settle(CRASH_LIMIT_S) if job["verb"] == verb)
+
+
+def crash_at(daemon, case, name, point):
+    case.prepare(daemon, name)
+    vm = find(daemon, name)
+    pid = vm and vm["status"].get("pid")
+    daemon.kill()
+    daemon.start(environment={"HOSTLER_CRASH_AT": f"{case.verb}:{point}"})
+    crashed = run_to_crash(daemon, case.request(name))
+    assert crashed or point == "@commit", f"has not come to {point}: {newest_job(daemon, case.verb)}"
+    if not crashed:
+        daemon.kill()
+    daemon.start()
+    where = f"{case.verb} after a crash at {point}"
+    check_outcome(daemon, case, name, pid, where)
+    check_again(daemon, case, name, where)
+    case.reset(daemon, name)
+
+
+def run_to_crash(daemon, request):
+    """True if the daemon died of it."""
+    try:
+        api = api_of(daemon)
+        api.wait_job(api.call(*request))
+    except (OSError, http.client.HTTPException):
+        daemon.process.wait(CRASH_LIMIT_S)
+        return True
+    return False
+
+
+def check_outcome(daemon, case, name, pid, where):
+    check_whole(daemon, case.kept(name))
+    job, vm = newest_job(daemon, case.verb), find(daemon, name)
+    if job["state"] == "done":
+        assert case.after(vm), f"{where}: done, but the VM is {json.dumps(vm)}"
+    else:
+        assert case.before and case.before(vm), f"{where}: {json.dumps(job)}, the VM is {json.dumps(vm)}"
+    if case.same_process:
+        assert vm["status"]["pid"] == pid, f"{where}: the guest did not go on"
+
+
+def check_again(daemon, case, name, where):
+    try:
+        api_of(daemon).job(*case.request(name))
+    except Problem as problem:
+        assert problem.code == case.refusal, f"{where}: asked for again: {problem}"
+    except RuntimeError as error:
+        assert case.refusal and f'"{case.refusal}"' in str(error), f"{where}: asked for again: {error}"
+    assert case.after(find(daemon, name)), f"{where}: asked for again it is not as it should be"
+
+
+def remove(daemon, name):
+    vm = find(daemon, name)
+    if vm:
+        api_of(daemon).job("DELETE", f"/v1/vms/{vm['id']}?now=true&yes=true")
+    shutil.rmtree(daemon.state / "volumes", ignore_errors=True)
+
+
+def post(verb, **body):
+    return lambda name: ("POST", f"/v1/vms/{name}/{verb}", body)
+
+
+def patch(**spec):
+    return lambda name: ("PATCH", f"/v1/vms/{name}", {"spec": spec})
+
+
+def prepared(*verbs, **spec):
+    """Makes a running VM and runs verbs on it."""
+    def prepare(daemon, name):
+        make(daemon, name, **spec)
+        for verb in verbs:
+            api_of(daemon).job(*post(verb)(name))
+    return prepare
+
+
+def is_power(wanted):
+    return lambda vm: vm and not vm.get("trashed") and power(vm) == wanted
+
+
+def run(*cases):
+    with Daemon(images=()) as daemon:
+        for case in cases:
+            crash_everywhere(daemon, case)
+
+
+# ---- creating and removing ----
+
+
+def create(**more):
+    return lambda name: ("POST", "/v1/vms", {"name": name, "spec": SMALL} | more)
+
+
+def nothing(daemon, name):
+    assert not find(daemon, name)
+
+
+def test_create():
+    run(Case("vm.create", create(), is_power("off"), prepare=nothing, refusal="exists"),
+        Case("vm.create", create(start=True), is_power("running"), prepare=nothing, refusal="exists"),
+        Case("vm.start", create(start=True), is_power("running"), prepare=nothing, refusal="exists"))
+
+
+def test_rename_remove_undelete():
+    gone = lambda vm: vm is None
+    trashed = lambda vm: vm and vm.get("trashed")
+    run(Case("vm.rename", lambda name: ("POST", f"/v1/vms/{name}/rename", {"name": "new"}), gone, refusal="not-found", reset=remove_new),
+        Case("vm.rm", delete("yes=true"), trashed, prepare=prepared(), refusal="not-found"),
+        Case("vm.rm", delete("now=true"), gone, refusal="not-found"),
+        Case("vm.rm", delete("now=true&yes=true"), gone, prepare=prepared(), refusal="not-found"),
+        Case("vm.undelete", post("undelete"), is_power("off"), prepare=trash, refusal="not-found"))
+
+
+def remove_new(daemon, name):
+    assert find(daemon, "new") or find(daemon, name)
+    remove(daemon, "new")
+    remove(daemon, name)
+
+
+def delete(query):
+    return lambda name: ("DELETE", f"/v1/vms/{name}?{query}", None)
+
+
+def trash(daemon, name):
+    make(daemon, name, start=False)
+    api_of(daemon).job("DELETE", f"/v1/vms/{name}")
+
+
+def test_keep_disks():
+    kept = {}
+
+    def prepare(daemon, name):
+        make(daemon, name, start=False, disk1={"size": 1 << 20})
+        kept[name] = [f"{name}-{find(daemon, name)['id'][:8]}-disk{number}.qcow2" for number in (0, 1)]
+
+    run(Case("vm.rm", delete("keep_disks=true"), lambda vm: vm is None, prepare=prepare, refusal="not-found", kept=lambda name: kept.get(name, ())))
+
+
+# ---- power ----
+
+
+def test_start_and_hard_stop():
+    run(Case("vm.start", post("start"), is_power("running")),
+        Case("vm.stop", post("stop", hard=True), is_power("off"), prepare=prepared()),
+        Case("vm.restart", post("restart", hard=True), is_power("running"), prepare=prepared(), same_process=True))
+
+
+def test_pause_and_resume():
+    run(Case("vm.pause", post("pause"), is_power("paused"), prepare=prepared(), same_process=True),
+        Case("vm.resume", post("resume"), is_power("running"), prepare=prepared("pause"), same_process=True))
+
+
+def test_suspend():
+    run(Case("vm.suspend", post("suspend"), is_power("suspended"), prepare=prepared(), before=is_power("running")),
+        Case("vm.suspend", post("suspend"), is_power("suspended"), prepare=prepared("pause"), before=is_power("paused")))
+
+
+def test_resume_from_disk():
+    run(Case("vm.resume", post("resume"), is_power("running"), prepare=prepared("suspend")),
+        Case("vm.start", post("start"), is_power("running"), prepare=prepared("suspend")),
+        Case("vm.stop", post("stop", hard=True), is_power("off"), prepare=prepared("suspend")))
+
+
+# ---- changes ----
+
+
+def has(part, **values):
+    return lambda vm: part in vm["spec"] and all(vm["spec"][part][name] == value for name, value in values.items())
+
+
+def test_set():
+    run(Case("vm.set", patch(cpu={"count": 2}), has("cpu", count=2)),
+        Case("vm.set", patch(memory={"size": 128 << 20}), has("memory", size=128 << 20)),
+        Case("vm.set", patch(disk0={"size": 32 << 20}), has("disk0", size=32 << 20)),
+        Case("vm.set", patch(disk0={"size": 32 << 20}, disk1={"size": 1 << 20}, cpu={"count": 2}), has("disk1", size=1 << 20)))
+
+
+def test_set_live():
+    run(Case("vm.set", patch(cpu={"count": 2}), has("cpu", count=2), prepare=prepared(), same_process=True),
+        Case("vm.set", patch(disk0={"size": 32 << 20}), has("disk0", size=32 << 20), prepare=prepared(), same_process=True),
+        Case("vm.set", patch(nic0={"link": False}, disk0={"size": 32 << 20}), has("nic0", link=False), prepare=prepared(), same_process=True))
+
+
+def test_set_with_generation():
+    """A change with If-Match that was stored before the crash is done, though its generation is no longer the one it named."""
+    def request(name):
+        return "PATCH", f"/v1/vms/{name}", {"spec": {"cpu": {"count": 2}}}, {"If-Match": '"1"'}
+
+    run(Case("vm.set", request, has("cpu", count=2), refusal="precondition"))
+
+
+def add(name):
+    return "POST", f"/v1/vms/{name}/disks", {"size": 1 << 20, "name": "more"}
+
+
+def test_disks():
+    run(Case("disk.add", add, has("more", size=1 << 20), refusal="exists"),
+        Case("disk.rm", lambda name: ("DELETE", f"/v1/vms/{name}/disks/disk0", None), lambda vm: "disk0" not in vm["spec"], refusal="not-found"))
