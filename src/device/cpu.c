@@ -101,11 +101,12 @@ static void report_guest(const DeviceChange *change, int64_t wanted)
                 change->change->guest = g_strdup_printf("%" G_GINT64_FORMAT, online);
 }
 
+/* A running VM takes processors of the model it was started with only, whatever is wanted at its next start. */
 static bool plug(const DeviceChange *change, int64_t have, int64_t wanted, GError **error)
 {
         g_autoptr(Plan) plan = plan_new();
         for (int64_t i = have; i < wanted; i++)
-                plan_one(change->context, change->new_part->props, i, plan);
+                plan_one(change->context, change->old_part->props, i, plan);
         return plan_run(plan, change->qmp, error);
 }
 
@@ -113,7 +114,7 @@ static bool unplug(const DeviceChange *change, int64_t have, int64_t wanted, GEr
 {
         g_autoptr(Plan) plan = plan_new();
         for (int64_t i = wanted; i < have; i++)
-                plan_one(change->context, change->new_part->props, i, plan);
+                plan_one(change->context, change->old_part->props, i, plan);
         return plan_unplug(plan, change->qmp, UNPLUG_TIMEOUT_MS, error);
 }
 

@@ -11,6 +11,7 @@
 #include "base/keeper_launch.h"
 #include "vm/vm_internal.h"
 
+#define FIRST_STEP_MS 1000
 #define QUIT_TIMEOUT_MS 3000
 #define KILL_TIMEOUT_MS 10000
 
@@ -171,15 +172,33 @@ static bool fail_adoption(Vm *vm)
         return false;
 }
 
+/* A QEMU that has ended will never listen: it is looked for in between, in growing steps. */
+static Qmp *connect_monitor(Vm *vm, int64_t timeout_ms, GError **error)
+{
+        g_autofree char *path = socket_path(vm, CHASSIS_QMP_SOCKET);
+        int64_t end = clock_monotonic_ms() + timeout_ms;
+        ProcessId process = vm_process(vm);
+        for (int64_t step_ms = FIRST_STEP_MS;; step_ms *= 2) {
+                g_autoptr(GError) local = NULL;
+                int64_t left_ms = end - clock_monotonic_ms();
+                Qmp *qmp = qmp_connect(path, true, MIN(step_ms, MAX(left_ms, 1)), NULL, on_event, on_closed, vm, &local);
+                if (qmp)
+                        return qmp;
+                if (left_ms <= step_ms || !process_id_alive(&process)) {
+                        g_propagate_error(error, g_steal_pointer(&local));
+                        return NULL;
+                }
+        }
+}
+
 bool vm_adopt(Vm *vm, int64_t timeout_ms, GError **error)
 {
-        g_autofree char *qmp_path = socket_path(vm, CHASSIS_QMP_SOCKET);
         g_autofree char *agent_path = socket_path(vm, CHASSIS_AGENT_SOCKET);
         if (vm_is_live(vm) && vm->qmp)
                 return true;
         if (!find_process(vm, error))
                 return false;
-        g_autoptr(Qmp) qmp = qmp_connect(qmp_path, true, timeout_ms, NULL, on_event, on_closed, vm, error);
+        g_autoptr(Qmp) qmp = connect_monitor(vm, timeout_ms, error);
         g_autoptr(GuestAgent) agent = qmp ? guest_agent_connect(agent_path, NULL, error) : NULL;
         if (!agent)
                 return fail_adoption(vm);

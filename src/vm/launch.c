@@ -69,6 +69,16 @@ static bool spawn(Vm *vm, bool incoming, GError **error)
         return keeper_launch(&launch, &qemu, error);
 }
 
+/* Of a run that has ended; NULL when it said nothing. Caller frees. */
+static char *last_words(Vm *vm)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        char *words = runtime.exit ? g_strdup(runtime.exit->detail) : NULL;
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return words;
+}
+
 bool vm_launch(Vm *vm, bool incoming, GError **error)
 {
         g_autoptr(GError) local = NULL;
@@ -76,13 +86,11 @@ bool vm_launch(Vm *vm, bool incoming, GError **error)
         if (spawn(vm, incoming, &local) && vm_adopt(vm, ADOPT_TIMEOUT_MS, &local))
                 return true;
         /* What QEMU said on its way out says more than a closed socket. */
-        HostlerVm info;
-        vm_info(vm, &info);
-        if (info.status->exit && info.status->exit->detail && error_is(local, HOSTLER_ERROR_NOT_FOUND))
-                g_set_error(error, HOSTLER_ERROR, HOSTLER_ERROR_FAILED, "QEMU ended at once: %s",
-                            info.status->exit->detail);
+        g_autofree char *words = vm_is_live(vm) ? NULL : last_words(vm);
+        g_autofree char *object = vm_object(vm);
+        if (words)
+                error_set(error, HOSTLER_ERROR_FAILED, object, "QEMU ended at once: %s", words);
         else
                 g_propagate_error(error, g_steal_pointer(&local));
-        record_clear(&hostler_vm_type, &info);
         return false;
 }
