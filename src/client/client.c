@@ -15,6 +15,9 @@ enum {
 };
 
 static bool choose_daemon(Locations *locations, bool start, GError **error);
+static bool exchange(HostlerClient *client, const VerbDecl *verb, const ClientRequest *request,
+                     const ClientOptions *options, char **ret_body, gsize *ret_length, GError **error);
+static bool daemon_is_back(HostlerClient *client, const GError *problem);
 static bool read_reply(GInputStream *stream, GCancellable *cancellable, GString *reply, GError **error);
 static SoupMessage *message_for(HostlerClient *client, const VerbDecl *verb, const ClientRequest *request,
                                 const ClientOptions *options);
@@ -24,6 +27,7 @@ HostlerClient *client_open(const char *state, const char *socket, bool start, GE
         g_autoptr(HostlerClient) client = g_new0(HostlerClient, 1);
 
         client->directory_fd = -1;
+        client->start = start;
         locations_for_client(state, socket, &client->locations);
         if (!choose_daemon(&client->locations, start, error))
                 return NULL;
@@ -52,23 +56,21 @@ bool client_call(HostlerClient *client, const VerbDecl *verb, const json_t *args
                  char **ret_body, gsize *ret_length, GError **error)
 {
         g_auto(ClientRequest) request = {0};
+        g_autoptr(GError) local = NULL;
+        bool job = verb->kind == VERB_JOB && !options->dry_run;
+        g_autofree char *key = job ? g_uuid_string_random() : NULL;
+        ClientOptions with_key = *options;
 
         if (!client_request_build(verb, args, options->dry_run, &request, error))
                 return false;
-
-        g_autoptr(SoupMessage) message = message_for(client, verb, &request, options);
-        SoupSession *session = client_session(client, options->timeout_ms);
-        g_autoptr(GInputStream) stream = soup_session_send(session, message, options->cancellable, error);
-        g_autoptr(GString) reply = g_string_new(NULL);
-        if (!stream || !read_reply(stream, options->cancellable, reply, error))
-                return client_transport_error(client, error);
-        if (soup_message_get_status(message) >= 400)
-                return client_problem(soup_message_get_status(message), reply->str, error);
-
-        if (ret_length)
-                *ret_length = reply->len;
-        *ret_body = g_string_free(g_steal_pointer(&reply), false);
-        return true;
+        with_key.idempotency_key = options->idempotency_key ? options->idempotency_key : key;
+        if (exchange(client, verb, &request, &with_key, ret_body, ret_length, &local))
+                return true;
+        bool repeatable = job || g_str_equal(verb->method, "GET");
+        if (repeatable && daemon_is_back(client, local))
+                return exchange(client, verb, &request, &with_key, ret_body, ret_length, error);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
 }
 
 SoupMessage *client_message(HostlerClient *client, const char *method, const char *target)
@@ -117,6 +119,34 @@ bool client_problem(guint status, const char *body, GError **error)
         else
                 error_set(error, HOSTLER_ERROR_FAILED, NULL, "the daemon answered %u without saying why", status);
         return false;
+}
+
+static bool exchange(HostlerClient *client, const VerbDecl *verb, const ClientRequest *request,
+                     const ClientOptions *options, char **ret_body, gsize *ret_length, GError **error)
+{
+        g_autoptr(SoupMessage) message = message_for(client, verb, request, options);
+        SoupSession *session = client_session(client, options->timeout_ms);
+        g_autoptr(GInputStream) stream = soup_session_send(session, message, options->cancellable, error);
+        g_autoptr(GString) reply = g_string_new(NULL);
+        if (!stream || !read_reply(stream, options->cancellable, reply, error))
+                return client_transport_error(client, error);
+        if (soup_message_get_status(message) >= 400)
+                return client_problem(soup_message_get_status(message), reply->str, error);
+
+        if (ret_length)
+                *ret_length = reply->len;
+        *ret_body = g_string_free(g_steal_pointer(&reply), false);
+        return true;
+}
+
+/* A daemon that died under the request is started again, by whoever may start one at all. Its key makes a job's request
+ * one. */
+static bool daemon_is_back(HostlerClient *client, const GError *problem)
+{
+        if (!client->start || !error_is(problem, HOSTLER_ERROR_UNREACHABLE))
+                return false;
+        client_reset(client);
+        return choose_daemon(&client->locations, true, NULL);
 }
 
 /* Nothing said: the session's daemon, else (for root, or when none may be started) the system's that runs, else a new

@@ -11,6 +11,7 @@
 
 struct HostlerClient {
         Locations locations;
+        bool start; /* a daemon that is not there may be started */
         GSocketAddress *address;
         int directory_fd; /* keeps @address valid when its path is long; -1 otherwise */
         SoupSession *session;

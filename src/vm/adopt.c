@@ -181,7 +181,8 @@ static Qmp *connect_monitor(Vm *vm, int64_t timeout_ms, GError **error)
         for (int64_t step_ms = FIRST_STEP_MS;; step_ms *= 2) {
                 g_autoptr(GError) local = NULL;
                 int64_t left_ms = end - clock_monotonic_ms();
-                Qmp *qmp = qmp_connect(path, true, MIN(step_ms, MAX(left_ms, 1)), NULL, on_event, on_closed, vm, &local);
+                Qmp *qmp =
+                    qmp_connect(path, true, MIN(step_ms, MAX(left_ms, 1)), NULL, on_event, on_closed, vm, &local);
                 if (qmp)
                         return qmp;
                 if (left_ms <= step_ms || !process_id_alive(&process)) {

@@ -69,6 +69,14 @@ static bool spawn(Vm *vm, bool incoming, GError **error)
         return keeper_launch(&launch, &qemu, error);
 }
 
+static void note_failed_start(HostlerVmRuntime *runtime, void *data)
+{
+        if (!runtime->exit)
+                return;
+        g_free(runtime->exit->reason);
+        runtime->exit->reason = g_strdup("failed-start");
+}
+
 /* Of a run that has ended; NULL when it said nothing. Caller frees. */
 static char *last_words(Vm *vm)
 {
@@ -85,6 +93,10 @@ bool vm_launch(Vm *vm, bool incoming, GError **error)
         vm_set_power(vm, HOSTLER_POWER_STARTING, incoming ? "resuming" : "starting");
         if (spawn(vm, incoming, &local) && vm_adopt(vm, ADOPT_TIMEOUT_MS, &local))
                 return true;
+        if (!vm_is_live(vm)) {
+                vm_update_runtime(vm, note_failed_start, NULL, NULL);
+                vm_set_power(vm, vm_power_at_rest(vm), "failed-start");
+        }
         /* What QEMU said on its way out says more than a closed socket. */
         g_autofree char *words = vm_is_live(vm) ? NULL : last_words(vm);
         g_autofree char *object = vm_object(vm);
