@@ -86,11 +86,15 @@ static json_t *requested_spec(const HostlerVmCreateArgs *args, const HostlerImag
         return spec;
 }
 
-/* A locally administered unicast address under QEMU's prefix. */
+/*
+ * A locally administered unicast address. Five random bytes: under QEMU's prefix of three, two of 5,000 VMs on a
+ * network are more likely than not to get the same one.
+ */
 static char *random_mac(void)
 {
         guint32 random = g_random_int();
-        return g_strdup_printf("52:54:00:%02x:%02x:%02x", random & 0xff, random >> 8 & 0xff, random >> 16 & 0xff);
+        return g_strdup_printf("52:%02x:%02x:%02x:%02x:%02x", random & 0xff, random >> 8 & 0xff, random >> 16 & 0xff,
+                               random >> 24, (guint)g_random_int_range(0, 256));
 }
 
 /* What is left open is decided now and written down, so that it never changes by itself later. */

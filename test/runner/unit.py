@@ -29,7 +29,7 @@ def run_one(build, test, results):
         return
     environment = os.environ | build.environment | test["env"] | {"HOSTLER_BUILD": str(build.folder)}
     try:
-        done = subprocess.run(test["cmd"], cwd=test["workdir"] or builds.ROOT, env=environment, stdin=subprocess.DEVNULL,
+        done = subprocess.run(test["cmd"], cwd=test["workdir"] or build.folder, env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=test["timeout"] * 4, text=True, errors="replace")
         output, code = done.stdout, done.returncode
     except subprocess.TimeoutExpired as late:
