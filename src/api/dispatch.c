@@ -38,13 +38,11 @@ static bool is_urgent(const VerbDecl *decl, const void *args)
         return *(const bool *)((const char *)args + field->offset);
 }
 
-static bool submit(Exchange *exchange, const JobRequest *request, GError **error)
+static bool accept(Exchange *exchange, const char *id, GError **error)
 {
-        JobQueue *jobs = exchange->server->hooks.jobs;
-        g_autofree char *id = NULL;
         HostlerJob job;
 
-        if (!job_submit(jobs, request, &id, error) || !job_get(jobs, id, &job, error))
+        if (!job_get(exchange->server->hooks.jobs, id, &job, error))
                 return false;
         g_autoptr(GString) text = g_string_new(NULL);
         record_print(&hostler_job_type, &job, text);
@@ -52,6 +50,13 @@ static bool submit(Exchange *exchange, const JobRequest *request, GError **error
         exchange->reply = reply_text(SOUP_STATUS_ACCEPTED, "application/json", g_strdup(text->str));
         exchange->reply.location = g_strconcat("/v1/jobs/", id, NULL);
         return true;
+}
+
+static bool submit(Exchange *exchange, const JobRequest *request, GError **error)
+{
+        g_autofree char *id = NULL;
+
+        return job_submit(exchange->server->hooks.jobs, request, &id, error) && accept(exchange, id, error);
 }
 
 static bool plan(Exchange *exchange, const JobRequest *request, GError **error)
@@ -64,30 +69,44 @@ static bool plan(Exchange *exchange, const JobRequest *request, GError **error)
         return true;
 }
 
-/* Worker thread: writing the job's row may take as long as the disk does. */
-static void run_job(Exchange *exchange)
+static bool run_new(Exchange *exchange, JobRequest *request, GError **error)
 {
         const ApiHooks *hooks = &exchange->server->hooks;
+        GError *refusal = NULL;
+        g_autofree char *turn_key = hooks->turn_key(hooks->manager, exchange->route.decl, request->args, &refusal);
+
+        if (refusal) {
+                g_propagate_error(error, refusal);
+                return false;
+        }
+        request->turn_key = turn_key;
+        return request->dry_run ? plan(exchange, request, error) : submit(exchange, request, error);
+}
+
+/*
+ * Worker thread: writing the job's row may take as long as the disk does. A replay comes first: the object may be gone,
+ * by that very job.
+ */
+static void run_job(Exchange *exchange)
+{
         const VerbDecl *decl = exchange->route.decl;
         const void *args = exchange->request.args;
         g_autoptr(GError) error = NULL;
-        g_autofree char *object = verb_object(decl, args);
-        g_autofree char *turn_key = hooks->turn_key(hooks->manager, decl, args, &error);
+        g_autofree char *object = verb_object(decl, args), *known = NULL;
         JobRequest request = {
             .verb = verb_handler(decl),
             .args = args,
             .object = object,
-            .turn_key = turn_key,
             .caller = &exchange->caller,
             .key = exchange->request.key,
             .dry_run = exchange->request.dry_run,
             .urgent = is_urgent(decl, args),
         };
 
-        if (!error && request.dry_run)
-                plan(exchange, &request, &error);
+        if (!request.dry_run && job_find(exchange->server->hooks.jobs, &request, &known, &error))
+                accept(exchange, known, &error);
         else if (!error)
-                submit(exchange, &request, &error);
+                run_new(exchange, &request, &error);
         if (error)
                 exchange->reply = reply_problem(error, 0);
 }

@@ -78,6 +78,11 @@ typedef struct {
  * HOSTLER_ERROR_READ_ONLY while the store cannot be written.
  */
 bool job_submit(JobQueue *queue, const JobRequest *request, char **ret_id, GError **error);
+/*
+ * The job that @request's key was given for already, whatever has become of the object since; its turn key is not
+ * looked at. False without an error if there is none. HOSTLER_ERROR_KEY_REUSED. @ret_id owned by the caller.
+ */
+bool job_find(JobQueue *queue, const JobRequest *request, char **ret_id, GError **error);
 /* Plans without acting, on the calling thread: [{"name","detail"}]. Owned by the caller. */
 json_t *job_plan(JobQueue *queue, const JobRequest *request, GError **error);
 

@@ -90,6 +90,12 @@ bool job_submit(JobQueue *queue, const JobRequest *request, char **ret_id, GErro
         return true;
 }
 
+bool job_find(JobQueue *queue, const JobRequest *request, char **ret_id, GError **error)
+{
+        g_autoptr(Job) job = job_new(queue, request);
+        return known_key(queue, job, ret_id, error);
+}
+
 bool job_cancel(JobQueue *queue, const char *id, GError **error)
 {
         g_mutex_lock(&queue->lock);
