@@ -10,7 +10,8 @@
 #include "base/record_private.h"
 
 #define PARTS_MAX 256
-#define PART_NAME_MAX 32
+/* A name goes into QEMU's node names, which end at 31 characters, with ".base.file"; a disk's serial number has 20. */
+#define PART_NAME_MAX 20
 
 static const Field spec_fields[] = {{
     .name = "",

@@ -7,9 +7,6 @@
 
 #include "base/error.h"
 
-/* QEMU's node names end at 31 characters, and ".base.file" is added to a part's name. */
-#define PART_NAME_MAX 20
-
 static const DeviceType *const device_types[] = {
     &boot_device, &cpu_device, &disk_device, &memory_device, &nic_device, &seed_device,
 };
@@ -33,21 +30,39 @@ bool device_wants_port(const DeviceContext *context, const HostlerPart *part)
         return type && type->needs_port && type->needs_port(context, part);
 }
 
-static void check_name(const HostlerPart *part, const char *pointer, GPtrArray *faults)
+static bool plan_has_device(const Plan *plan, const char *id)
 {
-        if (!g_ascii_islower(part->name[0]) || strlen(part->name) > PART_NAME_MAX)
-                faults_add(faults, pointer, "the name of a part begins with a letter and has at most %d characters",
-                           PART_NAME_MAX);
+        for (guint i = 0; i < plan->steps->len; i++) {
+                const Step *step = &g_array_index(plan->steps, Step, i);
+                if (step->kind == STEP_DEVICE && strcmp(json_string_value(json_object_get(step->args, "id")), id) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* "cpu1": what cpu.c calls a processor. */
+static bool is_processor(const char *id)
+{
+        return g_str_has_prefix(id, "cpu") && g_ascii_isdigit(id[3]) && strspn(id + 3, "0123456789") == strlen(id + 3);
+}
+
+/* A part's name is the id of its device, and QEMU takes an id once. */
+static void check_name(const HostlerPart *part, const Plan *chassis, const char *pointer, GPtrArray *faults)
+{
+        if (plan_has_device(chassis, part->name) || is_processor(part->name))
+                faults_add(faults, pointer, "every VM has a device of its own that is called %s", part->name);
 }
 
 void device_check_spec(const DeviceContext *context, GPtrArray *faults)
 {
+        g_autoptr(Plan) chassis = plan_new();
         size_t ports = 0;
+        chassis_plan(context, chassis);
         for (size_t i = 0; i < context->spec->count; i++) {
                 const HostlerPart *part = &context->spec->items[i];
                 const DeviceType *type = device_type(part->kind);
                 g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
-                check_name(part, pointer, faults);
+                check_name(part, chassis, pointer, faults);
                 if (type && type->check)
                         type->check(context, part, faults);
                 ports += device_wants_port(context, part);

@@ -54,12 +54,16 @@ static void plan_image(const DeviceContext *context, const HostlerPart *part, co
         plan_add(plan, STEP_BLOCKDEV, qcow2_node(base, base_file, NULL, true));
 }
 
+/* Ports are given out in the order of the parts, so the firmware tries the first disk first; without a word from us it
+ * would begin with the seed. */
 static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
 {
         const HostlerDiskProps *props = part->props;
-        g_autofree char *bus = g_strdup_printf("rp%d", context->port_of(part->name, context->data));
-        return json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", part->name, "drive", part->name,
-                         "bus", bus, "serial", props->serial ? props->serial : part->name);
+        int port = context->port_of(part->name, context->data);
+        g_autofree char *bus = g_strdup_printf("rp%d", port);
+        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "driver", "virtio-blk-pci", "id", part->name, "drive",
+                         part->name, "bus", bus, "serial", props->serial ? props->serial : part->name, "bootindex",
+                         port);
 }
 
 static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)

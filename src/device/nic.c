@@ -18,25 +18,51 @@ static const char *nic_driver(HostlerNicModel model)
         return drivers[model];
 }
 
-/* "tcp:2222:22" → QEMU's "tcp:127.0.0.1:2222-:22"; the declaration's pattern has made sure of the shape. NULL: port out
- * of range. */
-static char *forward_rule(const char *forward)
-{
-        g_auto(GStrv) words = g_strsplit(forward, ":", 3);
+typedef struct {
+        bool udp;
         guint64 host, guest;
-        if (g_strv_length(words) != 3 || !g_ascii_string_to_unsigned(words[1], 10, 1, 65535, &host, NULL) ||
-            !g_ascii_string_to_unsigned(words[2], 10, 1, 65535, &guest, NULL))
-                return NULL;
-        return g_strdup_printf("%s:127.0.0.1:%u-:%u", words[0], (unsigned)host, (unsigned)guest);
+} Forward;
+
+/* The declaration's pattern has made sure of the shape. False: a port out of range. */
+static bool forward_parse(const char *text, Forward *ret_forward)
+{
+        g_auto(GStrv) words = g_strsplit(text, ":", 3);
+        ret_forward->udp = g_str_equal(words[0], "udp");
+        return g_strv_length(words) == 3 &&
+               g_ascii_string_to_unsigned(words[1], 10, 1, 65535, &ret_forward->host, NULL) &&
+               g_ascii_string_to_unsigned(words[2], 10, 1, 65535, &ret_forward->guest, NULL);
 }
 
-static void check_twice(const char *pointer, char *const *forwards, size_t index, GPtrArray *faults)
+/* "tcp:2222:22" → QEMU's "tcp:127.0.0.1:2222-:22". NULL: port out of range. */
+static char *forward_rule(const char *text)
 {
-        const char *end = strrchr(forwards[index], ':');
-        size_t length = (size_t)(end - forwards[index]) + 1;
-        for (size_t i = 0; i < index; i++)
-                if (strncmp(forwards[i], forwards[index], length) == 0)
-                        faults_add(faults, pointer, "the host port of “%s” is forwarded twice", forwards[index]);
+        Forward forward;
+        if (!forward_parse(text, &forward))
+                return NULL;
+        return g_strdup_printf("%s:127.0.0.1:%u-:%u", forward.udp ? "udp" : "tcp", (unsigned)forward.host,
+                               (unsigned)forward.guest);
+}
+
+static bool same_host_port(const char *a, const char *b)
+{
+        Forward mine, theirs;
+        return forward_parse(a, &mine) && forward_parse(b, &theirs) && mine.udp == theirs.udp &&
+               mine.host == theirs.host;
+}
+
+/* Whether forward @index of @part takes a port that one before it has, of this adapter or another. */
+static bool is_forwarded_before(const DeviceContext *context, const HostlerPart *part, size_t index)
+{
+        const char *mine = ((HostlerNicProps *)part->props)->forward[index];
+        for (const HostlerPart *other = context->spec->items; other <= part; other++) {
+                const HostlerNicProps *theirs = other->props;
+                if (strcmp(other->kind, "nic") != 0)
+                        continue;
+                for (size_t i = 0; theirs->forward && theirs->forward[i] && (other < part || i < index); i++)
+                        if (same_host_port(theirs->forward[i], mine))
+                                return true;
+        }
+        return false;
 }
 
 static void nic_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
@@ -44,11 +70,11 @@ static void nic_check(const DeviceContext *context, const HostlerPart *part, GPt
         const HostlerNicProps *props = part->props;
         for (size_t i = 0; props->forward && props->forward[i]; i++) {
                 g_autofree char *pointer = g_strdup_printf("/spec/%s/forward/%zu", part->name, i);
-                g_autofree char *rule = forward_rule(props->forward[i]);
-                if (!rule)
+                Forward forward;
+                if (!forward_parse(props->forward[i], &forward))
                         faults_add(faults, pointer, "“%s”: ports are from 1 to 65535", props->forward[i]);
-                else
-                        check_twice(pointer, props->forward, i, faults);
+                else if (is_forwarded_before(context, part, i))
+                        faults_add(faults, pointer, "the host port of “%s” is forwarded twice", props->forward[i]);
         }
         for (const HostlerPart *other = context->spec->items; other < part; other++) {
                 const HostlerNicProps *theirs = other->props;

@@ -88,9 +88,13 @@ static void test_parts(void)
 static void test_refusals(void)
 {
         assert_refused("{\"Disk0\":{},\"disk.0\":{},\"0disk\":{}}",
-                       "/spec/Disk0: a part's name is 1 to 32 of a-z 0-9 and -, a letter first\n"
-                       "/spec/disk.0: a part's name is 1 to 32 of a-z 0-9 and -, a letter first\n"
-                       "/spec/0disk: a part's name is 1 to 32 of a-z 0-9 and -, a letter first");
+                       "/spec/Disk0: a part's name is 1 to 20 of a-z 0-9 and -, a letter first\n"
+                       "/spec/disk.0: a part's name is 1 to 20 of a-z 0-9 and -, a letter first\n"
+                       "/spec/0disk: a part's name is 1 to 20 of a-z 0-9 and -, a letter first");
+        assert_refused("{\"a-name-of-20-letters\":{\"kind\":\"disk\"},\"a-name-of-21-letters-\":{\"kind\":\"disk\"},"
+                       "\"a-name-of-21-letters0\":{\"kind\":\"nic\"}}",
+                       "/spec/a-name-of-21-letters-: a part's name is 1 to 20 of a-z 0-9 and -, a letter first\n"
+                       "/spec/a-name-of-21-letters0: a part's name is 1 to 20 of a-z 0-9 and -, a letter first");
         assert_refused(
             "{\"data\":{},\"disk0\":{\"kind\":\"nic\"},\"other\":{\"kind\":\"cpu\"},\"x\":{\"kind\":3}}",
             "/spec/data: the name does not say what it is: number it (disk, nic and a number), or add `kind`\n"

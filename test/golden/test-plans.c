@@ -1,0 +1,160 @@
+/*
+ * Specs as plans. Each of specs/ becomes the steps and the command line that stand in plans/; HOSTLER_REGENERATE=1
+ * writes those anew. And what a declaration cannot say of a spec is said by device_check_spec(), with its place.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "golden/spec-plan.h"
+
+#define VM_DIR "/vms/web1"
+#define IMAGE_DIR "/images/tiny"
+#define GOLDEN_LIMIT (1 << 20)
+
+/* A step a line, so that a change of one is a change of one line. */
+static char *steps_text(const Plan *plan)
+{
+        json_auto_t *steps = plan_to_json(plan);
+        json_t *step;
+        size_t i;
+        GString *text = g_string_new("[");
+        json_array_foreach (steps, i, step) {
+                char *line = json_dumps(step, JSON_COMPACT);
+                g_string_append_printf(text, "%s\n%s", i > 0 ? "," : "", line);
+                free(line);
+        }
+        g_string_append(text, "\n]\n");
+        return g_string_free(text, FALSE);
+}
+
+static char *argv_text(const Plan *plan)
+{
+        g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+        GString *text = g_string_new(NULL);
+        plan_to_argv(plan, argv);
+        for (guint i = 0; i < argv->len; i++)
+                g_string_append_printf(text, "%s\n", (char *)argv->pdata[i]);
+        return g_string_free(text, FALSE);
+}
+
+static void compare(const char *name, const char *suffix, const char *text)
+{
+        g_autoptr(GError) error = NULL;
+        g_autofree char *path = g_strdup_printf(GOLDEN_FOLDER "/plans/%s.%s", name, suffix);
+        if (g_strcmp0(g_getenv("HOSTLER_REGENERATE"), "1") == 0)
+                file_write_atomic(path, text, strlen(text), 0644, false, &error);
+        g_assert_no_error(error);
+        g_autofree char *committed = file_read(path, GOLDEN_LIMIT, NULL, &error);
+        g_assert_no_error(error);
+        g_assert_cmpstr(text, ==, committed);
+}
+
+static void test_plan(gconstpointer data)
+{
+        const char *name = data;
+        g_auto(SpecPlan) plan;
+        g_autoptr(GPtrArray) faults = faults_new();
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Plan) steps = plan_new();
+        spec_plan_load(&plan, name, VM_DIR, IMAGE_DIR);
+        device_check_spec(&plan.context, faults);
+        faults_check(faults, NULL, &error);
+        g_assert_no_error(error);
+        device_plan_all(&plan.context, steps);
+        g_autofree char *json = steps_text(steps), *argv = argv_text(steps);
+        compare(name, "json", json);
+        compare(name, "argv", argv);
+}
+
+/* ---- faults ---- */
+
+static const struct {
+        const char *name, *spec, *faults;
+} bad[] = {
+    {"forward-twice", "{'nic0': {'forward': ['tcp:2222:22', 'udp:2222:22', 'tcp:2222:80']}}",
+     "/spec/nic0/forward/2: the host port of “tcp:2222:80” is forwarded twice"},
+    {"forward-twice-on-two",
+     "{'nic0': {'forward': ['tcp:2222:22', 'tcp:2223:22']}, 'nic1': {'forward': ['tcp:02222:22']}}",
+     "/spec/nic1/forward/0: the host port of “tcp:02222:22” is forwarded twice"},
+    {"port-range", "{'nic0': {'forward': ['tcp:65536:22', 'tcp:65535:0', 'tcp:0:22', 'tcp:1:65535']}}",
+     "/spec/nic0/forward/0: “tcp:65536:22”: ports are from 1 to 65535\n"
+     "/spec/nic0/forward/1: “tcp:65535:0”: ports are from 1 to 65535\n"
+     "/spec/nic0/forward/2: “tcp:0:22”: ports are from 1 to 65535"},
+    {"same-mac", "{'nic0': {'mac': '52:54:00:00:00:01'}, 'nic1': {}, 'nic2': {'mac': '52:54:00:00:00:01'}, 'nic3': {}}",
+     "/spec/nic2/mac: nic0 has the same address"},
+    {"cpu-max", "{'cpu': {'count': 4, 'max': 3}}", "/spec/cpu/count: 4 processors are more than cpu.max (3)"},
+    {"memory", "{'memory': {'size': '512M', 'boot': '768M', 'max': '256M'}}",
+     "/spec/memory/size: more than memory.max\n/spec/memory/boot: more than memory.size"},
+    {"cmdline-alone", "{'boot': {'cmdline': 'quiet'}}",
+     "/spec/boot/cmdline: a kernel command line goes with boot.image; else the boot loader has its own"},
+    {"unknown-images", "{'boot': {'image': 'no-such'}, 'disk0': {'image': 'no-such'}}",
+     "/spec/boot/image: there is no image “no-such” with a kernel file\n"
+     "/spec/disk0: there is no image “no-such”; `hostler image ls` lists them, `hostler image build no-such` makes it"},
+    {"disk-of-nothing", "{'disk0': {}}", "/spec/disk0: a disk needs a size, or an image to stand on"},
+    {"names-taken",
+     "{'agent': {'kind': 'nic'}, 'rp3': {'kind': 'nic'}, 'cpu2': {'kind': 'nic'}, 'cpus': {'kind': 'nic'}}",
+     "/spec/agent: every VM has a device of its own that is called agent\n"
+     "/spec/cpu2: every VM has a device of its own that is called cpu2\n"
+     "/spec/rp3: every VM has a device of its own that is called rp3"},
+};
+
+static char *faults_text(const DeviceContext *context)
+{
+        g_autoptr(GPtrArray) faults = faults_new();
+        g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+        device_check_spec(context, faults);
+        for (guint i = 0; i < faults->len; i++) {
+                const Fault *fault = faults->pdata[i];
+                g_ptr_array_add(lines, g_strdup_printf("%s: %s", fault->pointer, fault->detail));
+        }
+        g_ptr_array_add(lines, NULL);
+        return g_strjoinv("\n", (char **)lines->pdata);
+}
+
+static void test_faults(gconstpointer data)
+{
+        const char *const *row = data;
+        g_autofree char *text = g_strdelimit(g_strdup(row[1]), "'", '"');
+        json_auto_t *json = json_loads(text, 0, NULL);
+        g_auto(SpecPlan) plan;
+        spec_plan_read(&plan, json, VM_DIR, IMAGE_DIR);
+        g_autofree char *faults = faults_text(&plan.context);
+        g_assert_cmpstr(faults, ==, row[2]);
+}
+
+/* Sixteen parts fill the ports; plugged memory is one more. */
+static void test_too_many_parts(void)
+{
+        json_auto_t *json = json_pack("{s:{s:s, s:s}}", "memory", "size", "512M", "boot", "256M");
+        for (int i = 0; i < DEVICE_PORTS; i++) {
+                g_autofree char *name = g_strdup_printf("%s%d", i % 2 ? "disk" : "nic", i);
+                json_object_set_new(json, name, i % 2 ? json_pack("{s:s}", "size", "1G") : json_object());
+        }
+        g_auto(SpecPlan) plan;
+        spec_plan_read(&plan, json, VM_DIR, IMAGE_DIR);
+        g_autofree char *faults = faults_text(&plan.context);
+        g_assert_cmpstr(faults, ==,
+                        "/spec: 17 disks, adapters and other PCI devices are more than the 16 ports a VM has");
+        json_object_del(json, "memory");
+        g_auto(SpecPlan) fewer;
+        spec_plan_read(&fewer, json, VM_DIR, IMAGE_DIR);
+        g_autofree char *none = faults_text(&fewer.context);
+        g_assert_cmpstr(none, ==, "");
+}
+
+int main(int argc, char **argv)
+{
+        g_test_init(&argc, &argv, NULL);
+        g_auto(GStrv) names = spec_plan_names();
+        for (char **name = names; *name; name++) {
+                g_autofree char *path = g_strdup_printf("/plans/%s", *name);
+                g_test_add_data_func(path, *name, test_plan);
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_autofree char *path = g_strdup_printf("/plan-faults/%s", bad[i].name);
+                g_test_add_data_func(path, &bad[i], test_faults);
+        }
+        g_test_add_func("/plan-faults/too-many-parts", test_too_many_parts);
+        return g_test_run();
+}
