@@ -54,8 +54,10 @@ static void plan_image(const DeviceContext *context, const HostlerPart *part, co
         plan_add(plan, STEP_BLOCKDEV, qcow2_node(base, base_file, NULL, true));
 }
 
-/* Ports are given out in the order of the parts, so the firmware tries the first disk first; without a word from us it
- * would begin with the seed. */
+/*
+ * Ports are given out in the order of the parts, so the firmware tries the first disk first; without a word from us it
+ * would begin with the seed. Index 0 is QEMU's own, for a kernel.
+ */
 static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
 {
         const HostlerDiskProps *props = part->props;
@@ -63,7 +65,7 @@ static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
         g_autofree char *bus = g_strdup_printf("rp%d", port);
         return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "driver", "virtio-blk-pci", "id", part->name, "drive",
                          part->name, "bus", bus, "serial", props->serial ? props->serial : part->name, "bootindex",
-                         port);
+                         port + 1);
 }
 
 static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)

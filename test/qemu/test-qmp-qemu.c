@@ -2,89 +2,31 @@
  * wire/ against a real QEMU: what the scripted one cannot promise about the real one. Small machines that never run;
  * and one QEMU that stands still must not hold up another.
  */
-#include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "fake/loop_thread.h"
+#include "machine.h"
 #include "wire/guest_agent.h"
 #include "wire/qmp.h"
 
-#define QEMU "qemu-system-x86_64"
-#define START_MS 20000
 #define STILL_MS 2000
-
-typedef struct {
-        char *folder;
-        GPid pid;
-        Qmp *qmp;
-        gint closed; /* atomic: the closed callback has run */
-        gint events; /* atomic: how many SHUTDOWN */
-} Machine;
+#define COMMON "-nodefaults", "-display", "none", "-S", "-qmp", "unix:qmp,server=on,wait=off"
 
 static LoopThread *loop;
 
-static void on_event(Qmp *qmp, const char *event, const json_t *data, int64_t unix_ms, void *user_data)
-{
-        Machine *machine = user_data;
-        g_assert_cmpint(ABS(clock_unix_ms() - unix_ms), <, 60000);
-        if (strcmp(event, "SHUTDOWN") == 0)
-                g_atomic_int_inc(&machine->events);
-}
-
-static void on_closed(Qmp *qmp, const GError *reason, void *user_data)
-{
-        Machine *machine = user_data;
-        g_atomic_int_inc(&machine->closed);
-}
-
 static void start(Machine *machine, const char *const *options)
 {
-        g_autoptr(GError) error = NULL;
-        *machine = (Machine){.folder = g_dir_make_tmp("hostler-XXXXXX", NULL)};
-        g_autofree char *path = g_build_filename(machine->folder, "qmp", NULL);
-        g_autofree char *socket = g_strdup_printf("unix:%s,server=on,wait=off", path);
-        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-        g_strv_builder_add_many(builder, QEMU, "-nodefaults", "-display", "none", "-S", "-qmp", socket, NULL);
-        g_strv_builder_addv(builder, (const char **)options);
-        g_auto(GStrv) argv = g_strv_builder_end(builder);
-        g_spawn_async(machine->folder, argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL,
-                      &machine->pid, &error);
-        g_assert_no_error(error);
-        machine->qmp =
-            qmp_connect(path, true, START_MS, loop_thread_context(loop), on_event, on_closed, machine, &error);
-        g_assert_no_error(error);
+        machine_init(machine, loop);
+        machine_start(machine, options, "qmp");
 }
 
 static void start_bare(Machine *machine)
 {
-        static const char *const options[] = {"-machine", "none", NULL};
+        static const char *const options[] = {COMMON, "-machine", "none", NULL};
         start(machine, options);
-}
-
-static void close_qmp(void *data)
-{
-        qmp_close(data);
-}
-
-static void stop(Machine *machine)
-{
-        loop_thread_run(loop, close_qmp, machine->qmp);
-        qmp_unref(machine->qmp);
-        kill(machine->pid, SIGKILL);
-        waitpid(machine->pid, NULL, 0);
-        g_assert_true(dir_remove(machine->folder, NULL));
-        g_free(machine->folder);
-}
-
-static bool call(Machine *machine, const char *command, json_t *arguments_taken, json_t **ret_result, GError **error)
-{
-        return qmp_call_full(machine->qmp, command, arguments_taken, START_MS, NULL, ret_result, error);
 }
 
 static void test_calls(void)
@@ -93,18 +35,19 @@ static void test_calls(void)
         g_autoptr(GError) error = NULL;
         json_t *result = NULL;
         start_bare(&machine);
-        g_assert_true(call(&machine, "query-version", NULL, &result, &error));
+        g_assert_true(machine_call(&machine, "query-version", NULL, &result, &error));
         g_assert_cmpint(json_integer_value(json_object_get(json_object_get(result, "qemu"), "major")), >=, 7);
         json_decref(result);
-        g_assert_true(call(&machine, "query-qmp-schema", NULL, &result, &error)); /* the largest answer there is */
+        g_assert_true(
+            machine_call(&machine, "query-qmp-schema", NULL, &result, &error)); /* the largest answer there is */
         g_assert_cmpint(json_array_size(result), >, 500);
         json_decref(result);
-        g_assert_false(call(&machine, "device_del", json_pack("{s:s}", "id", "nobody"), NULL, &error));
+        g_assert_false(machine_call(&machine, "device_del", json_pack("{s:s}", "id", "nobody"), NULL, &error));
         g_assert_cmpstr(qmp_error_class(error), ==, "DeviceNotFound");
         g_clear_error(&error);
-        g_assert_false(call(&machine, "no-such-command", NULL, NULL, &error));
+        g_assert_false(machine_call(&machine, "no-such-command", NULL, NULL, &error));
         g_assert_cmpstr(qmp_error_class(error), ==, "CommandNotFound");
-        stop(&machine);
+        machine_clear(&machine);
 }
 
 static void test_descriptor(void)
@@ -126,22 +69,22 @@ static void test_descriptor(void)
         g_assert_cmpstr(target, ==, our_target);
         json_decref(result);
         g_assert_false(
-            call(&machine, "add-fd", json_pack("{s:i}", "fdset-id", 7), NULL, &error)); /* none is left over */
+            machine_call(&machine, "add-fd", json_pack("{s:i}", "fdset-id", 7), NULL, &error)); /* none is left over */
         close(ends[0]);
         close(ends[1]);
-        stop(&machine);
+        machine_clear(&machine);
 }
 
 static void test_quit(void)
 {
         Machine machine;
         start_bare(&machine);
-        g_assert_true(call(&machine, "quit", NULL, NULL, NULL));
+        g_assert_true(machine_call(&machine, "quit", NULL, NULL, NULL));
         for (int i = 0; i < 1000 && !g_atomic_int_get(&machine.closed); i++)
                 g_usleep(10000);
         g_assert_cmpint(g_atomic_int_get(&machine.closed), ==, 1);
         g_assert_cmpint(g_atomic_int_get(&machine.events), ==, 1);
-        stop(&machine);
+        machine_clear(&machine);
 }
 
 static void count_late(Qmp *qmp, const json_t *result, const GError *error, void *user_data)
@@ -170,7 +113,7 @@ static void test_stopped(void)
         GThread *thread = g_thread_new("stopped", call_stopped, still.qmp);
         qmp_send(still.qmp, "query-status", NULL, STILL_MS, count_late, &late);
         for (int i = 0; i < 20; i++)
-                g_assert_true(call(&well, "query-status", NULL, NULL, NULL));
+                g_assert_true(machine_call(&well, "query-status", NULL, NULL, NULL));
         g_assert_cmpint(g_atomic_int_get(&late), ==, 0); /* all twenty were answered while the one still waits */
         g_thread_join(thread);
         g_assert_cmpint(qmp_idle_ms(still.qmp), >=, STILL_MS);
@@ -178,9 +121,9 @@ static void test_stopped(void)
                 g_usleep(10000);
         g_assert_cmpint(g_atomic_int_get(&late), ==, 1);
         kill(still.pid, SIGCONT);
-        g_assert_true(call(&still, "query-status", NULL, NULL, NULL));
-        stop(&still);
-        stop(&well);
+        g_assert_true(machine_call(&still, "query-status", NULL, NULL, NULL));
+        machine_clear(&still);
+        machine_clear(&well);
 }
 
 static void ignore_reply(Qmp *qmp, const json_t *result, const GError *error, void *user_data)
@@ -199,7 +142,7 @@ static void test_stopped_overflow(void)
         for (int i = 0; i < 500 && !g_atomic_int_get(&machine.closed); i++)
                 g_usleep(10000);
         g_assert_cmpint(g_atomic_int_get(&machine.closed), ==, 1);
-        stop(&machine);
+        machine_clear(&machine);
 }
 
 static void close_agent(void *data)
@@ -211,11 +154,17 @@ static void close_agent(void *data)
 static void test_absent_agent(void)
 {
         static const char *const options[] = {
-            "-machine", "q35,accel=tcg",
-            "-m",       "64",
-            "-chardev", "socket,id=agent,path=agent,server=on,wait=off",
-            "-device",  "{\"driver\":\"virtio-serial-pci\"}",
-            "-device",  "{\"driver\":\"virtserialport\",\"chardev\":\"agent\",\"name\":\"org.qemu.guest_agent.0\"}",
+            COMMON,
+            "-machine",
+            "q35,accel=tcg",
+            "-m",
+            "64",
+            "-chardev",
+            "socket,id=agent,path=agent,server=on,wait=off",
+            "-device",
+            "{\"driver\":\"virtio-serial-pci\"}",
+            "-device",
+            "{\"driver\":\"virtserialport\",\"chardev\":\"agent\",\"name\":\"org.qemu.guest_agent.0\"}",
             NULL};
         Machine machine;
         g_autoptr(GError) error = NULL;
@@ -233,7 +182,7 @@ static void test_absent_agent(void)
         }
         loop_thread_run(loop, close_agent, agent);
         guest_agent_unref(agent);
-        stop(&machine);
+        machine_clear(&machine);
 }
 
 int main(int argc, char **argv)
