@@ -95,10 +95,12 @@ static bool claim_end(Vm *vm, char **ret_said)
         return mine;
 }
 
+/* Also the space that a keeper reserves for exit.json, which one that was killed leaves behind. */
 static void empty_run_folder(Vm *vm)
 {
-        g_autofree char *run = vm_path(vm, "run");
+        g_autofree char *run = vm_path(vm, "run"), *reserved = vm_path(vm, ".exit.json");
         dir_remove(run, NULL);
+        unlink(reserved);
 }
 
 /* exit.json is there for as long as the end is not in the store: after a full disk the next daemon finds it again. */

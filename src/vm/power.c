@@ -336,6 +336,21 @@ static bool has_pending(Vm *vm)
         return pending;
 }
 
+/* An agent that does not answer, because the guest is still booting or on its way down, is as good as none. */
+static bool restart_politely(Job *job, Vm *vm, int64_t timeout_ms, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        g_autoptr(GuestAgent) agent = vm_agent(vm);
+        if (!agent || has_pending(vm))
+                return restart_through_off(job, vm, timeout_ms, error);
+        if (reboot_by_agent(job, vm, agent, timeout_ms, &local))
+                return true;
+        if (error_is(local, HOSTLER_ERROR_NO_AGENT))
+                return restart_through_off(job, vm, timeout_ms, error);
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
 bool vm_restart(Job *job, const HostlerVmRestartArgs *args, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
@@ -348,8 +363,5 @@ bool vm_restart(Job *job, const HostlerVmRestartArgs *args, GError **error)
                 return refuse_state(vm, "restart", error);
         if (args->hard)
                 return reset_hard(job, vm, error);
-        g_autoptr(GuestAgent) agent = vm_agent(vm);
-        if (!agent || has_pending(vm))
-                return restart_through_off(job, vm, args->timeout, error);
-        return reboot_by_agent(job, vm, agent, args->timeout, error);
+        return restart_politely(job, vm, args->timeout, error);
 }

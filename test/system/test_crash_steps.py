@@ -4,13 +4,14 @@ The steps of a verb are those that it has when nothing happens. For each, a daem
 and everything must hold: the VM is as before or as afterwards, nothing is lost or left over, the job has ended with a reason, and the verb
 can be asked for again.
 """
+import contextlib
 import dataclasses
 import http.client
 import json
 import shutil
 import typing
 
-from api import Problem
+from api import ENDED, Problem
 from crash import SMALL, api_of, check_whole, find, make
 from harness import Daemon, limit, wait_until
 
@@ -250,3 +251,123 @@ def add(name):
 def test_disks():
     run(Case("disk.add", add, has("more", size=1 << 20), refusal="exists"),
         Case("disk.rm", lambda name: ("DELETE", f"/v1/vms/{name}/disks/disk0", None), lambda vm: "disk0" not in vm["spec"], refusal="not-found"))
+
+
+# ---- a crash in the recovery from a crash ----
+
+
+def test_undo_cut_off():
+    """Suspend is cut off, and then the undoing of it; the guest goes on all the same."""
+    with Daemon(images=()) as daemon:
+        for point in ("@undo", "@undo:2", "@end"):
+            make(daemon, "vm")
+            pid = find(daemon, "vm")["status"]["pid"]
+            daemon.kill()
+            daemon.start(environment={"HOSTLER_CRASH_AT": "vm.suspend:end"})
+            assert run_to_crash(daemon, post("suspend")("vm"))
+            daemon.spawn(environment={"HOSTLER_CRASH_AT": f"vm.suspend:{point}"})
+            daemon.process.wait(CRASH_LIMIT_S)
+            daemon.start()
+            check_whole(daemon)
+            vm = find(daemon, "vm")
+            assert power(vm) == "running" and vm["status"]["pid"] == pid, f"after a crash at {point}: {vm['status']}"
+            remove(daemon, "vm")
+
+
+def test_the_same_crash_again_and_again():
+    """A verb that takes the daemon down each time is given up after some attempts, and undone."""
+    with Daemon(images=()) as daemon:
+        make(daemon, "vm", start=False)
+        daemon.kill()
+        daemon.start(environment={"HOSTLER_CRASH_AT": "vm.start:run"})
+        assert run_to_crash(daemon, post("start")("vm"))
+        lives = 1
+        daemon.spawn(environment={"HOSTLER_CRASH_AT": "vm.start:run"})
+        while dies_of_its_jobs(daemon):
+            lives += 1
+            daemon.spawn(environment={"HOSTLER_CRASH_AT": "vm.start:run"})
+            assert lives < 10, "the verb is tried for ever"
+        assert lives > 2, "the verb was given up at once"
+        check_whole(daemon)
+        assert newest_job(daemon, "vm.start")["state"] == "failed"
+        assert power(find(daemon, "vm")) == "off"
+        daemon.restart()
+        api_of(daemon).job(*post("start")("vm"))
+
+
+def dies_of_its_jobs(daemon):
+    """True if the daemon dies, false once it has ended all jobs."""
+    def outcome():
+        if daemon.process.poll() is not None:
+            return "died"
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return all(job["state"] in ENDED for job in api_of(daemon).call("GET", "/v1/jobs")) and "lives"
+    return wait_until(outcome, 30) == "died"
+
+
+# ---- images ----
+
+
+def import_image(daemon, name):
+    disk = daemon.folder / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    api_of(daemon).job("POST", f"/v1/images/{name}/import", {"file": str(disk), "format": "raw"})
+
+
+def test_images():
+    """Images are no VMs: they are looked for by hand, and check_whole() sees what is left in their folder."""
+    with Daemon(images=()) as daemon:
+        request = lambda name: ("POST", f"/v1/images/{name}/import", {"file": str(daemon.folder / "disk.img"), "format": "raw"})
+        import_image(daemon, "whole")
+        for verb, ask, there in (("image.import", request, True), ("image.rm", lambda name: ("DELETE", f"/v1/images/{name}", None), False)):
+            if there:
+                api_of(daemon).job("DELETE", "/v1/images/whole")
+            api_of(daemon).job(*ask("whole"))
+            for number, point in enumerate([step["name"] for step in newest_job(daemon, verb)["steps"]] + ["@end"]):
+                crash_image_at(daemon, verb, ask, there, f"i{number}", point)
+
+
+def crash_image_at(daemon, verb, ask, there, name, point):
+    if not there:
+        import_image(daemon, name)
+    daemon.kill()
+    daemon.start(environment={"HOSTLER_CRASH_AT": f"{verb}:{point}"})
+    assert run_to_crash(daemon, ask(name)), f"{verb} has not come to {point}"
+    daemon.start()
+    check_whole(daemon)
+    is_there = lambda: name in {image["name"] for image in api_of(daemon).call("GET", "/v1/images") if image.get("created")}
+    done = newest_job(daemon, verb)["state"] == "done"
+    assert is_there() == there or not done, f"{verb} after a crash at {point}"
+    if is_there() != there:
+        api_of(daemon).job(*ask(name))
+    assert is_there() == there
+    if there:
+        api_of(daemon).job("DELETE", f"/v1/images/{name}")
+
+
+# ---- with a guest that has booted ----
+
+
+@limit(600)
+def test_guest_that_stops_and_restarts(daemon):
+    """The guest takes part: it is asked again by the next daemon."""
+    boot = lambda daemon, name: daemon.create(name, "memory.size=192M")
+    for case in (Case("vm.stop", post("stop", timeout=60000), is_power("off"), prepare=boot),
+                 Case("vm.restart", post("restart", timeout=60000), is_power("running"), prepare=boot)):
+        for point in ("ask", "@end"):
+            crash_at(daemon, case, "guest", point)
+
+
+@limit(600)
+def test_guest_that_lets_go(daemon):
+    """Memory and disks of one running guest, added and taken away, with a crash at each step."""
+    pid = daemon.create("guest")["status"]["pid"]
+    delete_disk = lambda name: ("DELETE", f"/v1/vms/{name}/disks/more", None)
+    keep = {"prepare": lambda daemon, name: None, "reset": lambda daemon, name: None, "same_process": True}
+    for point in ("volume", "change", "store", "@commit", "@end"):
+        crash_at(daemon, Case("disk.add", add, has("more", size=1 << 20), refusal="exists", **keep), "guest", point)
+        removal = "delete" if point == "volume" else point
+        crash_at(daemon, Case("disk.rm", delete_disk, lambda vm: "more" not in vm["spec"], refusal="not-found", **keep), "guest", removal)
+    for size, point in ((320, "change"), (256, "store"), (320, "@commit"), (256, "@end")):
+        crash_at(daemon, Case("vm.set", patch(memory={"size": size << 20}), has("memory", size=size << 20), **keep), "guest", point)
+    assert find(daemon, "guest")["status"]["pid"] == pid
