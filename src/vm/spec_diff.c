@@ -28,7 +28,7 @@ static void differences_of_part(const HostlerPart *a, const HostlerPart *b, GStr
         json_decref(jb);
 }
 
-/* Parts of @a that @b lacks, or has as another kind. */
+/* Parts of @a that @b lacks. */
 static void missing(const HostlerSpec *a, const HostlerSpec *b, GStrvBuilder *builder)
 {
         for (size_t i = 0; i < a->count; i++)
