@@ -1,9 +1,12 @@
-"""Start → running and power off: Hostler by its API and by its command line, against the same QEMU driven by hand."""
+"""Start → running and power off: Hostler by its API and by its command line, against the same QEMU driven by hand and libvirt."""
+import contextlib
+import functools
 import sys
 import time
 
 from api import Api
-from harness import Daemon
+from harness import Daemon, cached_image
+from libvirt_vm import LibvirtVm
 from measure import Table, interleave
 from raw_qemu import RawQemu
 
@@ -14,41 +17,57 @@ def timed(action):
     return (time.perf_counter() - start) * 1000
 
 
-def measure(daemon):
+def measure(daemon, libvirt):
+    """(starts, stops): samples by who does it, taken in turn. @libvirt may be None."""
     vm = daemon.create("bench", "memory.size=256M", wait="running")
     raw = RawQemu(vm["status"]["pid"], daemon.folder / "raw")
     daemon.hostler("stop", "--hard", "bench")
     api = Api(daemon.socket)
-    stops = {"raw": [], "api": [], "cli": []}
+    ways = {
+        "raw": (raw.start, raw.stop),
+        "api": (lambda: api.job("POST", "/v1/vms/bench/start", {}), lambda: api.job("POST", "/v1/vms/bench/stop", {"hard": True})),
+        "cli": (lambda: daemon.hostler("start", "bench"), lambda: daemon.hostler("stop", "--hard", "bench")),
+    }
+    if libvirt:
+        ways["libvirt"] = (libvirt.start, libvirt.stop)
+    stops = {name: [] for name in ways}
 
-    def raw_start():
-        took = raw.start()
-        stops["raw"].append(raw.stop())
+    def start_and_stop(name):
+        start, stop = ways[name]
+        took = timed(start)
+        stops[name].append(timed(stop))
         return took
 
-    def api_start():
-        took = timed(lambda: api.job("POST", "/v1/vms/bench/start", {}))
-        stops["api"].append(timed(lambda: api.job("POST", "/v1/vms/bench/stop", {"hard": True})))
-        return took
+    starts = interleave({name: functools.partial(start_and_stop, name) for name in ways})
+    return starts, {name: values[1:] for name, values in stops.items()}
 
-    def cli_start():
-        took = timed(lambda: daemon.hostler("start", "bench"))
-        stops["cli"].append(timed(lambda: daemon.hostler("stop", "--hard", "bench")))
-        return took
 
-    return interleave({"raw": raw_start, "api": api_start, "cli": cli_start}), {name: values[1:] for name, values in stops.items()}
+@contextlib.contextmanager
+def libvirt_or_none(daemon):
+    """libvirt is no dependency: where it cannot be used, the rest is measured without it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            vm = stack.enter_context(LibvirtVm(daemon.folder / "libvirt", cached_image("tiny")))
+        except Exception as reason:
+            print(f"without libvirt: {reason}")
+            vm = None
+        yield vm
 
 
 def main():
-    with Daemon() as daemon:
-        starts, stops = measure(daemon)
+    with Daemon() as daemon, libvirt_or_none(daemon) as libvirt:
+        starts, stops = measure(daemon, libvirt)
     table = Table("start and power off")
     table.add("raw QEMU: start to running", starts["raw"])
     table.add("Hostler API: start to running", starts["api"], floor=starts["raw"], goal=1.10)
     table.add("hostler start", starts["cli"], floor=starts["raw"])
+    if libvirt:
+        table.add("libvirt: create", starts["libvirt"], floor=starts["raw"])
     table.add("raw QEMU: quit", stops["raw"])
     table.add("Hostler API: power off", stops["api"], goal=30)
     table.add("hostler stop --hard", stops["cli"])
+    if libvirt:
+        table.add("libvirt: destroy", stops["libvirt"])
     table.show()
 
 
