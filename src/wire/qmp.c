@@ -14,8 +14,9 @@
 #include "wire/json_stream.h"
 
 #define REPLY_LIMIT_BYTES (64 << 20)
-#define RETRY_FIRST_MS 1
-#define RETRY_LAST_MS 10
+#define RETRY_EAGER_MS 1
+#define RETRY_EAGER_TRIES 200
+#define RETRY_MS 10
 
 /* A command under way. */
 typedef struct {
@@ -280,7 +281,8 @@ static bool call(Qmp *qmp, const char *command, json_t *arguments_taken, int fd,
 /* QEMU makes the socket some 20 to 40 ms after exec; to look often is cheaper than to start late. */
 static int connect_when_there(const char *path, int64_t deadline_ms, GError **error)
 {
-        for (int64_t pause_ms = RETRY_FIRST_MS;; pause_ms = MIN(pause_ms * 2, RETRY_LAST_MS)) {
+        for (int tries = 0;; tries++) {
+                int64_t pause_ms = tries < RETRY_EAGER_TRIES ? RETRY_EAGER_MS : RETRY_MS;
                 g_autoptr(GError) fault = NULL;
                 int fd = unix_connect(path, &fault);
                 bool may_come = error_is(fault, HOSTLER_ERROR_NOT_FOUND) ||
