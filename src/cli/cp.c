@@ -74,21 +74,20 @@ static int open_target(const char *to, const char *from, GError **error)
         return fd;
 }
 
-static bool read_piece(Cli *cli, const Place *from, int64_t offset, int fd, int64_t *ret_length, bool *ret_eof,
-                       GError **error)
+/* NULL and error, or bytes (perhaps none) to g_free. */
+static guchar *read_piece(Cli *cli, const Place *from, int64_t offset, gsize *ret_length, bool *ret_eof, GError **error)
 {
         json_auto_t *piece = NULL;
         json_t *args = json_pack("{s:s, s:s, s:I, s:i}", "vm", from->vm, "file", from->path, "offset",
                                  (json_int_t)offset, "bytes", PIECE_BYTES);
-        gsize length = 0;
 
+        *ret_length = 0;
         if (!cli_call(cli, "file", "get", args, PIECE_MS, &piece, error))
-                return false;
+                return NULL;
         const char *data = json_string_value(json_object_get(piece, "data"));
-        g_autofree guchar *bytes = data && *data ? g_base64_decode(data, &length) : NULL;
-        *ret_length = (int64_t)length;
-        *ret_eof = json_is_true(json_object_get(piece, "eof")) || !length;
-        return !length || bytes_write(fd, bytes, length, error);
+        guchar *bytes = data && *data ? g_base64_decode(data, ret_length) : g_malloc0(1);
+        *ret_eof = json_is_true(json_object_get(piece, "eof")) || !*ret_length;
+        return bytes;
 }
 
 static bool copy_out(Cli *cli, const Place *from, const char *to, GError **error)
@@ -97,15 +96,16 @@ static bool copy_out(Cli *cli, const Place *from, const char *to, GError **error
         g_autoptr(Progress) progress = progress_new(label, cli->err_is_terminal);
         int fd = -1;
         bool eof = false, done = true;
+        gsize length = 0;
 
-        for (int64_t offset = 0, length = 0; done && !eof; offset += length) {
-                /* The target is touched only once the source is known to be there. */
+        for (int64_t offset = 0; done && !eof; offset += (int64_t)length) {
                 g_autofree char *copied = g_format_size_full((guint64)offset, G_FORMAT_SIZE_IEC_UNITS);
 
                 progress_update(progress, -1, copied);
-                if (fd < 0 && (fd = open_target(to, from->path, error)) < 0)
-                        return false;
-                done = read_piece(cli, from, offset, fd, &length, &eof, error);
+                g_autofree guchar *bytes = read_piece(cli, from, offset, &length, &eof, error);
+                /* The target is touched only once the source is known to be there. */
+                done = bytes && (fd >= 0 || (fd = open_target(to, from->path, error)) >= 0) &&
+                       (!length || bytes_write(fd, bytes, length, error));
         }
         if (fd >= 0 && close(fd) < 0 && done)
                 return error_set_errno(error, errno, NULL, "cannot write %s", to);

@@ -106,43 +106,56 @@ static void nic_plan(const DeviceContext *context, const HostlerPart *part, Plan
                            "netdev", part->name, "bus", bus, "mac", props->mac, "romfile", ""));
 }
 
-/* Port forwards of a running netdev are changed by the human monitor only; it answers with text, empty when all is
- * well. */
-static bool monitor(Qmp *qmp, const char *line, GError **error)
+/* Port forwards of a running netdev are changed by the human monitor only, which answers with text. */
+static bool monitor(Qmp *qmp, const char *line, char **ret_text, GError **error)
 {
         json_t *answer = NULL;
         if (!qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", line), &answer, error))
                 return false;
-        g_autofree char *text = g_strstrip(g_strdup(json_string_value(answer)));
+        *ret_text = g_strstrip(g_strdup(json_string_value(answer)));
         json_decref(answer);
-        if (*text == '\0' || strstr(text, "removed"))
-                return true;
-        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU refused the forward: %s", text);
+        return true;
+}
+
+/* One that is not there is as good as removed. */
+static bool forward_remove(const DeviceChange *change, const char *forward, GError **error)
+{
+        g_autofree char *rule = forward_rule(forward), *text = NULL;
+        *strrchr(rule, '-') = '\0'; /* it takes the host side only */
+        g_autofree char *line = g_strdup_printf("hostfwd_remove %s %s", change->new_part->name, rule);
+        return monitor(change->qmp, line, &text, error);
+}
+
+static bool forward_add(const DeviceChange *change, const char *forward, GError **error)
+{
+        g_autofree char *rule = forward_rule(forward), *text = NULL;
+        g_autofree char *line = g_strdup_printf("hostfwd_add %s %s", change->new_part->name, rule);
+        /* An interrupted run may have added it already. */
+        if (!forward_remove(change, forward, error) || !monitor(change->qmp, line, &text, error))
+                return false;
+        return *text == '\0' ||
+               error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU refused the forward %s: %s", forward, text);
 }
 
 static bool forward_each(const DeviceChange *change, const HostlerNicProps *from, const HostlerNicProps *but_not,
-                         const char *command, GError **error)
+                         bool (*apply)(const DeviceChange *change, const char *forward, GError **error), GError **error)
 {
-        for (size_t i = 0; from->forward && from->forward[i]; i++) {
-                if (but_not->forward && g_strv_contains((const char *const *)but_not->forward, from->forward[i]))
-                        continue;
-                g_autofree char *rule = forward_rule(from->forward[i]);
-                /* hostfwd_remove takes the host side only. */
-                if (strcmp(command, "hostfwd_remove") == 0)
-                        *strrchr(rule, '-') = '\0';
-                g_autofree char *line = g_strdup_printf("%s %s %s", command, change->new_part->name, rule);
-                if (!monitor(change->qmp, line, error))
-                        return false;
-        }
-        return true;
+        bool ok = true;
+        for (size_t i = 0; ok && from->forward && from->forward[i]; i++)
+                if (!but_not->forward || !g_strv_contains((const char *const *)but_not->forward, from->forward[i]))
+                        ok = apply(change, from->forward[i], error);
+        return ok;
 }
 
 static bool set_forward(const DeviceChange *change, GError **error)
 {
         const HostlerNicProps *old = change->old_part->props, *new = change->new_part->props;
-        if (!forward_each(change, old, new, "hostfwd_remove", error) ||
-            !forward_each(change, new, old, "hostfwd_add", error))
+        if (!forward_each(change, old, new, forward_remove, error) ||
+            !forward_each(change, new, old, forward_add, error)) {
+                forward_each(change, new, old, forward_remove, NULL);
+                forward_each(change, old, new, forward_add, NULL);
                 return false;
+        }
         change->change->device = new->forward ? g_strjoinv(",", new->forward) : g_strdup("none");
         return true;
 }

@@ -117,6 +117,21 @@ def test_a_qemu_killed_while_suspending_is_a_crash_and_no_saved_state(daemon):
     daemon.hostler("start", "web1", "--wait", "agent")
 
 
+def test_to_ram_and_awake_again(daemon):
+    daemon.create("web1", *ROOM_TO_SLEEP)
+    boot, uptime = remember(daemon, "web1")
+    daemon.hostler("suspend", "--to-ram", "web1")
+    status = daemon.show("web1")["status"]
+    assert status["power"] == "suspended" and status["sleep"] == "ram" and status["pid"]
+    daemon.refused(4, "exec", "web1", "--", "true")
+    daemon.hostler("resume", "web1", "--wait", "agent")
+    remembers(daemon, "web1", boot, uptime)
+    assert "PM: suspend exit" in daemon.guest("web1", "dmesg")
+    daemon.hostler("suspend", "--to-ram", "web1")
+    daemon.hostler("stop", "web1")
+    assert daemon.show("web1")["status"]["exit"]["reason"] == "guest-shutdown"
+
+
 def test_to_ram_is_refused_with_the_reason_where_the_guest_cannot(daemon):
     daemon.create("web1")
     assert "memory.max" in daemon.refused(1, "suspend", "--to-ram", "web1")
