@@ -25,12 +25,11 @@
 /*
  * no_timer_check: a loaded host delays timer interrupts under TCG until the kernel gives up on them. reboot=t: a triple
  * fault is the one reset that needs no device. online_movable: plugged memory is used at once and can be taken away
- * again. nowatchdog: on a loaded host the kernel gives up on the TSC, and no other clock goes on after S3. swiotlb:
- * room to grow over 4 GiB makes the kernel set aside 64 MiB for devices that cannot reach up there; 4 MiB will do.
+ * again. swiotlb: with room to grow over 4 GiB the kernel sets 64 MiB aside for devices that cannot reach up there; 4
+ * MiB will do.
  */
-static const char tiny_cmdline[] =
-    "console=ttyS0 root=/dev/vda reboot=t panic=-1 no_timer_check tsc=nowatchdog swiotlb=2048 "
-    "memhp_default_state=online_movable mem_sleep_default=deep";
+static const char tiny_cmdline[] = "console=ttyS0 root=/dev/vda reboot=t panic=-1 no_timer_check swiotlb=2048 "
+                                   "memhp_default_state=online_movable mem_sleep_default=deep";
 
 typedef struct {
         const char *kernel_package;

@@ -182,7 +182,8 @@ static bool run_setter(Change *change, const DeviceSetter *setter, const char *n
             .change = row,
         };
         bool ok = setter->set(&live, error);
-        vm_read_plugged(change->vm, qmp);
+        if (ok)
+                vm_read_plugged(change->vm, qmp);
         return ok;
 }
 

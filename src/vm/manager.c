@@ -383,6 +383,13 @@ char *manager_turn_key(Manager *manager, const VerbDecl *decl, const void *args,
         return NULL;
 }
 
+/* It may have gone again: while the guest wakes from sleep, or when it was restarted. */
+static bool has_agent(Vm *vm)
+{
+        g_autoptr(GuestAgent) agent = vm_agent(vm);
+        return agent != NULL;
+}
+
 static bool reached(Vm *vm, HostlerWaitFor what)
 {
         HostlerPower power = vm_power(vm);
@@ -390,7 +397,7 @@ static bool reached(Vm *vm, HostlerWaitFor what)
         case HOSTLER_WAIT_FOR_RUNNING:
                 return power == HOSTLER_POWER_RUNNING;
         case HOSTLER_WAIT_FOR_AGENT:
-                return vm_phase(vm) >= HOSTLER_BOOT_PHASE_AGENT && power == HOSTLER_POWER_RUNNING;
+                return vm_phase(vm) >= HOSTLER_BOOT_PHASE_AGENT && power == HOSTLER_POWER_RUNNING && has_agent(vm);
         case HOSTLER_WAIT_FOR_IP:
                 return vm_has_address(vm) && power == HOSTLER_POWER_RUNNING;
         case HOSTLER_WAIT_FOR_OFF:

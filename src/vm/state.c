@@ -310,6 +310,22 @@ GuestAgent *vm_agent(Vm *vm)
         return agent;
 }
 
+static bool is_unresponsive(Vm *vm)
+{
+        g_mutex_lock(&vm->lock);
+        bool unresponsive = vm->unresponsive;
+        g_mutex_unlock(&vm->lock);
+        return unresponsive;
+}
+
+static bool refuse_unresponsive(Vm *vm, GError **error)
+{
+        g_autofree char *object = vm_object(vm);
+        error_set(error, HOSTLER_ERROR_UNRESPONSIVE, object, "its QEMU does not answer");
+        return error_hint(error, "it is tried again; to give the VM up: hostler stop %s --hard",
+                          strchr(object, '/') + 1);
+}
+
 Qmp *vm_require_qmp(Vm *vm, GError **error)
 {
         Qmp *qmp = vm_qmp(vm);
@@ -317,9 +333,7 @@ Qmp *vm_require_qmp(Vm *vm, GError **error)
         if (qmp)
                 return qmp;
         if (vm_is_live(vm)) {
-                error_set(error, HOSTLER_ERROR_UNRESPONSIVE, object, "its QEMU does not answer");
-                error_hint(error, "it is tried again; to give the VM up: hostler stop %s --hard",
-                           strchr(object, '/') + 1);
+                refuse_unresponsive(vm, error);
                 return NULL;
         }
         HostlerPower power = vm_power(vm);
@@ -336,6 +350,10 @@ GuestAgent *vm_require_agent(Vm *vm, GError **error)
                 return NULL;
         g_autofree char *object = vm_object(vm);
         HostlerPower power = vm_power(vm);
+        if (is_unresponsive(vm)) {
+                refuse_unresponsive(vm, error);
+                return NULL;
+        }
         if (power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_SUSPENDED) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s, so its guest agent cannot answer",
                           hostler_power_enum.values[power]);

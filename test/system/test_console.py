@@ -42,7 +42,7 @@ def test_a_shell_on_the_serial_port_shared_by_two(daemon):
     one.type("\recho typed-$((6 * 7))\r")
     one.until("typed-42")
     other.until("typed-42")
-    other.type("cat > /root/typed\rline\r\x04")
+    other.type("echo line > /root/typed\r")
     wait_until(lambda: daemon.guest("web1", "cat", "/root/typed") == "line", 10)
     one.detach()
     other.type("echo still-$((1 + 1))\r")
@@ -58,7 +58,7 @@ def test_the_log_is_there_after_the_vm_died_and_without_the_daemon(daemon):
     pid = vm["status"]["pid"]
     os.kill(pid, signal.SIGKILL)
     daemon.start()
-    wait_until(lambda: daemon.power("web1") == "crashed", 10)
+    wait_until(lambda: daemon.power("web1") == "crashed", 10, daemon.show("web1")["status"])
     log = daemon.hostler("console", "web1", "--log")
     assert "Linux version" in log and "hostler: userspace" in log
     assert "--log" in daemon.refused(4, "console", "web1")
