@@ -9,10 +9,7 @@
 
 /* Pinned, so that a saved state and a guest's view of its board outlive an upgrade of QEMU. */
 #define MACHINE "pc-q35-7.2"
-/*
- * What stock guests do not need; SATA is the one disk bus that cannot be hot-plugged. Saves start time and memory. The
- * HPET stays: the ACPI timer, which Linux would take instead, stands still after S3, and the guest with it.
- */
+/* What stock guests do not need; SATA is the one disk bus that cannot be hot-plugged. Saves start time and memory. */
 #define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=off,i8042=off,graphics=off,dump-guest-core=off"
 
 #define FIRST_PORT_SLOT 2

@@ -142,6 +142,40 @@ bool vm_start(Job *job, const HostlerVmStartArgs *args, GError **error)
         return vm && start_vm(job, vm, error);
 }
 
+/* ---- waking from S3 ---- */
+
+static bool agent_is_open(Vm *vm, void *data)
+{
+        g_autoptr(GuestAgent) agent = vm_agent(vm);
+        return agent || !vm_is_live(vm);
+}
+
+/*
+ * Waking has ended when the agent, if the guest has one, answers again: what comes next finds a guest that can hear it.
+ */
+static void let_settle(Job *job, Vm *vm)
+{
+        int64_t end = clock_monotonic_ms() + WAKE_MS;
+        if (vm_phase(vm) < HOSTLER_BOOT_PHASE_AGENT || !vm_wait(vm, agent_is_open, NULL, end, job_cancellable(job)))
+                return;
+        g_autoptr(GuestAgent) agent = vm_agent(vm);
+        if (agent)
+                guest_agent_call(agent, "guest-ping", NULL, WAKE_MS, job_cancellable(job), NULL, NULL);
+}
+
+static bool wake(Job *job, Vm *vm, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        if (!qmp || !job_step(job, "wake", "wake the guest from its sleep"))
+                return qmp != NULL;
+        if (!wake_guest(qmp, error))
+                return false;
+        if (!wait_power(vm, HOSTLER_POWER_RUNNING, SETTLE_MS, job))
+                return refuse_state(vm, "wake", error);
+        let_settle(job, vm);
+        return true;
+}
+
 /* ---- stop ---- */
 
 static void press_button(Vm *vm)
@@ -202,6 +236,8 @@ static bool stop_live(Job *job, Vm *vm, const HostlerVmStopArgs *args, GError **
 {
         if (args->hard)
                 return !job_step(job, "power-off", "power off") || vm_kill(vm, "host-stop", error);
+        if (vm_power(vm) == HOSTLER_POWER_SUSPENDED && !wake(job, vm, error))
+                return false;
         if (vm_power(vm) == HOSTLER_POWER_PAUSED &&
             job_step(job, "wake", "let the paused guest run, so that it can shut down") && !let_run(vm, job, error))
                 return false;
@@ -234,38 +270,6 @@ bool vm_pause(Job *job, const HostlerVmPauseArgs *args, GError **error)
                 return qmp != NULL;
         return qmp_call(qmp, "stop", NULL, NULL, error) &&
                (wait_power(vm, HOSTLER_POWER_PAUSED, SETTLE_MS, job) || refuse_state(vm, "pause", error));
-}
-
-static bool agent_is_open(Vm *vm, void *data)
-{
-        g_autoptr(GuestAgent) agent = vm_agent(vm);
-        return agent || !vm_is_live(vm);
-}
-
-/*
- * Waking has ended when the agent, if the guest has one, answers again: what comes next finds a guest that can hear it.
- */
-static void let_settle(Job *job, Vm *vm)
-{
-        int64_t end = clock_monotonic_ms() + WAKE_MS;
-        if (vm_phase(vm) < HOSTLER_BOOT_PHASE_AGENT || !vm_wait(vm, agent_is_open, NULL, end, job_cancellable(job)))
-                return;
-        g_autoptr(GuestAgent) agent = vm_agent(vm);
-        if (agent)
-                guest_agent_call(agent, "guest-ping", NULL, WAKE_MS, job_cancellable(job), NULL, NULL);
-}
-
-static bool wake(Job *job, Vm *vm, GError **error)
-{
-        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        if (!qmp || !job_step(job, "wake", "wake the guest from its sleep"))
-                return qmp != NULL;
-        if (!wake_guest(qmp, error))
-                return false;
-        if (!wait_power(vm, HOSTLER_POWER_RUNNING, SETTLE_MS, job))
-                return refuse_state(vm, "wake", error);
-        let_settle(job, vm);
-        return true;
 }
 
 bool vm_resume(Job *job, const HostlerVmResumeArgs *args, GError **error)

@@ -1,7 +1,8 @@
 """Many guests under one daemon, and two daemons side by side."""
 import concurrent.futures
+import subprocess
 
-from harness import Daemon, limit, wait_until
+from harness import BUILD, Daemon, limit, wait_until
 
 GUESTS = 20
 
@@ -42,8 +43,6 @@ def test_two_daemons_with_guests_of_the_same_name():
 
 
 def test_one_state_folder_has_one_daemon(daemon):
-    import subprocess
-    from harness import BUILD
     second = subprocess.run([BUILD / "hostlerd", "--state", daemon.state, "--socket", daemon.folder / "other"], env=daemon.environment,
                             capture_output=True, text=True, timeout=20)
     assert second.returncode != 0 and str(daemon.state) in second.stderr
