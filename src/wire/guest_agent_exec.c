@@ -94,19 +94,19 @@ static bool poll_status(Program *program, json_t **ret_status, GError **error)
         return false;
 }
 
-/* The last status, owned by the caller. */
+/* The last status, owned by the caller. It is asked for once at least, however little time there was. */
 static json_t *wait_for_exit(Program *program, GError **error)
 {
         json_t *status = NULL;
         for (int64_t pause_ms = POLL_FIRST_MS; !status; pause_ms = MIN(pause_ms * 3 / 2, POLL_LAST_MS)) {
-                if (clock_monotonic_ms() >= program->deadline_ms) {
+                if (!wait_ms(pause_ms, program->cancellable, error) || !poll_status(program, &status, error))
+                        return NULL;
+                if (!status && clock_monotonic_ms() >= program->deadline_ms) {
                         g_autofree char *limit = duration_format(program->timeout_ms);
                         error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "%s still runs in the guest after %s",
                                   program->name, limit);
                         return NULL;
                 }
-                if (!wait_ms(pause_ms, program->cancellable, error) || !poll_status(program, &status, error))
-                        return NULL;
         }
         return status;
 }

@@ -278,9 +278,7 @@ static void test_exec_fails(void)
         static const FakeStep script[] = {
             {FAKE_EXPECT, "guest-exec"},
             {FAKE_REPLY, NULL, "{\"pid\": 77}"},
-            {FAKE_EXPECT, "guest-exec-status"},
-            {FAKE_REPLY, NULL, "{\"exited\": false}"},
-            {FAKE_EXPECT, "guest-exec-status"},
+            {FAKE_EXPECT, "guest-exec-status"}, /* once, and the time is up, however slow this machine is */
             {FAKE_REPLY, NULL, "{\"exited\": false}"},
             {FAKE_EXPECT, "guest-exec"},
             {FAKE_REPLY, NULL, "{\"pid\": \"x\"}"},
@@ -292,7 +290,7 @@ static void test_exec_fails(void)
         g_autoptr(GError) error = NULL;
         GuestExecResult result;
         start(&fixture, script);
-        g_assert_false(guest_agent_exec(fixture.agent, argv, NULL, 40, NULL, &result, &error));
+        g_assert_false(guest_agent_exec(fixture.agent, argv, NULL, 1, NULL, &result, &error));
         g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_TIMEOUT);
         g_clear_error(&error);
         g_assert_false(guest_agent_exec(fixture.agent, argv, NULL, 1000, NULL, &result, &error));
