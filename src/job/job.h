@@ -95,8 +95,8 @@ bool job_list(JobQueue *queue, const HostlerJobLsArgs *args, HostlerJobList *ret
  * if it has ended or is past its point of no return.
  */
 bool job_cancel(JobQueue *queue, const char *id, GError **error);
-/* True once it has ended, HOSTLER_ERROR_TIMEOUT if not by then. Main-context users listen to "job-ended" events instead
- * of waiting. */
+/* True once it has ended, HOSTLER_ERROR_TIMEOUT if not by then or when the daemon ends. Main-context users listen to
+ * "job-ended" events instead of waiting. */
 bool job_wait(JobQueue *queue, const char *id, int64_t timeout_ms, GError **error);
 /* The id of the job that holds @turn_key now, or NULL. Caller frees. */
 char *job_turn_holder(JobQueue *queue, const char *turn_key);

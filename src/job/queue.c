@@ -123,7 +123,7 @@ bool job_wait(JobQueue *queue, const char *id, int64_t timeout_ms, GError **erro
         bool known = false, in_time = true;
         g_mutex_lock(&queue->lock);
         bool ended = has_ended(queue, id, &known);
-        while (known && !ended && in_time) {
+        while (known && !ended && in_time && !queue->closing) {
                 in_time = g_cond_wait_until(&queue->ended, &queue->lock, deadline);
                 ended = has_ended(queue, id, &known);
         }
@@ -436,6 +436,7 @@ static void interrupt_all(JobQueue *queue)
         const Job *job;
         g_mutex_lock(&queue->lock);
         queue->closing = true;
+        g_cond_broadcast(&queue->ended);
         g_hash_table_iter_init(&iter, queue->jobs);
         while (g_hash_table_iter_next(&iter, NULL, (void **)&job))
                 g_ptr_array_add(cancellables, g_object_ref(job->cancellable));

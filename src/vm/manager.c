@@ -88,6 +88,27 @@ static void finish_recovery(Manager *manager)
         g_clear_pointer(&manager->recovery, g_thread_join);
 }
 
+static gpointer end_jobs(gpointer data)
+{
+        Manager *manager = data;
+        job_queue_free(manager->jobs);
+        g_atomic_int_set(&manager->jobs_ended, true);
+        g_main_context_wakeup(NULL);
+        return NULL;
+}
+
+/* Neither could verbs that wait for QEMU's answers return. */
+static void finish_jobs(Manager *manager)
+{
+        if (!manager->jobs)
+                return;
+        GThread *thread = g_thread_new("jobs-end", end_jobs, manager);
+        while (!g_atomic_int_get(&manager->jobs_ended))
+                g_main_context_iteration(NULL, TRUE);
+        g_thread_join(thread);
+        manager->jobs = NULL;
+}
+
 void manager_free(Manager *manager)
 {
         if (!manager)
@@ -98,7 +119,7 @@ void manager_free(Manager *manager)
         g_clear_pointer(&manager->probe, g_thread_join);
         if (manager->silent)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);
-        g_clear_pointer(&manager->jobs, job_queue_free);
+        finish_jobs(manager);
         disconnect_all(manager);
         g_hash_table_unref(manager->names);
         g_hash_table_unref(manager->vms);
