@@ -83,3 +83,16 @@ void device_plan_all(const DeviceContext *context, Plan *plan)
                         type->plan(context, part, plan);
         }
 }
+
+char *device_ask_guest(const DeviceChange *change, const char *const *argv)
+{
+        GuestExecResult result = {0};
+        if (!change->agent ||
+            !guest_agent_exec(change->agent, argv, NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable, &result, NULL))
+                return NULL;
+        gsize length;
+        const char *bytes = g_bytes_get_data(result.out, &length);
+        char *text = g_strndup(bytes, length);
+        guest_exec_result_clear(&result);
+        return text;
+}

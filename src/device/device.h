@@ -72,6 +72,10 @@ void device_plan_all(const DeviceContext *context, Plan *plan);
 /* Root ports a VM is built with. */
 #define DEVICE_PORTS 16
 
+/* What a program in the guest prints, for the `guest` of a change; NULL when there is no agent or it fails. Caller
+ * frees. */
+char *device_ask_guest(const DeviceChange *change, const char *const *argv);
+
 /* chassis.c: what every VM has, whatever its parts: machine, root ports, QMP, console, agent channel, entropy, panic
  * notifier. */
 void chassis_plan(const DeviceContext *context, Plan *plan);

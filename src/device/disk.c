@@ -108,16 +108,9 @@ static void report_guest(const DeviceChange *change)
         const char *argv[] = {"sh", "-c",
                               "for d in /sys/block/vd*; do [ \"$(cat $d/serial)\" = \"$0\" ] && cat $d/size; done",
                               serial, NULL};
-        GuestExecResult result = {0};
-        if (!change->agent ||
-            !guest_agent_exec(change->agent, argv, NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable, &result, NULL))
-                return;
-        gsize length;
-        const char *bytes = g_bytes_get_data(result.out, &length);
-        g_autofree char *text = g_strndup(bytes, length);
-        if (g_ascii_isdigit(text[0]))
+        g_autofree char *text = device_ask_guest(change, argv);
+        if (text && g_ascii_isdigit(text[0]))
                 change->change->guest = size_format(g_ascii_strtoll(text, NULL, 10) * 512);
-        guest_exec_result_clear(&result);
 }
 
 static bool set_size(const DeviceChange *change, GError **error)

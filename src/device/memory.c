@@ -1,6 +1,8 @@
 /*
  * Memory: a plain part the guest boots with, and above it a virtio-mem region that grows and shrinks live.
  */
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/units.h"
@@ -116,17 +118,10 @@ static bool settle(const DeviceChange *change, int64_t wanted, int64_t *ret_byte
 static void report_guest(const DeviceChange *change)
 {
         static const char *const argv[] = {"cat", "/proc/meminfo", NULL};
-        GuestExecResult result = {0};
-        if (!change->agent ||
-            !guest_agent_exec(change->agent, argv, NULL, GUEST_AGENT_TIMEOUT_MS, change->cancellable, &result, NULL))
-                return;
-        gsize length;
-        const char *bytes = g_bytes_get_data(result.out, &length);
-        g_autofree char *text = g_strndup(bytes, length);
-        const char *total = strstr(text, "MemTotal:");
+        g_autofree char *text = device_ask_guest(change, argv);
+        const char *total = text ? strstr(text, "MemTotal:") : NULL;
         if (total)
                 change->change->guest = size_format(g_ascii_strtoll(total + strlen("MemTotal:"), NULL, 10) * 1024);
-        guest_exec_result_clear(&result);
 }
 
 static bool pending(const DeviceChange *change, const char *detail)
