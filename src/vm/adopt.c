@@ -230,8 +230,11 @@ bool vm_kill(Vm *vm, const char *reason, GError **error)
         ProcessId process = vm_process(vm);
         g_autoptr(Qmp) qmp = vm_qmp(vm);
         g_autofree char *object = vm_object(vm);
-        if (!process.pid && !find_process(vm, NULL))
+        if (!process.pid && !find_process(vm, NULL)) {
+                /* Another thread may still be writing its end down; that is waited for. */
+                vm_record_exit(vm);
                 return true;
+        }
         process = vm_process(vm);
         if (!vm_update_runtime(vm, note_stopping, (void *)reason, error))
                 return false;

@@ -44,7 +44,8 @@ HostlerPower vm_power(Vm *vm)
 bool vm_is_live(Vm *vm)
 {
         g_mutex_lock(&vm->lock);
-        bool live = vm->process.pid != 0;
+        /* Until its end is written down it is not over: a new run would get into the old one's papers. */
+        bool live = vm->process.pid != 0 || vm->ending;
         g_mutex_unlock(&vm->lock);
         return live;
 }

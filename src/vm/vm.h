@@ -55,7 +55,7 @@ void vm_info(Vm *vm, HostlerVm *ret_info);
 /* ---- state.c: what it does ---- */
 
 HostlerPower vm_power(Vm *vm); /* never `unresponsive`: that is an overlay of the picture only */
-bool vm_is_live(Vm *vm);       /* a QEMU process exists */
+bool vm_is_live(Vm *vm);       /* a QEMU process exists, or its end is being written down */
 /* Sets it, and since; emits vm-power with @reason if it changed. */
 void vm_set_power(Vm *vm, HostlerPower power, const char *reason);
 void vm_set_phase(Vm *vm, HostlerBootPhase phase); /* forward only; HOSTLER_BOOT_PHASE_ABSENT starts over */
