@@ -13,7 +13,7 @@ struct Manager {
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;
         GThread *recovery, *probe;
-        gint jobs_ended; /* atomic: the end of the daemon may go on */
+        gint jobs_ended;           /* atomic: the end of the daemon may go on */
         bool recovering;           /* until the main loop has told the end of the recovery; main thread only */
         guint hourly, state_check; /* housekeeping.c, main loop only */
         GThread *house;
