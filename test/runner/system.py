@@ -4,6 +4,7 @@ Whatever a test leaves behind is found by its private folder's name: a process t
 """
 import ast
 import concurrent.futures
+import functools
 import os
 import pathlib
 import shutil
@@ -26,8 +27,9 @@ def run(build, results):
     tests = [(path, name, limit) for path in sorted(FOLDER.glob("test_*.py")) for name, limit in functions(path)
              if results.wants(f"system/{path.stem[5:]}/{name[5:]}")]
     with concurrent.futures.ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        for future in [pool.submit(run_one, build, *test, results) for test in tests]:
+        for future in [pool.submit(results.trial, functools.partial(run_one, build, *test)) for test in tests]:
             future.result()
+    results.run_again()
 
 
 def functions(path):

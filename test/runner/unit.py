@@ -1,5 +1,6 @@
 """Runs the tests that Meson knows of in one build, side by side, and counts the cases of their TAP output."""
 import concurrent.futures
+import functools
 import json
 import os
 import re
@@ -14,8 +15,9 @@ PLAN = re.compile(r"^1\.\.(\d+)")
 def run(build, results):
     tests = [test for test in known_tests(build) if not build.subjects or test["name"].startswith(build.subjects)]
     with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for future in [pool.submit(run_one, build, test, results) for test in tests]:
+        for future in [pool.submit(results.trial, functools.partial(run_one, build, test)) for test in tests]:
             future.result()
+    results.run_again()
 
 
 def known_tests(build):
