@@ -52,11 +52,36 @@ static bool accept(Exchange *exchange, const char *id, GError **error)
         return true;
 }
 
+static bool takes_spec(const VerbDecl *decl)
+{
+        for (size_t i = 0; i < decl->args->n_fields; i++)
+                if (decl->args->fields[i].type == FIELD_PATCH)
+                        return true;
+        return false;
+}
+
+/*
+ * A spec that is wrong in itself is refused at once, with all its faults, and makes no job. Other refusals of the plan
+ * may no longer hold when the job has its turn.
+ */
+static bool spec_is_valid(Exchange *exchange, const JobRequest *request, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        if (!takes_spec(exchange->route.decl))
+                return true;
+        json_auto_t *steps = job_plan(exchange->server->hooks.jobs, request, &local);
+        if (steps || !error_is(local, HOSTLER_ERROR_INVALID))
+                return true;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
 static bool submit(Exchange *exchange, const JobRequest *request, GError **error)
 {
         g_autofree char *id = NULL;
 
-        return job_submit(exchange->server->hooks.jobs, request, &id, error) && accept(exchange, id, error);
+        return spec_is_valid(exchange, request, error) &&
+               job_submit(exchange->server->hooks.jobs, request, &id, error) && accept(exchange, id, error);
 }
 
 static bool plan(Exchange *exchange, const JobRequest *request, GError **error)

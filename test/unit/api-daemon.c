@@ -145,7 +145,7 @@ static bool fake_set(Job *job, const void *args, void *ret_result, GError **erro
         *(HostlerPropertyChangeList *)ret_result = (HostlerPropertyChangeList){0};
         g_mutex_lock(&manager->lock);
         good = set->generation == HOSTLER_UNSET || set->generation == manager->generation;
-        if (good)
+        if (good && !job_is_dry_run(job))
                 manager->generation++;
         g_mutex_unlock(&manager->lock);
         return good || error_set(error, HOSTLER_ERROR_PRECONDITION, "vm/web1", "the generation is another one now");
