@@ -15,7 +15,8 @@
 
 #define ADOPT_TIMEOUT_MS 20000
 
-char **vm_argv(Vm *vm, bool incoming, GError **error)
+/* QEMU's whole command line for the run that is recorded. g_strfreev. */
+static char **build_argv(Vm *vm, bool incoming, GError **error)
 {
         HostlerVmRuntime runtime;
         g_auto(VmContext) context = {0};
@@ -56,7 +57,7 @@ static void note_start(HostlerVmRuntime *runtime, void *data)
 
 static bool spawn(Vm *vm, bool incoming, GError **error)
 {
-        g_auto(GStrv) argv = vm_argv(vm, incoming, error);
+        g_auto(GStrv) argv = build_argv(vm, incoming, error);
         ProcessId qemu;
         if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error))
                 return false;

@@ -60,7 +60,6 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->state_dir = g_strdup(config->state_dir);
         manager->image_dir = g_build_filename(config->state_dir, "images", NULL);
         manager->store = config->store;
-        manager->system_mode = config->system_mode;
         manager->started_ms = clock_unix_ms();
         manager->vms = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)vm_unref);
         manager->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -162,11 +161,6 @@ JobQueue *manager_jobs(Manager *manager)
 const char *manager_image_dir(Manager *manager)
 {
         return manager->image_dir;
-}
-
-bool manager_is_system(Manager *manager)
-{
-        return manager->system_mode;
 }
 
 int64_t manager_started_ms(Manager *manager)

@@ -14,7 +14,6 @@
 typedef struct {
         const char *state_dir; /* absolute; borrowed for the manager's life */
         Store *store;          /* borrowed */
-        bool system_mode;
 } ManagerConfig;
 
 /* Reads every VM's row; touches no process yet. */
@@ -33,7 +32,6 @@ Store *manager_store(Manager *manager);
 EventLog *manager_events(Manager *manager);
 JobQueue *manager_jobs(Manager *manager);
 const char *manager_image_dir(Manager *manager); /* STATE/images */
-bool manager_is_system(Manager *manager);
 int64_t manager_started_ms(Manager *manager);
 /* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main
  * loop. */

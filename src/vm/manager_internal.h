@@ -8,7 +8,6 @@ struct Manager {
         Store *store; /* borrowed */
         EventLog *events;
         JobQueue *jobs;
-        bool system_mode;
         int64_t started_ms;
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;

@@ -20,13 +20,6 @@ void vm_touch_locked(Vm *vm)
         g_cond_broadcast(&vm->changed);
 }
 
-void vm_changed(Vm *vm)
-{
-        g_mutex_lock(&vm->lock);
-        vm_touch_locked(vm);
-        g_mutex_unlock(&vm->lock);
-}
-
 static void emit(Vm *vm, const char *kind, json_t *data_taken)
 {
         g_autofree char *object = vm_object(vm);

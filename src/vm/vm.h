@@ -75,8 +75,6 @@ typedef bool (*VmCondition)(Vm *vm, void *data);
 /* Blocks a job's thread until @condition holds; false at @deadline_ms (monotonic) or on cancel. Called without the
  * lock. */
 bool vm_wait(Vm *vm, VmCondition condition, void *data, int64_t deadline_ms, GCancellable *cancellable);
-/* Wakes waiters so that they look again. */
-void vm_changed(Vm *vm);
 
 /* What outlives the daemon while QEMU runs (record vm_runtime); stored on each change. */
 void vm_runtime(Vm *vm, HostlerVmRuntime *ret_runtime); /* a copy */
@@ -107,8 +105,6 @@ ProcessId vm_process(Vm *vm); /* pid 0: none */
 
 /* Spawns QEMU stopped before its first instruction (-S) and adopts it. @incoming: it waits for a saved state. */
 bool vm_launch(Vm *vm, bool incoming, GError **error);
-/* The argv it would have, for golden tests and `--dry-run`. */
-char **vm_argv(Vm *vm, bool incoming, GError **error);
 
 /* ---- console.c ---- */
 typedef struct {
