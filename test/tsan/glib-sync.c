@@ -184,6 +184,16 @@ guint g_idle_add(GSourceFunc function, gpointer data)
         return g_idle_add_full(G_PRIORITY_DEFAULT_IDLE, function, data, NULL);
 }
 
+/* Idle sources and timers call a GSourceFunc; one may be made on a thread for the loop of another. */
+void g_source_set_callback(GSource *source, GSourceFunc function, gpointer data, GDestroyNotify notify)
+{
+        REAL(g_source_set_callback);
+        if (source->source_funcs == &g_idle_funcs || source->source_funcs == &g_timeout_funcs)
+                real(source, run_source, hand_over(function, NULL, data, notify), end_source);
+        else
+                real(source, function, data, notify);
+}
+
 /* Sources with a function of their own shape (sockets, descriptors) are called with the context's lock taken and given.
  */
 guint g_source_attach(GSource *source, GMainContext *context)
