@@ -86,16 +86,35 @@ struct RecordType {
         size_t n_fields;
 };
 
+/* Where a device sits. BUS_PCI: on a hot-pluggable root port of its own if its model is live, else on the board. */
+typedef enum { BUS_NONE, BUS_PCI, BUS_ISA, BUS_USB, BUS_SCSI, BUS_IDE, BUS_SERIAL } Bus;
+
+/* One row of a kind's models. */
+typedef struct {
+        const char *name;   /* the value of its part's property `model` */
+        const char *doc;    /* a sentence for people */
+        const char *driver; /* what QEMU calls it; "" when there is no one device */
+        Bus bus;
+        bool hot_plug;      /* can be plugged into, and taken from, a running VM */
+        const char *blocks; /* why a VM that has it can be neither saved nor migrated; NULL: it can */
+} ModelDecl;
+
 /* A declared device kind: what a part of a spec may be. */
 typedef struct {
         const char *kind; /* "disk" */
         bool single;      /* one per VM, named like the kind ("cpu"); else disk0, disk1, … or a free name */
         bool always;      /* every VM has it */
         const RecordType *props;
+        const char *const *aliases; /* other names people look for it by, NULL-terminated; NULL: none */
+        const ModelDecl *models;    /* by the value of `model` (row 0: none), ends with name NULL; NULL: it has none */
 } KindDecl;
 
 extern const KindDecl hostler_kinds[]; /* generated, ends with kind == NULL */
 const KindDecl *kind_find(const char *kind);
+/* By kind or alias: "nic" and "network"; NULL when it is neither. */
+const KindDecl *kind_by_word(const char *word);
+/* The model a part has chosen; NULL for a kind without models. */
+const ModelDecl *part_model(const HostlerPart *part);
 /* The kind that a part's name implies: "disk12" → disk; NULL when none does. */
 const KindDecl *kind_of_name(const char *part_name);
 
@@ -160,6 +179,9 @@ bool spec_merge(const HostlerSpec *spec, const json_t *patch, const char *pointe
                 GError **error);
 /* {"disk0":{"size":…}} from "disk0.size" and "20G". NULL with HOSTLER_ERROR_INVALID naming near properties. */
 json_t *spec_patch_from_assignment(const char *assignment, GError **error);
+/* The value of a kind's property from its text; an empty one is null, which takes it back to its default. NULL with
+ * HOSTLER_ERROR_INVALID naming near properties. */
+json_t *kind_parse_property(const KindDecl *kind, const char *property, const char *text, GError **error);
 bool name_is_valid(const char *name);
 /* Up to three of @candidates nearest to @name, for "did you mean"; NULL-terminated, g_strfreev. */
 char **names_near(const char *name, const char *const *candidates);

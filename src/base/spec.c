@@ -36,6 +36,23 @@ const KindDecl *kind_find(const char *kind)
         return NULL;
 }
 
+const KindDecl *kind_by_word(const char *word)
+{
+        for (const KindDecl *decl = hostler_kinds; decl->kind; decl++)
+                if (g_str_equal(decl->kind, word) || (decl->aliases && g_strv_contains(decl->aliases, word)))
+                        return decl;
+        return NULL;
+}
+
+const ModelDecl *part_model(const HostlerPart *part)
+{
+        const KindDecl *kind = kind_find(part->kind);
+        if (!kind->models)
+                return NULL;
+        const Field *field = record_field(kind->props, "model");
+        return &kind->models[*(const int *)((const char *)part->props + field->offset)];
+}
+
 const KindDecl *kind_of_name(const char *part_name)
 {
         size_t letters = strcspn(part_name, "0123456789");
@@ -331,18 +348,23 @@ static json_t *parse_of_any_kind(const char *property, const char *text, GError 
         return NULL;
 }
 
-/* The value of @part.@property; an empty one is null, which takes the property back to its default. */
+json_t *kind_parse_property(const KindDecl *kind, const char *property, const char *text, GError **error)
+{
+        const Field *field = record_field(kind->props, property);
+        if (!field)
+                return unknown_property(kind, property, error);
+        return *text == '\0' ? json_null() : field_parse_text(field, text, error);
+}
+
+/* The value of @part.@property. */
 static json_t *parse_property(const char *part, const char *property, const char *text, GError **error)
 {
         const KindDecl *kind = kind_of_name(part);
-        const Field *field = kind ? record_field(kind->props, property) : NULL;
         if (g_str_equal(property, "kind"))
                 return json_string(text);
-        if (kind && !field)
-                return unknown_property(kind, property, error);
-        if (*text == '\0')
-                return json_null();
-        return field ? field_parse_text(field, text, error) : parse_of_any_kind(property, text, error);
+        if (kind)
+                return kind_parse_property(kind, property, text, error);
+        return *text == '\0' ? json_null() : parse_of_any_kind(property, text, error);
 }
 
 json_t *spec_patch_from_assignment(const char *assignment, GError **error)

@@ -43,21 +43,14 @@ static void plan_ports(Plan *plan)
         }
 }
 
-static void plan_socket(Plan *plan, const char *id, const char *path)
-{
-        plan_add(plan, STEP_CHARDEV, json_pack("{s:s, s:s}", "id", id, "path", path));
-}
-
 static void plan_channels(Plan *plan)
 {
-        plan_socket(plan, "qmp", CHASSIS_QMP_SOCKET);
+        plan_chardev_listen(plan, "qmp", CHASSIS_QMP_SOCKET, 0);
         plan_argument(plan, "-mon", "chardev=qmp,mode=control");
-        plan_add(plan, STEP_CHARDEV,
-                 json_pack("{s:s, s:s, s:i}", "id", "console", "path", CHASSIS_CONSOLE_SOCKET, "log",
-                           CHASSIS_CONSOLE_FDSET));
+        plan_chardev_listen(plan, "console", CHASSIS_CONSOLE_SOCKET, CHASSIS_CONSOLE_FDSET);
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s}", "driver", "isa-serial", "id", "console", "chardev", "console"));
-        plan_socket(plan, "agent", CHASSIS_AGENT_SOCKET);
+        plan_chardev_listen(plan, "agent", CHASSIS_AGENT_SOCKET, 0);
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s, s:s}", "driver", "virtio-serial-pci", "id", "channels", "bus", "pcie.0",
                            "addr", "0x4"));

@@ -19,15 +19,87 @@ const DeviceType *device_type(const char *kind)
         return NULL;
 }
 
-bool device_needs_port(const DeviceContext *context, const HostlerPart *part)
+const char *device_controller_kind(const HostlerPart *part)
 {
-        return true;
+        const ModelDecl *model = part_model(part);
+        switch (model ? model->bus : BUS_NONE) {
+        case BUS_USB:
+                return "usb";
+        case BUS_SCSI:
+                return "scsi";
+        case BUS_IDE:
+                return "ide";
+        case BUS_NONE:
+        case BUS_PCI:
+        case BUS_ISA:
+        case BUS_SERIAL:
+                break;
+        }
+        return NULL;
 }
 
-bool device_wants_port(const DeviceContext *context, const HostlerPart *part)
+/* What the part says in its property `controller`; NULL: nothing, or it has no such property. */
+static const char *named_controller(const HostlerPart *part)
+{
+        const Field *field = record_field(kind_find(part->kind)->props, "controller");
+        return field ? *(char *const *)((const char *)part->props + field->offset) : NULL;
+}
+
+const HostlerPart *device_controller(const DeviceContext *context, const HostlerPart *part)
+{
+        const char *kind = device_controller_kind(part), *name = named_controller(part);
+        if (!kind)
+                return NULL;
+        for (size_t i = 0; i < context->spec->count; i++) {
+                const HostlerPart *other = &context->spec->items[i];
+                if (strcmp(other->kind, kind) == 0 && other != part && (!name || strcmp(other->name, name) == 0))
+                        return other;
+        }
+        return NULL;
+}
+
+GPtrArray *device_needs(const DeviceContext *context, const HostlerPart *part)
+{
+        GPtrArray *names = g_ptr_array_new();
+        const HostlerPart *controller = device_controller(context, part);
+        const DeviceType *type = device_type(part->kind);
+        if (controller)
+                g_ptr_array_add(names, controller->name);
+        if (type && type->needs)
+                type->needs(context, part, names);
+        return names;
+}
+
+bool device_hot_plug(const DeviceContext *context, const HostlerPart *part)
 {
         const DeviceType *type = device_type(part->kind);
-        return type && type->needs_port && type->needs_port(context, part);
+        const ModelDecl *model = part_model(part);
+        if (type && type->hot_plug)
+                return type->hot_plug(context, part);
+        return type && model && model->hot_plug;
+}
+
+/* Parts that need each other in a ring are refused by check_needs(); here the ring is just cut. */
+static void order_part(const DeviceContext *context, const HostlerPart *part, GPtrArray *order, GHashTable *seen)
+{
+        if (!g_hash_table_add(seen, (void *)part))
+                return;
+        g_autoptr(GPtrArray) needs = device_needs(context, part);
+        for (guint i = 0; i < needs->len; i++) {
+                const HostlerPart *other = spec_part(context->spec, needs->pdata[i]);
+                if (other)
+                        order_part(context, other, order, seen);
+        }
+        g_ptr_array_add(order, (void *)part);
+}
+
+GPtrArray *device_order(const DeviceContext *context)
+{
+        GPtrArray *order = g_ptr_array_new();
+        g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
+        for (size_t i = 0; i < context->spec->count; i++)
+                order_part(context, &context->spec->items[i], order, seen);
+        return order;
 }
 
 static bool plan_has_device(const Plan *plan, const char *id)
@@ -53,35 +125,137 @@ static void check_name(const HostlerPart *part, const Plan *chassis, const char 
                 faults_add(faults, pointer, "every VM has a device of its own that is called %s", part->name);
 }
 
+static void check_controller(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        const char *kind = device_controller_kind(part), *name = named_controller(part);
+        if (!kind || device_controller(context, part))
+                return;
+        g_autofree char *pointer = g_strdup_printf("/spec/%s%s", part->name, name ? "/controller" : "");
+        if (name)
+                faults_add(faults, pointer, "there is no %s controller called %s", kind, name);
+        else
+                faults_add(faults, pointer, "it needs a %s controller: `hostler device add %s %s`", kind,
+                           context->vm_name ? context->vm_name : "VM", kind);
+}
+
+static void check_needs(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        g_autoptr(GPtrArray) needs = device_needs(context, part);
+        g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
+        check_controller(context, part, faults);
+        for (guint i = 0; i < needs->len; i++)
+                if (!spec_part(context->spec, needs->pdata[i]))
+                        faults_add(faults, pointer, "it needs %s, and there is no such part", (char *)needs->pdata[i]);
+}
+
 void device_check_spec(const DeviceContext *context, GPtrArray *faults)
 {
         g_autoptr(Plan) chassis = plan_new();
-        size_t ports = 0;
         chassis_plan(context, chassis);
         for (size_t i = 0; i < context->spec->count; i++) {
                 const HostlerPart *part = &context->spec->items[i];
                 const DeviceType *type = device_type(part->kind);
                 g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
                 check_name(part, chassis, pointer, faults);
+                check_needs(context, part, faults);
                 if (type && type->check)
                         type->check(context, part, faults);
-                ports += device_wants_port(context, part);
         }
-        if (ports > DEVICE_PORTS)
-                faults_add(faults, "/spec",
-                           "%zu disks, adapters and other PCI devices are more than the %d ports a VM has", ports,
-                           DEVICE_PORTS);
+        seats_check(context, faults);
+}
+
+void device_check_blocks(const DeviceContext *context, GPtrArray *faults)
+{
+        for (size_t i = 0; i < context->spec->count; i++) {
+                const HostlerPart *part = &context->spec->items[i];
+                const DeviceType *type = device_type(part->kind);
+                const ModelDecl *model = part_model(part);
+                const char *reason = model ? model->blocks : NULL;
+                g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
+                if (!reason && type && type->blocks)
+                        reason = type->blocks(context, part);
+                if (reason)
+                        faults_add(faults, pointer, "%s", reason);
+        }
 }
 
 void device_plan_all(const DeviceContext *context, Plan *plan)
 {
+        g_autoptr(GPtrArray) order = device_order(context);
         chassis_plan(context, plan);
-        for (size_t i = 0; i < context->spec->count; i++) {
-                const HostlerPart *part = &context->spec->items[i];
+        for (guint i = 0; i < order->len; i++) {
+                const HostlerPart *part = order->pdata[i];
                 const DeviceType *type = device_type(part->kind);
                 if (type)
                         type->plan(context, part, plan);
         }
+}
+
+static void set_text(json_t *args, const char *member, const char *format, int number)
+{
+        g_autofree char *text = g_strdup_printf(format, number);
+        json_object_set_new(args, member, json_string(text));
+}
+
+static void place_on(const DeviceContext *context, const HostlerPart *part, const Seats *seats, int seat, json_t *args)
+{
+        const HostlerPart *controller = device_controller(context, part);
+        if (strcmp(seats->bus, BUS_PORTS) == 0) {
+                set_text(args, "bus", "rp%d", seat);
+        } else if (strcmp(seats->bus, BUS_BOARD) == 0) {
+                json_object_set_new(args, "bus", json_string("pcie.0"));
+                set_text(args, "addr", "0x%x", seat);
+        } else if (strcmp(seats->bus, BUS_CHANNELS) == 0) {
+                json_object_set_new(args, "bus", json_string(BUS_CHANNELS ".0"));
+                json_object_set_new(args, "nr", json_integer(seat));
+        } else if (controller) {
+                device_type(controller->kind)->place(context, controller, seat, args);
+        }
+}
+
+json_t *device_args_of(const DeviceContext *context, const HostlerPart *part, const char *driver)
+{
+        int seat = seats_find(context->slots, part->name);
+        const ModelDecl *model = part_model(part);
+        json_t *args = json_pack("{s:s, s:s}", "driver", driver ? driver : model->driver, "id", part->name);
+        Seats seats;
+        if (seat >= 0 && seats_of(context, part, &seats))
+                place_on(context, part, &seats, seat, args);
+        return args;
+}
+
+json_t *device_args(const DeviceContext *context, const HostlerPart *part)
+{
+        return device_args_of(context, part, NULL);
+}
+
+char *device_place_text(const DeviceContext *context, const HostlerPart *part)
+{
+        int seat = seats_find(context->slots, part->name);
+        Seats seats;
+        if (seat < 0 || !seats_of(context, part, &seats))
+                return NULL;
+        if (strcmp(seats.bus, BUS_PORTS) == 0)
+                return g_strdup_printf("port %d", seat);
+        return g_strdup_printf(strcmp(seats.bus, BUS_BOARD) == 0 ? "%s 0x%x" : "%s %d", seats.bus, seat);
+}
+
+int device_boot_index(const DeviceContext *context, const HostlerPart *part)
+{
+        /* Index 0 is QEMU's own, for a kernel. */
+        return context->hot ? 0 : (int)(part - context->spec->items) + 1;
+}
+
+bool device_guest_argv(const HostlerPart *part, const char *address, const char *ret_argv[DEVICE_GUEST_WORDS])
+{
+        static const char driver[] = "d=$(readlink /sys/bus/pci/devices/$1/driver) && echo ${d##*/}";
+        const char *command = device_type(part->kind)->guest;
+        if (!command && !address)
+                return false;
+        const char *words[DEVICE_GUEST_WORDS] = {
+            "sh", "-c", command ? command : driver, part->name, address ? address : "-", NULL};
+        memcpy(ret_argv, words, sizeof words);
+        return true;
 }
 
 char *device_ask_guest(const DeviceChange *change, const char *const *argv)

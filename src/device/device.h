@@ -10,6 +10,7 @@
 
 #include "base/record.h"
 #include "device/plan.h"
+#include "device/seat.h"
 #include "hostler-records.h"
 #include "wire/guest_agent.h"
 
@@ -19,18 +20,25 @@ typedef struct {
 } DeviceImage;
 
 /* Everything plan() may look at. Borrowed. */
-typedef struct {
+struct DeviceContext {
         const char *vm_id, *vm_name, *vm_dir;
         const HostlerSpec *spec;
+        const HostlerSlotList *slots; /* seats given out: see seat.h */
         bool kvm;
+        bool hot; /* the plan is for a QEMU that runs, not for a command line */
         /* Of the run this is about, decided when it was launched; HOSTLER_UNSET: there is none yet. */
         int64_t memory_boot_bytes, memory_max_bytes;
-        /* Root port of @part, -1 when it needs none or has none yet. */
-        int (*port_of)(const char *part, void *data);
         /* False when there is no such image. */
         bool (*image)(const char *name, DeviceImage *ret_image, void *data);
         void *data;
-} DeviceContext;
+};
+
+/* A program that the keeper starts before QEMU and ends after it. */
+typedef struct {
+        char **argv; /* owned; argv[0] absolute. The word "@FD@" in an argument stands for the descriptor's number. */
+        char *
+            socket; /* owned; name in VMDIR/run of a listening socket that is made for it and given to it; NULL: none */
+} DeviceHelper;
 
 /* A live change under way. Runs on the job's thread; blocking calls allowed. */
 typedef struct {
@@ -47,31 +55,87 @@ typedef struct {
         bool (*set)(const DeviceChange *change, GError **error);
 } DeviceSetter;
 
+/* What a kind is. Everything but kind and plan may be left out; what a model's row says need not be said again. */
 typedef struct {
         const char *kind;
-        /* Whether this part sits on a hot-pluggable root port of its own; NULL: never. */
-        bool (*needs_port)(const DeviceContext *context, const HostlerPart *part);
-        bool hot_plug; /* may be added to and removed from a running VM */
+        /* The bus its device sits on. NULL: by the model's row. */
+        bool (*seats)(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
+        /* Of a controller: the numbers of its seats (bus is filled in already), and where seat @seat is, as members of
+         * the JSON of the device that sits there ("bus", "port"). */
+        void (*offers)(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
+        void (*place)(const DeviceContext *context, const HostlerPart *controller, int seat, json_t *args);
+        /* May be plugged into and taken from a running VM. NULL: by the model's row; a kind without models: no. */
+        bool (*hot_plug)(const DeviceContext *context, const HostlerPart *part);
+        /* Adds names (borrowed from the spec) of other parts it cannot be without, besides its controller. */
+        void (*needs)(const DeviceContext *context, const HostlerPart *part, GPtrArray *names);
+        /* Faults that a declaration cannot see. */
         void (*check)(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults);
+        /*
+         * Makes what the part stands on, on the host: files in the VM's folder, a process beside QEMU. Runs before each
+         * plan() that is carried out, on a job's thread, and again after a crash: what is there already is fine.
+         * release() is its opposite, after the device has gone or QEMU has ended; what is not there is fine. remove()
+         * is for good: the part has left the spec, or its VM is deleted.
+         */
+        bool (*acquire)(const DeviceContext *context, const HostlerPart *part, GError **error);
+        void (*release)(const DeviceContext *context, const HostlerPart *part);
+        void (*remove)(const DeviceContext *context, const HostlerPart *part);
         void (*plan)(const DeviceContext *context, const HostlerPart *part, Plan *plan);
-        /* What can only be said to a QEMU that runs, before the guest does (NULL: nothing). */
+        /* Programs that must run beside QEMU from its start: appends DeviceHelper (its strings given away). */
+        void (*helpers)(const DeviceContext *context, const HostlerPart *part, GArray *helpers);
+        /* What can only be said to a QEMU that runs, before the guest does. */
         bool (*launched)(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error);
-        const DeviceSetter *setters; /* ends with property NULL; NULL: none */
+        const DeviceSetter *setters; /* ends with property NULL */
+        /* Why a VM with this part can be neither saved nor migrated; NULL: it can. Besides the model's own reason. */
+        const char *(*blocks)(const DeviceContext *context, const HostlerPart *part);
+        /*
+         * A shell command that prints, in the guest, one line about this part for `device ls`; $0 is its name, $1 its
+         * PCI address ("0000:01:00.0", "-" when it has none). NULL: the driver of its PCI function.
+         */
+        const char *guest;
 } DeviceType;
 
 /* NULL for a kind that is only settings (options). */
 const DeviceType *device_type(const char *kind);
-/* needs_port() of kinds that always do. */
-bool device_needs_port(const DeviceContext *context, const HostlerPart *part);
-/* Whether @part needs a port, whatever its kind. */
-bool device_wants_port(const DeviceContext *context, const HostlerPart *part);
+/* The part whose bus @part's device sits on (its property `controller`, else the first of the kind that its model's bus
+ * asks for); NULL: it needs none, or there is none. */
+const HostlerPart *device_controller(const DeviceContext *context, const HostlerPart *part);
+/* The kind of controller a part needs, "usb", "scsi" or "ide"; NULL: none. */
+const char *device_controller_kind(const HostlerPart *part);
+/* Names of the parts that @part cannot be without: its controller and what its kind names. g_ptr_array_unref. */
+GPtrArray *device_needs(const DeviceContext *context, const HostlerPart *part);
+/* Whether it may be plugged into and taken from a running VM. */
+bool device_hot_plug(const DeviceContext *context, const HostlerPart *part);
+/* All parts (const HostlerPart *, borrowed), each after those it needs. g_ptr_array_unref. */
+GPtrArray *device_order(const DeviceContext *context);
 /* All faults of a whole spec beyond its declaration: every part's check() and what concerns several parts. */
 void device_check_spec(const DeviceContext *context, GPtrArray *faults);
-/* The whole VM: the chassis first, then each part in order of name. */
+/* A fault for every part that keeps the VM from being saved or migrated. */
+void device_check_blocks(const DeviceContext *context, GPtrArray *faults);
+/* The whole VM: the chassis first, then each part after those it needs. */
 void device_plan_all(const DeviceContext *context, Plan *plan);
-/* Root ports a VM is built with. */
-#define DEVICE_PORTS 16
 
+/*
+ * The beginning of a part's device: {"driver", "id"} and where it sits ("bus", "addr", "port", …), by its model's row
+ * and its seat. The caller owns it, adds its own members and gives it to plan_add().
+ */
+json_t *device_args(const DeviceContext *context, const HostlerPart *part);
+/* The same for a driver that is not the model's; NULL: the model's. */
+json_t *device_args_of(const DeviceContext *context, const HostlerPart *part, const char *driver);
+/* Where a part sits, for people: "port 3", "usb0 port 2", "board 0xa"; NULL: nowhere that has a number. Caller frees.
+ */
+char *device_place_text(const DeviceContext *context, const HostlerPart *part);
+/*
+ * The place of a disk or adapter among what firmware may boot from, 1 first; 0: leave it out (a device that is plugged
+ * live: QEMU takes each index once, and the parts may have changed since the start).
+ */
+int device_boot_index(const DeviceContext *context, const HostlerPart *part);
+
+/*
+ * The command that prints in the guest what it says of @part, with @address its PCI address or NULL. The words are
+ * borrowed from all three. False: there is nothing to ask.
+ */
+#define DEVICE_GUEST_WORDS 6
+bool device_guest_argv(const HostlerPart *part, const char *address, const char *ret_argv[DEVICE_GUEST_WORDS]);
 /* What a program in the guest prints, for the `guest` of a change; NULL when there is no agent or it fails. Caller
  * frees. */
 char *device_ask_guest(const DeviceChange *change, const char *const *argv);

@@ -54,18 +54,17 @@ static void plan_image(const DeviceContext *context, const HostlerPart *part, co
         plan_add(plan, STEP_BLOCKDEV, qcow2_node(base, base_file, NULL, true));
 }
 
-/*
- * Ports are given out in the order of the parts, so the firmware tries the first disk first; without a word from us it
- * would begin with the seed. Index 0 is QEMU's own, for a kernel.
- */
+/* The firmware tries the first disk first; without a word from us it would begin with the seed. */
 static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
 {
         const HostlerDiskProps *props = part->props;
-        int port = context->port_of(part->name, context->data);
-        g_autofree char *bus = g_strdup_printf("rp%d", port);
-        return json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "driver", "virtio-blk-pci", "id", part->name, "drive",
-                         part->name, "bus", bus, "serial", props->serial ? props->serial : part->name, "bootindex",
-                         port + 1);
+        json_t *args = device_args(context, part);
+        int boot = device_boot_index(context, part);
+        json_object_set_new(args, "drive", json_string(part->name));
+        json_object_set_new(args, "serial", json_string(props->serial ? props->serial : part->name));
+        if (boot > 0)
+                json_object_set_new(args, "bootindex", json_integer(boot));
+        return args;
 }
 
 static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
@@ -139,8 +138,6 @@ static const DeviceSetter disk_setters[] = {{"size", set_size}, {NULL, NULL}};
 
 const DeviceType disk_device = {
     .kind = "disk",
-    .needs_port = device_needs_port,
-    .hot_plug = true,
     .check = disk_check,
     .plan = disk_plan,
     .setters = disk_setters,

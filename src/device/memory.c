@@ -43,9 +43,10 @@ static int64_t region_of(const DeviceContext *context, const HostlerMemoryProps 
  * The device comes with the first byte above the boot memory, cold or live, and then stays: until then the guest can
  * sleep (S3), which Linux refuses with a virtio-mem device of QEMU 7.2 present.
  */
-static bool memory_needs_port(const DeviceContext *context, const HostlerPart *part)
+static bool memory_seats(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats)
 {
         const HostlerMemoryProps *props = part->props;
+        *ret_seats = (Seats){BUS_PORTS, 0, DEVICE_PORTS};
         return props->size > boot_of(context, props);
 }
 
@@ -77,7 +78,7 @@ static void memory_plan(const DeviceContext *context, const HostlerPart *part, P
 {
         const HostlerMemoryProps *props = part->props;
         int64_t boot = boot_of(context, props), region = region_of(context, props);
-        int port = context->port_of(part->name, context->data);
+        int port = seats_find(context->slots, part->name);
         g_autofree char *size =
             region > 0 ? g_strdup_printf("size=%" G_GINT64_FORMAT "B,maxmem=%" G_GINT64_FORMAT "B", boot, boot + region)
                        : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
@@ -141,7 +142,7 @@ static bool device_is_there(Qmp *qmp)
 static bool need_device(const DeviceChange *change, int64_t wanted, bool *ret_there, GError **error)
 {
         const DeviceContext *context = change->context;
-        int port = context->port_of(change->new_part->name, context->data);
+        int port = seats_find(context->slots, change->new_part->name);
         *ret_there = device_is_there(change->qmp);
         if (*ret_there || wanted == 0)
                 return true;
@@ -186,7 +187,7 @@ static const DeviceSetter memory_setters[] = {{"size", set_size}, {NULL, NULL}};
 
 const DeviceType memory_device = {
     .kind = "memory",
-    .needs_port = memory_needs_port,
+    .seats = memory_seats,
     .check = memory_check,
     .plan = memory_plan,
     .setters = memory_setters,

@@ -7,17 +7,6 @@
 #include "base/error.h"
 #include "device/device.h"
 
-static const char *nic_driver(HostlerNicModel model)
-{
-        static const char *const drivers[] = {
-            [HOSTLER_NIC_MODEL_VIRTIO_NET_PCI] = "virtio-net-pci",
-            [HOSTLER_NIC_MODEL_E1000E] = "e1000e",
-            [HOSTLER_NIC_MODEL_E1000] = "e1000",
-            [HOSTLER_NIC_MODEL_RTL8139] = "rtl8139",
-        };
-        return drivers[model];
-}
-
 typedef struct {
         bool udp;
         guint64 host, guest;
@@ -98,12 +87,15 @@ static json_t *back_end(const HostlerPart *part)
 static void nic_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
 {
         const HostlerNicProps *props = part->props;
-        g_autofree char *bus = g_strdup_printf("rp%d", context->port_of(part->name, context->data));
-        plan_add(plan, STEP_NETDEV, back_end(part));
+        json_t *args = device_args(context, part);
+        json_object_set_new(args, "netdev", json_string(part->name));
+        if (props->mac)
+                json_object_set_new(args, "mac", json_string(props->mac));
         /* No option ROM: nothing here boots from the network, and it costs start time. */
-        plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s*, s:s}", "driver", nic_driver(props->model), "id", part->name,
-                           "netdev", part->name, "bus", bus, "mac", props->mac, "romfile", ""));
+        if (part_model(part)->bus == BUS_PCI)
+                json_object_set_new(args, "romfile", json_string(""));
+        plan_add(plan, STEP_NETDEV, back_end(part));
+        plan_add(plan, STEP_DEVICE, args);
 }
 
 /* Port forwards of a running netdev are changed by the human monitor only, which answers with text. */
@@ -185,8 +177,6 @@ static const DeviceSetter nic_setters[] = {{"forward", set_forward}, {"link", se
 
 const DeviceType nic_device = {
     .kind = "nic",
-    .needs_port = device_needs_port,
-    .hot_plug = true,
     .check = nic_check,
     .plan = nic_plan,
     .launched = nic_launched,

@@ -6,6 +6,8 @@
  */
 #include "device/plan.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/error.h"
 
@@ -53,17 +55,89 @@ static const char *member(const Step *step, const char *name)
         return json_string_value(json_object_get(step->args, name));
 }
 
-/* Names come from this program (never from a request), so a comma would be a bug here and not an attack. */
+/* ---- character devices ---- */
+
+static void plan_chardev(Plan *plan, const char *id, const char *type, json_t *data_taken)
+{
+        plan_add(plan, STEP_CHARDEV,
+                 json_pack("{s:s, s:{s:s, s:o}}", "id", id, "backend", "type", type, "data", data_taken));
+}
+
+static json_t *socket_data(const char *path, bool server)
+{
+        return json_pack("{s:{s:s, s:{s:s}}, s:b}", "addr", "type", "unix", "data", "path", path, "server", server);
+}
+
+void plan_chardev_listen(Plan *plan, const char *id, const char *path, int log_fdset)
+{
+        json_t *data = socket_data(path, true);
+        g_autofree char *log = g_strdup_printf("/dev/fdset/%d", log_fdset);
+        json_object_set_new(data, "wait", json_false());
+        if (log_fdset > 0) {
+                json_object_set_new(data, "logfile", json_string(log));
+                json_object_set_new(data, "logappend", json_true());
+        }
+        plan_chardev(plan, id, "socket", data);
+}
+
+void plan_chardev_connect(Plan *plan, const char *id, const char *path)
+{
+        json_t *data = socket_data(path, false);
+        json_object_set_new(data, "reconnect", json_integer(1));
+        plan_chardev(plan, id, "socket", data);
+}
+
+void plan_chardev_ring(Plan *plan, const char *id, int64_t size_bytes)
+{
+        plan_chardev(plan, id, "ringbuf", json_pack("{s:I}", "size", (json_int_t)size_bytes));
+}
+
+void plan_chardev_pty(Plan *plan, const char *id)
+{
+        plan_chardev(plan, id, "pty", json_object());
+}
+
+void plan_chardev_log(Plan *plan, const char *id, int fdset)
+{
+        g_autofree char *path = g_strdup_printf("/dev/fdset/%d", fdset);
+        plan_chardev(plan, id, "file", json_pack("{s:s, s:b}", "out", path, "append", 1));
+}
+
+void plan_chardev_null(Plan *plan, const char *id)
+{
+        plan_chardev(plan, id, "null", json_object());
+}
+
+static void append_option(GString *option, const char *name, const json_t *value)
+{
+        if (json_is_string(value))
+                g_string_append_printf(option, ",%s=%s", name, json_string_value(value));
+        else if (json_is_integer(value))
+                g_string_append_printf(option, ",%s=%" JSON_INTEGER_FORMAT, name, json_integer_value(value));
+        else
+                g_string_append_printf(option, ",%s=%s", name, json_is_true(value) ? "on" : "off");
+}
+
+/*
+ * What QMP says as {"addr": {"data": {"path"}}, "server"} is "socket,id=…,path=…,server=on" on the command line.
+ * Names come from this program (never from a request), so a comma would be a bug here and not an attack.
+ */
 static char *chardev_option(const Step *step)
 {
-        const char *id = member(step, "id"), *path = member(step, "path");
-        json_t *log = json_object_get(step->args, "log");
-        g_assert(!strchr(id, ',') && !strchr(path, ','));
-        if (!log)
-                return g_strdup_printf("socket,id=%s,path=%s,server=on,wait=off", id, path);
-        return g_strdup_printf("socket,id=%s,path=%s,server=on,wait=off,logfile=/dev/fdset/%d,logappend=on", id, path,
-                               (int)json_integer_value(log));
+        json_t *backend = json_object_get(step->args, "backend"), *data = json_object_get(backend, "data"), *value;
+        GString *option = g_string_new(json_string_value(json_object_get(backend, "type")));
+        const char *name;
+        append_option(option, "id", json_object_get(step->args, "id"));
+        json_object_foreach (data, name, value) {
+                if (strcmp(name, "addr") == 0)
+                        append_option(option, "path", json_object_get(json_object_get(value, "data"), "path"));
+                else
+                        append_option(option, strcmp(name, "out") == 0 ? "path" : name, value);
+        }
+        return g_string_free(option, FALSE);
 }
+
+/* ---- argv ---- */
 
 static const char *step_option(StepKind kind)
 {
@@ -95,12 +169,10 @@ void plan_to_argv(const Plan *plan, GPtrArray *argv)
 static bool step_run(const Step *step, Qmp *qmp, GError **error)
 {
         static const char *const commands[] = {
-            [STEP_OBJECT] = "object-add",
-            [STEP_BLOCKDEV] = "blockdev-add",
-            [STEP_NETDEV] = "netdev_add",
-            [STEP_DEVICE] = "device_add",
+            [STEP_OBJECT] = "object-add", [STEP_CHARDEV] = "chardev-add", [STEP_BLOCKDEV] = "blockdev-add",
+            [STEP_NETDEV] = "netdev_add", [STEP_DEVICE] = "device_add",
         };
-        if (step->kind == STEP_ARGUMENT || step->kind == STEP_CHARDEV)
+        if (step->kind == STEP_ARGUMENT)
                 return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "this can only be given when QEMU is started");
         return qmp_call(qmp, commands[step->kind], json_incref(step->args), NULL, error);
 }
@@ -158,6 +230,11 @@ static bool is_gone(const GError *error)
                (strstr(error->message, "not found") || strstr(error->message, "Failed to find"));
 }
 
+static bool is_busy(const GError *error)
+{
+        return strstr(error->message, "is in use") || strstr(error->message, "is busy");
+}
+
 /*
  * Things that are gone already count as removed, so an unplug that was cut short can be repeated. A node stays "in use"
  * for a moment after its device has left.
@@ -170,7 +247,7 @@ static bool forget(Qmp *qmp, const char *command, json_t *args_taken, GError **e
                 g_autoptr(GError) local = NULL;
                 if (qmp_call(qmp, command, json_incref(args), NULL, &local) || is_gone(local))
                         return true;
-                if (!strstr(local->message, "is in use") || clock_monotonic_ms() >= end) {
+                if (!is_busy(local) || clock_monotonic_ms() >= end) {
                         g_propagate_error(error, g_steal_pointer(&local));
                         return false;
                 }
@@ -189,8 +266,9 @@ static bool step_undo(const Step *step, Qmp *qmp, int64_t timeout_ms, GError **e
                 return forget(qmp, "blockdev-del", json_pack("{s:s}", "node-name", member(step, "node-name")), error);
         case STEP_OBJECT:
                 return forget(qmp, "object-del", json_pack("{s:s}", "id", member(step, "id")), error);
-        case STEP_ARGUMENT:
         case STEP_CHARDEV:
+                return forget(qmp, "chardev-remove", json_pack("{s:s}", "id", member(step, "id")), error);
+        case STEP_ARGUMENT:
                 break;
         }
         return true;

@@ -4,7 +4,7 @@
  * A step is one QMP command's arguments. The same steps become argv when QEMU is started (-object, -blockdev, -netdev,
  * -device take the very JSON of their QMP twins) and QMP calls when it runs; run backwards they unplug and roll back.
  * Values are never joined into option strings; the one exception, -chardev (QEMU 7.2 takes no JSON there), carries only
- * names made here.
+ * names and numbers made here.
  *
  * Pure but for plan_run and plan_unplug, which block on QMP and so belong on a job's thread.
  */
@@ -19,7 +19,7 @@
 typedef enum {
         STEP_ARGUMENT, /* cold only: {"option": "-kernel", "value": "…"} */
         STEP_OBJECT,
-        STEP_CHARDEV, /* {"id", "path" (relative socket name), "log" (fd set number, optional)} */
+        STEP_CHARDEV, /* as of QMP's chardev-add: {"id", "backend": {"type", "data"}} */
         STEP_BLOCKDEV,
         STEP_NETDEV,
         STEP_DEVICE
@@ -41,6 +41,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Plan, plan_free)
 void plan_add(Plan *plan, StepKind kind, json_t *args_taken);
 /* An option with a plain value; @value NULL: the option stands alone. */
 void plan_argument(Plan *plan, const char *option, const char *value);
+
+/*
+ * Character devices, the host ends of ports. Names are relative to QEMU's working directory VMDIR/run, never a user's.
+ * A socket that listens (@log_fdset > 0: what passes is also written to that descriptor set) or connects and comes back
+ * after a second when the other end went; a ring of @size bytes (a power of two) that ringbuf-read empties; a
+ * pseudo-terminal; a file that is appended to, by descriptor set; nothing at all.
+ */
+void plan_chardev_listen(Plan *plan, const char *id, const char *path, int log_fdset);
+void plan_chardev_connect(Plan *plan, const char *id, const char *path);
+void plan_chardev_ring(Plan *plan, const char *id, int64_t size_bytes);
+void plan_chardev_pty(Plan *plan, const char *id);
+void plan_chardev_log(Plan *plan, const char *id, int fdset);
+void plan_chardev_null(Plan *plan, const char *id);
 
 /* Appends QEMU arguments (g_malloc'ed strings) to @argv. */
 void plan_to_argv(const Plan *plan, GPtrArray *argv);

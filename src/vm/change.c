@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/volume.h"
+#include "vm/parts.h"
 #include "vm/spec_diff.h"
 
 typedef struct {
@@ -216,13 +217,38 @@ static bool set_live(Change *change, const char *name, const char *property, Hos
 
 /* ---- parts ---- */
 
+/* A copy: the run's own is replaced while it is looked at. */
+static Spec *spec_of_run(const HostlerVmRuntime *runtime)
+{
+        HostlerSpec copy;
+        record_copy(&hostler_spec_type, &runtime->launched, &copy);
+        return spec_new(&copy);
+}
+
+/* A context for what is done to the running QEMU. */
+static void hot_context(Change *change, const HostlerSpec *spec, VmContext *context)
+{
+        vm_context_init(context, vm_manager(change->vm), change->vm, spec, &change->runtime);
+        context->context.hot = true;
+}
+
 static bool plan_part(Change *change, const HostlerSpec *spec, const char *name, Plan *plan, GError **error)
 {
         g_auto(VmContext) context = {0};
         const HostlerPart *part = spec_part(spec, name);
-        vm_context_init(&context, vm_manager(change->vm), change->vm, spec, &change->runtime);
+        hot_context(change, spec, &context);
         device_type(part->kind)->plan(&context.context, part, plan);
         return keep_slots(change, &context, error);
+}
+
+/* Makes what the part stands on, on the host. */
+static bool acquire_part(Change *change, const char *name, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        const HostlerPart *part = spec_part(change->wanted, name);
+        const DeviceType *type = device_type(part->kind);
+        hot_context(change, change->wanted, &context);
+        return !type->acquire || type->acquire(&context.context, part, error);
 }
 
 static bool plug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
@@ -234,7 +260,8 @@ static bool plug_part(Change *change, const char *name, HostlerPropertyChange *r
                 return false;
         /* The port is written down before the device is on it. What an interrupted run left there goes first. */
         if (!plan_part(change, change->wanted, name, plan, error) ||
-            !plan_unplug(plan, qmp, change->unplug_ms, error) || !plan_run(plan, qmp, error))
+            !plan_unplug(plan, qmp, change->unplug_ms, error) || !acquire_part(change, name, error) ||
+            !plan_run(plan, qmp, error))
                 return false;
         row->state = g_strdup("applied");
         row->device = g_strdup("plugged");
@@ -252,36 +279,74 @@ static bool unplug_part(Change *change, const char *name, HostlerPropertyChange 
         return true;
 }
 
+/* Whether QEMU as it runs can take this part in: it can be plugged, and all it needs is there already. */
+static bool can_plug(Change *change, const char *name)
+{
+        g_auto(VmContext) context = {0};
+        const HostlerPart *part = spec_part(change->wanted, name);
+        hot_context(change, change->wanted, &context);
+        g_autoptr(GPtrArray) needs = device_needs(&context.context, part);
+        for (guint i = 0; i < needs->len; i++)
+                if (!spec_part(&change->runtime.launched, needs->pdata[i]))
+                        return false;
+        return device_hot_plug(&context.context, part);
+}
+
+/* Whether QEMU as it runs can let it go: it can be unplugged, and nothing stands on it. */
+static bool can_unplug(Change *change, const char *name)
+{
+        g_auto(VmContext) context = {0};
+        const HostlerSpec *launched = &change->runtime.launched;
+        hot_context(change, launched, &context);
+        for (size_t i = 0; i < launched->count; i++) {
+                g_autoptr(GPtrArray) needs = device_needs(&context.context, &launched->items[i]);
+                for (guint k = 0; k < needs->len; k++)
+                        if (strcmp(needs->pdata[k], name) == 0)
+                                return false;
+        }
+        return device_hot_plug(&context.context, spec_part(launched, name));
+}
+
+/* A part that was still waiting for the next start leaves no trace in the run but its seat. */
+static bool forget_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
+{
+        row->state = g_strdup("applied");
+        seats_forget(&change->runtime.slots, name);
+        return save_run(change, error);
+}
+
 static bool change_part_live(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
 {
         const HostlerPart *new = spec_part(change->wanted, name), *old = spec_part(&change->runtime.launched, name);
-        const DeviceType *type = device_type(new ? new->kind : spec_part(change->before, name)->kind);
-        if (!type) {
+        if (!device_type(new ? new->kind : spec_part(change->before, name)->kind)) {
                 row->state = g_strdup("applied");
                 return note_done(change, name, NULL, error);
         }
-        if (!type->hot_plug) {
-                set_pending(row, "needs a new start of the VM");
-                return true;
-        }
-        if (new)
-                return plug_part(change, name, row, error);
-        if (old)
-                return unplug_part(change, name, row, error);
-        row->state = g_strdup("applied");
+        if (!new && !old)
+                return forget_part(change, name, row, error);
+        if (new ? can_plug(change, name) : can_unplug(change, name))
+                return new ? plug_part(change, name, row, error) : unplug_part(change, name, row, error);
+        set_pending(row, "needs a new start of the VM");
         return true;
 }
 
-static void forget_slot(HostlerSlotList *slots, const char *part)
+/* The part has left QEMU: what it stood on is given back, then it is struck off the run. */
+static bool note_unplugged(Change *change, const HostlerSpec *known, const char *part, GError **error)
 {
-        for (size_t i = 0; i < slots->count; i++) {
-                if (strcmp(slots->items[i].part, part) != 0)
-                        continue;
-                record_clear(&hostler_slot_type, &slots->items[i]);
-                slots->count--;
-                memmove(&slots->items[i], &slots->items[i + 1], (slots->count - i) * sizeof slots->items[0]);
-                return;
-        }
+        json_auto_t *patch = json_pack("{s:n}", part);
+        g_auto(VmContext) context = {0};
+        HostlerSpec launched;
+        const HostlerPart *old = spec_part(known, part);
+        const DeviceType *type = device_type(old->kind);
+        hot_context(change, known, &context);
+        if (type->release)
+                type->release(&context.context, old);
+        seats_forget(&change->runtime.slots, part);
+        if (!spec_merge(&change->runtime.launched, patch, "/spec", &launched, error))
+                return false;
+        record_clear(&hostler_spec_type, &change->runtime.launched);
+        change->runtime.launched = launched;
+        return save_run(change, error);
 }
 
 bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error)
@@ -292,23 +357,12 @@ bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error)
         g_autoptr(Spec) spec = vm_spec(vm);
         g_autoptr(Plan) plan = plan_new();
         vm_runtime(vm, &change.runtime);
-        const HostlerSpec *known = spec_part(&change.runtime.launched, part) ? &change.runtime.launched : &spec->value;
+        g_autoptr(Spec) launched = spec_of_run(&change.runtime);
+        const HostlerSpec *known = spec_part(&launched->value, part) ? &launched->value : &spec->value;
         change.wanted = &spec->value;
-        bool ok = true;
-        if (qmp && spec_part(known, part)) {
-                ok = plan_part(&change, known, part, plan, error) && plan_unplug(plan, qmp, timeout_ms, error);
-                if (ok) {
-                        json_auto_t *patch = json_pack("{s:n}", part);
-                        HostlerSpec launched;
-                        forget_slot(&change.runtime.slots, part);
-                        ok = spec_merge(&change.runtime.launched, patch, "/spec", &launched, error);
-                        if (ok) {
-                                record_clear(&hostler_spec_type, &change.runtime.launched);
-                                change.runtime.launched = launched;
-                                ok = save_run(&change, error);
-                        }
-                }
-        }
+        bool ok = !qmp || !spec_part(known, part) ||
+                  (plan_part(&change, known, part, plan, error) && plan_unplug(plan, qmp, timeout_ms, error) &&
+                   note_unplugged(&change, known, part, error));
         record_clear(&hostler_vm_runtime_type, &change.runtime);
         return ok;
 }
@@ -365,13 +419,51 @@ static bool change_one(Change *change, const char *path, GError **error)
         return property ? set_live(change, name, property, row, error) : change_part_live(change, name, row, error);
 }
 
+/* Parts that go, those that stand on others first. */
+static bool change_removed(Change *change, char *const *paths, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        vm_context_init(&context, vm_manager(change->vm), change->vm, change->before, NULL);
+        g_autoptr(GPtrArray) order = device_order(&context.context);
+        for (guint i = order->len; i > 0; i--) {
+                const char *name = ((const HostlerPart *)order->pdata[i - 1])->name;
+                if (g_strv_contains((const char *const *)paths, name) && !change_one(change, name, error))
+                        return false;
+        }
+        return true;
+}
+
+/* Parts that come, those that others stand on first. */
+static bool change_added(Change *change, char *const *paths, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        vm_context_init(&context, vm_manager(change->vm), change->vm, change->wanted, NULL);
+        g_autoptr(GPtrArray) order = device_order(&context.context);
+        for (guint i = 0; i < order->len; i++) {
+                const char *name = ((const HostlerPart *)order->pdata[i])->name;
+                if (g_strv_contains((const char *const *)paths, name) && !change_one(change, name, error))
+                        return false;
+        }
+        return true;
+}
+
+/* Properties of parts that stay. */
+static bool change_kept(Change *change, char *const *paths, GError **error)
+{
+        for (size_t i = 0; paths[i]; i++)
+                if (!spec_part(change->before, paths[i]) && !spec_part(change->wanted, paths[i]) &&
+                    !change_one(change, paths[i], error))
+                        return false;
+        return true;
+}
+
 static bool change_all(Change *change, char *const *paths, int64_t expected, GError **error)
 {
         if (!check_change(change, paths, error))
                 return false;
-        for (size_t i = 0; paths[i]; i++)
-                if (!change_one(change, paths[i], error))
-                        return false;
+        if (!change_removed(change, paths, error) || !change_kept(change, paths, error) ||
+            !change_added(change, paths, error))
+                return false;
         if (!job_step(change->job, "store", "store the spec"))
                 return true;
         HostlerSpec copy;
@@ -398,10 +490,21 @@ static bool check_generation(Job *job, Vm *vm, int64_t expected, GError **error)
                          "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now, expected);
 }
 
+/* An adapter that was given no address gets one now, so that it never changes by itself later. */
+static void settle_macs(Vm *vm, HostlerSpec *spec)
+{
+        for (size_t i = 0; i < spec->count; i++) {
+                HostlerNicProps *nic = spec->items[i].props;
+                if (strcmp(spec->items[i].kind, "nic") == 0 && !nic->mac)
+                        nic->mac = vm_new_mac(vm_id(vm), spec->items[i].name);
+        }
+}
+
 bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms,
                  HostlerPropertyChangeList *ret_changes, GError **error)
 {
         g_autoptr(Spec) before = vm_spec(vm);
+        settle_macs(vm, wanted_taken);
         g_auto(GStrv) paths = spec_differences(&before->value, wanted_taken);
         Change change = {
             .job = job,

@@ -10,6 +10,7 @@
 #include "hostler-handlers.h"
 #include "storage/volume.h"
 #include "vm/manager.h"
+#include "vm/parts.h"
 
 #define START_TIMEOUT_MS (10 * 60 * 1000)
 
@@ -86,23 +87,12 @@ static json_t *requested_spec(const HostlerVmCreateArgs *args, const HostlerImag
         return spec;
 }
 
-/*
- * A locally administered unicast address. Five random bytes: under QEMU's prefix of three, two of 5,000 VMs on a
- * network are more likely than not to get the same one.
- */
-static char *random_mac(void)
-{
-        guint32 random = g_random_int();
-        return g_strdup_printf("52:%02x:%02x:%02x:%02x:%02x", random & 0xff, random >> 8 & 0xff, random >> 16 & 0xff,
-                               random >> 24, (guint)g_random_int_range(0, 256));
-}
-
 /* What is left open is decided now and written down, so that it never changes by itself later. */
-static void settle_part(HostlerPart *part, const HostlerImage *image)
+static void settle_part(const char *vm_id, HostlerPart *part, const HostlerImage *image)
 {
         if (strcmp(part->kind, "nic") == 0) {
                 HostlerNicProps *nic = part->props;
-                nic->mac = nic->mac ? nic->mac : random_mac();
+                nic->mac = nic->mac ? nic->mac : vm_new_mac(vm_id, part->name);
         } else if (strcmp(part->kind, "disk") == 0) {
                 HostlerDiskProps *disk = part->props;
                 if (image && g_strcmp0(disk->image, image->name) == 0 && disk->size == HOSTLER_UNSET)
@@ -120,7 +110,8 @@ static void check_disk_size(const HostlerPart *part, const HostlerImage *image, 
                            image->size);
 }
 
-static bool make_spec(Manager *manager, const HostlerVmCreateArgs *args, HostlerSpec *ret_spec, GError **error)
+static bool make_spec(Manager *manager, const char *vm_id, const HostlerVmCreateArgs *args, HostlerSpec *ret_spec,
+                      GError **error)
 {
         HostlerImage image;
         bool has_image = args->image != NULL;
@@ -132,7 +123,7 @@ static bool make_spec(Manager *manager, const HostlerVmCreateArgs *args, Hostler
         g_autofree char *object = g_strdup_printf("vm/%s", args->name);
         bool ok = spec_merge(&empty, json, "/spec", ret_spec, error);
         for (size_t i = 0; ok && i < ret_spec->count; i++) {
-                settle_part(&ret_spec->items[i], has_image ? &image : NULL);
+                settle_part(vm_id, &ret_spec->items[i], has_image ? &image : NULL);
                 check_disk_size(&ret_spec->items[i], has_image ? &image : NULL, faults);
         }
         if (has_image)
@@ -235,9 +226,9 @@ static Vm *new_vm(Job *job, const HostlerVmCreateArgs *args, GError **error)
 {
         Manager *manager = job_manager(job);
         HostlerSpec wanted;
-        if (!manager_name_is_free(manager, args->name, NULL, error) || !make_spec(manager, args, &wanted, error))
-                return NULL;
         g_autofree char *id = g_uuid_string_random();
+        if (!manager_name_is_free(manager, args->name, NULL, error) || !make_spec(manager, id, args, &wanted, error))
+                return NULL;
         g_autoptr(Vm) vm = vm_new(manager, id, args->name, spec_new(&wanted), 1, clock_unix_ms());
         g_autoptr(Spec) spec = vm_spec(vm);
         if (!vm_check_spec(manager, vm, &spec->value, error) || !make_vm(job, vm, error))

@@ -6,15 +6,6 @@
 #include "base/error.h"
 #include "vm/manager.h"
 
-static int port_of(const char *part, void *data)
-{
-        const VmContext *context = data;
-        for (size_t i = 0; i < context->slots.count; i++)
-                if (strcmp(context->slots.items[i].part, part) == 0)
-                        return (int)context->slots.items[i].port;
-        return -1;
-}
-
 static void paths_free(gpointer data)
 {
         image_paths_clear(data);
@@ -38,29 +29,6 @@ static bool image_of(const char *name, DeviceImage *ret_image, void *data)
         return true;
 }
 
-static bool port_is_used(const HostlerSlotList *slots, int port)
-{
-        for (size_t i = 0; i < slots->count; i++)
-                if (slots->items[i].port == port)
-                        return true;
-        return false;
-}
-
-/* With every port taken the part gets none; device_check_spec() has refused that before anything is launched. */
-static void give_port(HostlerSlotList *slots, const char *part)
-{
-        int port = 0;
-        while (port < DEVICE_PORTS && port_is_used(slots, port))
-                port++;
-        if (port == DEVICE_PORTS)
-                return;
-        slots->items = g_renew(HostlerSlot, slots->items, slots->count + 1);
-        record_init(&hostler_slot_type, &slots->items[slots->count]);
-        slots->items[slots->count].part = g_strdup(part);
-        slots->items[slots->count].port = port;
-        slots->count++;
-}
-
 static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
 {
         *ret_slots = (HostlerSlotList){.items = g_new0(HostlerSlot, slots->count), .count = slots->count};
@@ -81,20 +49,16 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
             .vm_name = vm_context->name,
             .vm_dir = vm_dir(vm),
             .spec = spec,
+            .slots = &vm_context->slots,
             .kvm = run && run->accel == HOSTLER_ACCEL_KVM,
             .memory_boot_bytes = run ? run->memory_boot : HOSTLER_UNSET,
             .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
-            .port_of = port_of,
             .image = image_of,
             .data = vm_context,
         };
         if (run)
                 copy_slots(&run->slots, &vm_context->slots);
-        for (size_t i = 0; i < spec->count; i++) {
-                if (device_wants_port(&vm_context->context, &spec->items[i]) &&
-                    port_of(spec->items[i].name, vm_context) < 0)
-                        give_port(&vm_context->slots, spec->items[i].name);
-        }
+        seats_give(&vm_context->context, &vm_context->slots);
 }
 
 void vm_context_clear(VmContext *vm_context)
@@ -151,4 +115,28 @@ bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **e
         device_check_spec(&context.context, faults);
         check_macs(manager, vm, spec, faults);
         return faults_check(faults, object, error);
+}
+
+bool vm_check_savable(Vm *vm, GError **error)
+{
+        g_autoptr(GPtrArray) reasons = faults_new();
+        g_autofree char *object = vm_object(vm);
+        g_auto(VmContext) context = {0};
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime);
+        device_check_blocks(&context.context, reasons);
+        vm_context_clear(&context);
+        context = (VmContext){0};
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        if (reasons->len == 0)
+                return true;
+        const Fault *first = reasons->pdata[0];
+        error_set(error, HOSTLER_ERROR_UNSUPPORTED, object, "%s: %s", first->pointer + strlen("/spec/"), first->detail);
+        for (guint i = 0; i < reasons->len; i++) {
+                const Fault *reason = reasons->pdata[i];
+                error_cause(error, reason->pointer, "%s", reason->detail);
+        }
+        return error_hint(error, "remove the device first: hostler device rm %s %s", object + strlen("vm/"),
+                          first->pointer + strlen("/spec/"));
 }

@@ -19,7 +19,7 @@ static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInf
         ret_info->name = g_strdup(part->name);
         ret_info->size = props->size;
         ret_info->image = g_strdup(props->image);
-        ret_info->bus = g_strdup(hostler_disk_bus_enum.values[props->bus]);
+        ret_info->model = g_strdup(hostler_disk_model_enum.values[props->model]);
         ret_info->state = g_strdup(live ? "attached" : "stored");
         if (volume_info(path, &volume, NULL)) {
                 ret_info->size = volume.size_bytes;

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/keeper_launch.h"
 #include "base/units.h"
+#include "vm/parts.h"
 #include "vm/saved_state.h"
 #include "vm/vm_internal.h"
 
@@ -123,6 +124,7 @@ static void store_exit(Vm *vm, HostlerVmRuntime *runtime, HostlerVmExit *record_
 static void write_down(Vm *vm, HostlerVmRuntime *runtime, HostlerVmExit *record_taken)
 {
         g_autofree char *reason = g_strdup(record_taken->reason);
+        vm_release_parts(vm);
         bool spent = runtime->saved && runtime->saved->spent;
         store_exit(vm, runtime, record_taken);
         if (spent)

@@ -3,7 +3,12 @@
  *
  * Starting a VM is spawning plus the very adoption that a restarted daemon does, so recovery runs at every start.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -12,6 +17,7 @@
 #include "base/units.h"
 #include "host/qemu.h"
 #include "vm/manager.h"
+#include "vm/parts.h"
 
 #define ADOPT_TIMEOUT_MS 20000
 
@@ -55,13 +61,84 @@ static void note_start(HostlerVmRuntime *runtime, void *data)
         runtime->started = time_format(clock_unix_ms());
 }
 
+/* ---- helpers ---- */
+
+/* What a helper is given: its program's words, and the one descriptor it listens on. */
+typedef struct {
+        KeeperHelper *items;
+        int *fds;
+        gsize count;
+} Helpers;
+
+static void helpers_clear(Helpers *helpers)
+{
+        for (gsize i = 0; i < helpers->count; i++)
+                if (helpers->fds[i] >= 0)
+                        close(helpers->fds[i]);
+        g_free(helpers->items);
+        g_free(helpers->fds);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Helpers, helpers_clear)
+
+/* It listens before the helper runs, so that QEMU can connect at once, whichever is faster. -1 on error. */
+static int listen_for(Vm *vm, const char *name, GError **error)
+{
+        g_autofree char *run = vm_path(vm, "run");
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        int dir = open(run, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        /* By way of /proc the name is short, however long the state folder's is. */
+        g_snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", dir, name);
+        unlinkat(dir, name, 0);
+        bool ok =
+            dir >= 0 && fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 4) == 0;
+        if (!ok)
+                error_set_errno(error, errno, NULL, "cannot listen on %s/%s", run, name);
+        if (dir >= 0)
+                close(dir);
+        if (!ok && fd >= 0)
+                close(fd);
+        return ok ? fd : -1;
+}
+
+/* Puts the descriptor's number where the program's words have "@FD@". */
+static void fill_in(char **argv, int fd)
+{
+        g_autofree char *number = g_strdup_printf("%d", fd);
+        for (char **word = argv; *word; word++) {
+                g_auto(GStrv) pieces = g_strsplit(*word, "@FD@", -1);
+                g_free(*word);
+                *word = g_strjoinv(number, pieces);
+        }
+}
+
+static bool helpers_open(Vm *vm, GArray *wanted, Helpers *ret_helpers, GError **error)
+{
+        *ret_helpers = (Helpers){.items = g_new0(KeeperHelper, wanted->len), .fds = g_new0(int, wanted->len)};
+        for (guint i = 0; i < wanted->len; i++) {
+                DeviceHelper *helper = &g_array_index(wanted, DeviceHelper, i);
+                int fd = helper->socket ? listen_for(vm, helper->socket, error) : -1;
+                ret_helpers->fds[ret_helpers->count++] = fd;
+                if (helper->socket && fd < 0)
+                        return false;
+                fill_in(helper->argv, fd);
+                ret_helpers->items[i] = (KeeperHelper){
+                    .argv = (const char *const *)helper->argv, .fds = &ret_helpers->fds[i], .n_fds = fd >= 0};
+        }
+        return true;
+}
+
 static bool spawn(Vm *vm, bool incoming, GError **error)
 {
         g_auto(GStrv) argv = build_argv(vm, incoming, error);
+        g_autoptr(GArray) wanted = vm_helpers(vm);
+        g_auto(Helpers) helpers = {0};
         ProcessId qemu;
-        if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error))
+        if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error) ||
+            !vm_acquire_parts(vm, error) || !helpers_open(vm, wanted, &helpers, error))
                 return false;
         KeeperLaunch launch = {
+            .helpers = helpers.items,
+            .n_helpers = helpers.count,
             .vm_dir = vm_dir(vm),
             .argv = (const char *const *)argv,
             .console_log = "console.log",

@@ -89,3 +89,5 @@ HostlerSlotList vm_context_copy_slots(const VmContext *vm_context);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VmContext, vm_context_clear)
 /* Everything wrong with a spec, beyond its declaration. HOSTLER_ERROR_INVALID with all faults. */
 bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **error);
+/* HOSTLER_ERROR_UNSUPPORTED, naming the devices of the run that keep the VM from being saved or migrated. */
+bool vm_check_savable(Vm *vm, GError **error);

@@ -115,5 +115,7 @@ bool vm_suspend(Job *job, const HostlerVmSuspendArgs *args, GError **error)
         if (power != HOSTLER_POWER_RUNNING && (args->to_ram || power != HOSTLER_POWER_PAUSED))
                 return error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot suspend: the VM is %s",
                                  hostler_power_enum.values[power]);
-        return args->to_ram ? suspend_to_ram(job, vm, error) : suspend_to_disk(job, vm, error);
+        if (args->to_ram)
+                return suspend_to_ram(job, vm, error);
+        return vm_check_savable(vm, error) && suspend_to_disk(job, vm, error);
 }

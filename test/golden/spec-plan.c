@@ -8,20 +8,6 @@
 
 #define VM_ID "0b1c8d54-3c5e-4f0a-9d1e-2f6a7b8c9d0e"
 
-/* Ports in the order of the parts, as a new VM gets them. */
-static int port_of(const char *part, void *data)
-{
-        const SpecPlan *plan = data;
-        int port = 0;
-        for (size_t i = 0; i < plan->spec.count; i++) {
-                bool wanted = device_wants_port(&plan->context, &plan->spec.items[i]);
-                if (strcmp(plan->spec.items[i].name, part) == 0)
-                        return wanted ? port : -1;
-                port += wanted;
-        }
-        return -1;
-}
-
 static bool image_of(const char *name, DeviceImage *ret_image, void *data)
 {
         const SpecPlan *plan = data;
@@ -47,12 +33,13 @@ void spec_plan_read(SpecPlan *ret_plan, const json_t *json, const char *vm_dir, 
             .vm_name = "web1",
             .vm_dir = vm_dir,
             .spec = &ret_plan->spec,
+            .slots = &ret_plan->slots,
             .memory_boot_bytes = HOSTLER_UNSET,
             .memory_max_bytes = HOSTLER_UNSET,
-            .port_of = port_of,
             .image = image_of,
             .data = ret_plan,
         };
+        seats_give(&ret_plan->context, &ret_plan->slots);
 }
 
 void spec_plan_load(SpecPlan *ret_plan, const char *name, const char *vm_dir, const char *image_dir)
@@ -69,6 +56,7 @@ void spec_plan_load(SpecPlan *ret_plan, const char *name, const char *vm_dir, co
 void spec_plan_clear(SpecPlan *plan)
 {
         record_clear(&hostler_spec_type, &plan->spec);
+        record_list_clear(&hostler_slot_type, &plan->slots);
         g_clear_pointer(&plan->disk, g_free);
         g_clear_pointer(&plan->kernel, g_free);
         g_clear_pointer(&plan->initrd, g_free);

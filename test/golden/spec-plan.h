@@ -9,6 +9,7 @@
 typedef struct {
         DeviceContext context;
         HostlerSpec spec;
+        HostlerSlotList slots;        /* owned; in the order of the parts, as a new VM gets them */
         char *disk, *kernel, *initrd; /* of the one image there is, "tiny" */
 } SpecPlan;
 

@@ -105,8 +105,9 @@ static char *step_fault(Oracle *oracle, const Step *step)
                 return qmp_schema_fault(&oracle->schema, "netdev_add", step->args);
         case STEP_DEVICE:
                 return device_fault(oracle, step->args);
-        case STEP_ARGUMENT:
         case STEP_CHARDEV:
+                return qmp_schema_fault(&oracle->schema, "chardev-add", step->args);
+        case STEP_ARGUMENT:
                 break;
         }
         return NULL;
@@ -267,14 +268,14 @@ static void start_bare(Machine *ret_machine, SpecPlan *ret_spec)
 }
 
 /* NULL for a part that cannot be plugged. */
-static Plan *part_plan(const SpecPlan *spec, size_t i)
+static Plan *part_plan(SpecPlan *spec, size_t i)
 {
         const HostlerPart *part = &spec->spec.items[i];
-        const DeviceType *type = device_type(part->kind);
-        if (!type || !type->hot_plug)
+        spec->context.hot = true;
+        if (!device_hot_plug(&spec->context, part))
                 return NULL;
         Plan *plan = plan_new();
-        type->plan(&spec->context, part, plan);
+        device_type(part->kind)->plan(&spec->context, part, plan);
         return plan;
 }
 

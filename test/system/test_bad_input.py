@@ -53,7 +53,7 @@ def test_numbers_out_of_range_never_reach_qemu(daemon):
     for word in ("cpu.count=-1", "cpu.count=0", "cpu.count=256", "cpu.count=99999999999999999999", "cpu.count=1.5", "cpu.count=0x10",
                  "cpu.max=256", "memory.size=0", "memory.size=63M", "memory.size=-1", "memory.size=17T", "memory.size=67108865",
                  "memory.boot=1K", "disk0.size=-1", "disk0.size=1E", "disk1.size=513", "disk1.size=0", "nic0.mac=zz",
-                 "nic0.mac=ff:ff:ff:ff:ff:ff", "nic0.forward=tcp:65536:1", "nic0.forward=icmp:1:1", "disk0.bus=floppy", "cpu.count=",
+                 "nic0.mac=ff:ff:ff:ff:ff:ff", "nic0.forward=tcp:65536:1", "nic0.forward=icmp:1:1", "disk0.model=floppy", "cpu.count=",
                  "cpu=4", "cpu.=4", ".count=4", "cpu.cuont=4", "nic0.link=perhaps", "boot.cmdline=" + "x" * 2001):
         done = daemon.run("set", "web1", word)
         assert done.returncode == 2 or (word.endswith("=") and done.returncode == 0), (word, done)

@@ -53,9 +53,9 @@ def test_create_without_start_is_off_and_answers_the_vm(daemon):
 
 def test_every_fault_is_listed_and_nothing_is_created(daemon):
     problem = json.loads(daemon.refused(2, "create", "web1", "--image", "tiny", "-o", "json", "cpu.count=0", "memory.size=1K",
-                                        "nic0.mac=53:54:00:12:34:56", "disk1.bus=ide"))
+                                        "nic0.mac=53:54:00:12:34:56", "disk1.model=tape"))
     pointers = {cause["pointer"] for cause in problem["causes"]}
-    assert {"/spec/cpu/count", "/spec/memory/size", "/spec/nic0/mac", "/spec/disk1/bus"} <= pointers
+    assert {"/spec/cpu/count", "/spec/memory/size", "/spec/nic0/mac", "/spec/disk1/model"} <= pointers
     assert problem["code"] == "invalid" and problem["title"] and problem["detail"]
     assert daemon.json("ls") == [] and not list(daemon.state.glob("vms/*"))
 

@@ -46,7 +46,7 @@ static void test_kinds(void)
                 const DeviceType *type = device_type(decl->kind);
                 g_assert_true(type != NULL || strcmp(decl->kind, "options") == 0);
                 g_assert_true(!type || (strcmp(type->kind, decl->kind) == 0 && type->plan));
-                g_assert_true(!type || !type->hot_plug || !decl->always);
+                g_assert_true(!decl->models || !decl->always);
         }
         g_assert_null(device_type("toaster"));
         g_assert_null(device_type(""));
@@ -78,7 +78,7 @@ static void read_spec(const char *text, HostlerSpec *ret_spec)
 
 static bool wants_port(const DeviceContext *context, const char *part)
 {
-        return device_wants_port(context, spec_part(context->spec, part));
+        return seats_is_port(context, spec_part(context->spec, part));
 }
 
 static void test_ports(void)
@@ -111,11 +111,6 @@ static void test_port_of_memory(void)
         record_clear(&hostler_spec_type, &spec);
 }
 
-static int port_seven(const char *part, void *data)
-{
-        return 7;
-}
-
 static const json_t *args_of(const Plan *plan, guint step)
 {
         return g_array_index(plan->steps, Step, step).args;
@@ -125,8 +120,10 @@ static const json_t *args_of(const Plan *plan, guint step)
 static void test_memory_of_a_run(void)
 {
         HostlerSpec spec;
+        HostlerSlot slot = {.part = "memory", .bus = BUS_PORTS, .seat = 7};
+        HostlerSlotList slots = {.items = &slot, .count = 1};
         DeviceContext context = {
-            .spec = &spec, .memory_boot_bytes = 256 * MIB, .memory_max_bytes = 1 * GIB, .port_of = port_seven};
+            .spec = &spec, .slots = &slots, .memory_boot_bytes = 256 * MIB, .memory_max_bytes = 1 * GIB};
         g_autoptr(Plan) plan = plan_new();
         read_spec("{\"memory\": {\"size\": \"512M\"}}", &spec);
         device_type("memory")->plan(&context, spec_part(&spec, "memory"), plan);

@@ -72,7 +72,7 @@ static void test_defaults(void)
 
         HostlerDiskProps disk;
         record_init(&hostler_disk_props_type, &disk);
-        g_assert_cmpint(disk.bus, ==, HOSTLER_DISK_BUS_VIRTIO_BLK);
+        g_assert_cmpint(disk.model, ==, HOSTLER_DISK_MODEL_VIRTIO_BLK);
         g_assert_cmpint(disk.cache, ==, HOSTLER_DISK_CACHE_WRITEBACK);
         g_assert_cmpint(disk.size, ==, HOSTLER_UNSET);
 

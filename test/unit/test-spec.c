@@ -153,7 +153,7 @@ static void test_merge_refusals(void)
 {
         HostlerSpec spec, merged;
         read_spec("{\"disk0\":{}}", &spec);
-        json_auto_t *patch = parse("{\"cpu\":{\"count\":999},\"disk0\":{\"bus\":\"floppy\"},\"disk1\":5}");
+        json_auto_t *patch = parse("{\"cpu\":{\"count\":999},\"disk0\":{\"model\":\"floppy\"},\"disk1\":5}");
         g_autoptr(GError) error = NULL;
         g_assert_false(spec_merge(&spec, patch, "/spec", &merged, &error));
         json_auto_t *problem = error_to_json(error);

@@ -84,9 +84,32 @@ def flags(field):
 
 
 def kinds(model):
-    rows = "".join(f"        {{{string(device.kind)}, {boolean(device.single)}, {boolean(device.always)}, &{type_name(device.props)}}},\n"
-                   for device in model.devices.values())
-    return f"const KindDecl hostler_kinds[] = {{\n{rows}        {{.kind = NULL}},\n}};\n"
+    devices = model.devices.values()
+    lists = "".join(models(device) for device in devices) + "".join(strings(f"{c_name(device.kind)}_aliases", device.aliases)
+                                                                    for device in devices if device.aliases)
+    rows = "".join(kind_row(device) for device in devices)
+    return f"{lists}const KindDecl hostler_kinds[] = {{\n{rows}        {{.kind = NULL}},\n}};\n"
+
+
+def kind_row(device):
+    rows = {
+        "kind": string(device.kind),
+        "single": boolean(device.single),
+        "always": boolean(device.always),
+        "props": f"&{type_name(device.props)}",
+        "aliases": f"{c_name(device.kind)}_aliases" if device.aliases else None,
+        "models": f"{c_name(device.kind)}_models" if device.models else None,
+    }
+    return "        {" + ", ".join(f".{key} = {value}" for key, value in rows.items() if value is not None) + "},\n"
+
+
+def models(device):
+    """Indexed by the value of `model`: row 0 is none."""
+    if not device.models:
+        return ""
+    rows = "".join(f"        {{{string(model.name)}, {string(model.doc)}, {string(model.driver)}, BUS_{model.bus.upper()}, {boolean(model.live)}, "
+                   f"{string(model.blocks) if model.blocks else 'NULL'}}},\n" for model in device.models.values())
+    return f"static const ModelDecl {c_name(device.kind)}_models[] = {{\n        {{.name = NULL}},\n{rows}        {{.name = NULL}},\n}};\n"
 
 
 def events(model):

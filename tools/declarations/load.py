@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from .model import Command, DeclarationError, Device, Enum, Error, Event, Field, Flag, Model, Noun, Struct, Verb
+from .model import Command, DeclarationError, Device, DeviceModel, Enum, Error, Event, Field, Flag, Model, Noun, Struct, Verb
 
 SCALARS = {"string", "name", "path", "time", "int", "size", "duration", "real", "bool", "spec", "patch", "json"}
 TEXTS = {"string", "name", "path", "list:string"}
@@ -17,12 +17,14 @@ FIELD_KEYS = {"type": str, "doc": str, "required": bool, "default": object, "min
 ARG_KEYS = FIELD_KEYS | {"positional": bool, "in_path": bool, "short": str, "from_file": bool, "client_only": bool,
                          "complete": str, "cli": bool}
 PROP_KEYS = FIELD_KEYS | {"live": str}
+MODEL_KEYS = {"driver": str, "bus": str, "live": bool, "blocks": str, "doc": str}
+BUSES = ("pci", "isa", "usb", "scsi", "ide", "serial", "none")
 SECTION_KEYS = {
     "error": {"http": int, "exit": int, "title": str, "doc": str},
     "enum": {"doc": str, "values": dict},
     "record": {"doc": str, "fields": dict},
     "noun": {"plural": str, "doc": str, "silent": bool, "parent": str},
-    "device": {"doc": str, "single": bool, "always": bool, "fields": dict},
+    "device": {"doc": str, "single": bool, "always": bool, "aliases": list, "models": dict, "fields": dict},
     "event": {"doc": str, "fields": dict},
     "verb": {"kind": str, "role": str, "result": str, "method": str, "path": str, "summary": str, "doc": str,
              "recover": str, "streams": bool, "urgent": bool, "urgent_if": str, "many": bool, "cli": str,
@@ -34,7 +36,7 @@ MUST = {"error": ("http", "exit", "title", "doc"), "enum": ("doc", "values"), "r
         "noun": ("plural", "doc"), "device": ("doc", "fields"), "event": ("doc",),
         "verb": ("kind", "role", "summary", "doc"), "command": ("summary", "doc"), "flag": ("doc",)}
 METHODS = {"ls": "GET", "show": "GET", "create": "POST", "add": "POST", "rm": "DELETE", "set": "PATCH"}
-COMPLETIONS = {"vm", "trash", "disk", "image", "job", "property", "file"}
+COMPLETIONS = {"vm", "trash", "device", "disk", "kind", "image", "job", "property", "file"}
 
 
 def load(paths):
@@ -122,15 +124,36 @@ class Loader:
         self.model.nouns[name] = Noun(name, table["plural"], table["doc"], table.get("silent", False), table.get("parent"))
 
     def read_device(self, name, table, where):
+        models = self.read_models(name, table.get("models", {}), where)
+        if models and "model" not in table["fields"]:
+            first = {"type": f"enum:{name}_model", "default": next(iter(models)), "live": "restart", "doc": "What the guest sees."}
+            table = table | {"fields": {"model": first} | table["fields"]}
         props = self.read_struct(f"{name}_props", table["doc"], table["fields"], PROP_KEYS, where.at("fields"))
         for prop in props.fields:
             if prop.live not in ("now", "restart", "never"):
                 where.at("fields", prop.name).fault("`live` must be now, restart or never")
             if prop.name == "kind":
                 where.at("fields", prop.name).fault("`kind` is the part's own")
-        self.model.devices[name] = Device(name, table["doc"], props, table.get("single", False), table.get("always", False))
+        self.model.devices[name] = Device(name, table["doc"], props, table.get("single", False), table.get("always", False),
+                                          table.get("aliases", []), models)
         if table.get("always") and not table.get("single"):
             where.fault("`always` needs `single`")
+
+    def read_models(self, kind, tables, where):
+        """The rows of a kind's models; their names become the enum of its property `model`."""
+        models = {}
+        for name, table in tables.items():
+            here = where.at("models", name)
+            if not isinstance(table, dict) or not check_keys(table, MODEL_KEYS, here):
+                here.fault("must be a table: { driver = …, bus = …, live = …, doc = … }")
+                continue
+            if not table.get("doc") or table.get("bus") not in BUSES:
+                here.fault(f"needs `doc`, and `bus`: one of {', '.join(BUSES)}")
+                continue
+            models[name] = DeviceModel(name, table["doc"], table.get("driver", ""), table["bus"], table.get("live", False), table.get("blocks"))
+        if models:
+            self.model.enums[f"{kind}_model"] = Enum(f"{kind}_model", f"Models of {kind}.", {model.name: model.doc for model in models.values()})
+        return models
 
     def read_event(self, name, table, where):
         fields = self.read_struct(f"{c_name(name)}_event", table["doc"], table.get("fields", {}), FIELD_KEYS, where.at("fields"))

@@ -75,12 +75,25 @@ class Noun:
 
 
 @dataclass
+class DeviceModel:
+    """One row of a kind's models: what QEMU calls it, where it sits, whether it can be plugged into a running VM."""
+    name: str
+    doc: str
+    driver: str
+    bus: str
+    live: bool = False
+    blocks: str | None = None  # why a VM that has it can be neither saved nor migrated
+
+
+@dataclass
 class Device:
     kind: str
     doc: str
     props: Struct
     single: bool = False
     always: bool = False
+    aliases: list = field(default_factory=list)  # other names people look for it by
+    models: dict = field(default_factory=dict)
 
 
 @dataclass

@@ -1,0 +1,11 @@
+/* What is to be said of a VM's devices. */
+#pragma once
+
+#include "vm/manager.h"
+
+/*
+ * All parts that are hardware, in the spec's order, those of the running QEMU that the spec no longer has at the end.
+ * Asks QEMU for addresses and the guest's agent, where there is one, for its view; blocks up to some seconds, so not on
+ * the main loop. The caller clears the list.
+ */
+void device_info_list(Vm *vm, HostlerDeviceInfoList *ret_list);

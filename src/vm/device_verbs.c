@@ -1,0 +1,210 @@
+/*
+ * Devices of a VM: add, set, rm, ls. Each is a change of the spec (change.c); here are the words people use, names,
+ * and the controllers that come along.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "hostler-handlers.h"
+#include "vm/change.h"
+#include "vm/device_info.h"
+
+/* ---- words to a patch ---- */
+
+static const KindDecl *kind_of_word(const char *word, GError **error)
+{
+        g_autoptr(GPtrArray) words = g_ptr_array_new();
+        const KindDecl *kind = kind_by_word(word);
+        if (kind && device_type(kind->kind))
+                return kind;
+        for (const KindDecl *decl = hostler_kinds; decl->kind; decl++)
+                if (device_type(decl->kind))
+                        g_ptr_array_add(words, (char *)decl->kind);
+        g_ptr_array_add(words, NULL);
+        g_auto(GStrv) near = names_near(word, (const char *const *)words->pdata);
+        g_autofree char *names = g_strjoinv(", ", near);
+        error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no kind of device called %s%s%s", word,
+                  *names ? "; did you mean: " : "", names);
+        error_hint(error, "hostler help devices");
+        return NULL;
+}
+
+/* Adds "PROP=VALUE" to a part's patch. */
+static bool read_property(const KindDecl *kind, const char *assignment, json_t *props, GError **error)
+{
+        const char *equals = strchr(assignment, '=');
+        g_autofree char *name = equals ? g_strndup(assignment, (gsize)(equals - assignment)) : NULL;
+        if (!equals) {
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is not PROPERTY=VALUE", assignment);
+                return error_hint(error, "hostler help properties");
+        }
+        json_t *value = kind_parse_property(kind, name, equals + 1, error);
+        if (!value) {
+                error_wrap(error, HOSTLER_ERROR_INVALID, NULL, "%s.%s", kind->kind, name);
+                return false;
+        }
+        json_object_set_new(props, name, value);
+        return true;
+}
+
+static bool read_properties(const KindDecl *kind, char *const *assignments, json_t *props, GError **error)
+{
+        for (size_t i = 0; assignments && assignments[i]; i++)
+                if (!read_property(kind, assignments[i], props, error))
+                        return false;
+        return true;
+}
+
+static bool read_model(const KindDecl *kind, const char *model, json_t *props, GError **error)
+{
+        g_autofree char *assignment = model ? g_strdup_printf("model=%s", model) : NULL;
+        if (model && !kind->models)
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s devices have no models to choose from",
+                                 kind->kind);
+        return !model || read_property(kind, assignment, props, error);
+}
+
+/* ---- add ---- */
+
+static char *free_name(const HostlerSpec *spec, const KindDecl *kind)
+{
+        for (int i = 0; !kind->single; i++) {
+                g_autofree char *name = g_strdup_printf("%s%d", kind->kind, i);
+                if (!spec_part(spec, name))
+                        return g_steal_pointer(&name);
+        }
+        return g_strdup(kind->kind);
+}
+
+/* The same name when the verb is run again after a crash. */
+static char *name_of_new(Job *job, const HostlerSpec *spec, const KindDecl *kind, const char *wanted, GError **error)
+{
+        const json_t *known = job_recall(job, "device");
+        if (known)
+                return g_strdup(json_string_value(known));
+        g_autofree char *name = wanted && !kind->single ? g_strdup(wanted) : free_name(spec, kind);
+        if (spec_part(spec, name)) {
+                error_set(error, HOSTLER_ERROR_EXISTS, NULL,
+                          kind->single ? "the VM has its %s already" : "there is a part called %s already", name);
+                return NULL;
+        }
+        if (!job_is_dry_run(job) && !job_remember(job, "device", json_string(name), error))
+                return NULL;
+        return g_steal_pointer(&name);
+}
+
+/* The kind of controller that @name needs and the spec lacks; NULL: none. */
+static const char *missing_controller(const HostlerSpec *spec, const char *name)
+{
+        DeviceContext context = {.spec = spec};
+        const HostlerPart *part = spec_part(spec, name);
+        return device_controller(&context, part) ? NULL : device_controller_kind(part);
+}
+
+/* @ret_spec: @before with the new part, and the controller it needs when there is none. */
+static bool with_part(const HostlerSpec *before, const char *name, json_t *patch, HostlerSpec *ret_spec, GError **error)
+{
+        if (!spec_merge(before, patch, "/spec", ret_spec, error))
+                return false;
+        const char *kind = missing_controller(ret_spec, name);
+        if (!kind)
+                return true;
+        g_autofree char *controller = free_name(ret_spec, kind_find(kind));
+        json_object_set_new(patch, controller, json_pack("{s:s}", "kind", kind));
+        record_clear(&hostler_spec_type, ret_spec);
+        return spec_merge(before, patch, "/spec", ret_spec, error);
+}
+
+/* Of the list, those that @patch names. */
+static void keep_named(const json_t *patch, HostlerDeviceInfoList *list)
+{
+        size_t kept = 0;
+        for (size_t i = 0; i < list->count; i++) {
+                if (json_object_get(patch, list->items[i].name))
+                        list->items[kept++] = list->items[i];
+                else
+                        record_clear(&hostler_device_info_type, &list->items[i]);
+        }
+        list->count = kept;
+}
+
+bool device_add(Job *job, const HostlerDeviceAddArgs *args, HostlerDeviceInfoList *ret_result, GError **error)
+{
+        HostlerPropertyChangeList rows;
+        HostlerSpec wanted;
+        const KindDecl *kind = kind_of_word(args->kind, error);
+        g_autoptr(Vm) vm = kind ? manager_vm_ready(job_manager(job), args->vm, error) : NULL;
+        g_autoptr(Spec) before = vm ? vm_spec(vm) : NULL;
+        char *const *words = args->words;
+        const char *wanted_name = words && words[0] && !strchr(words[0], '=') ? *words++ : NULL;
+        g_autofree char *name = vm ? name_of_new(job, &before->value, kind, wanted_name, error) : NULL;
+        if (!name)
+                return false;
+        json_auto_t *props = json_pack("{s:s}", "kind", kind->kind);
+        json_auto_t *patch = json_pack("{s:O}", name, props);
+        if (!read_model(kind, args->model, props, error) || !read_properties(kind, words, props, error) ||
+            !with_part(&before->value, name, patch, &wanted, error) ||
+            !change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, &rows, error))
+                return false;
+        change_list_clear(&rows);
+        device_info_list(vm, ret_result);
+        keep_named(patch, ret_result);
+        return true;
+}
+
+/* ---- the others ---- */
+
+static const HostlerPart *device_part(Vm *vm, const HostlerSpec *spec, const char *name, GError **error)
+{
+        g_autofree char *object = vm_object(vm);
+        const HostlerPart *part = spec_part(spec, name);
+        if (part && device_type(part->kind))
+                return part;
+        error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no device called %s", name);
+        error_hint(error, "hostler device ls %s", object + strlen("vm/"));
+        return NULL;
+}
+
+bool device_set(Job *job, const HostlerDeviceSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error)
+{
+        HostlerSpec wanted;
+        g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
+        g_autoptr(Spec) before = vm ? vm_spec(vm) : NULL;
+        const HostlerPart *part = vm ? device_part(vm, &before->value, args->device, error) : NULL;
+        if (!part)
+                return false;
+        json_auto_t *props = json_object();
+        json_auto_t *patch = json_pack("{s:O}", args->device, props);
+        return read_properties(kind_find(part->kind), args->property, props, error) &&
+               spec_merge(&before->value, patch, "/spec", &wanted, error) &&
+               change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, ret_result, error);
+}
+
+bool device_rm(Job *job, const HostlerDeviceRmArgs *args, GError **error)
+{
+        HostlerPropertyChangeList rows;
+        HostlerSpec wanted;
+        g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
+        g_autoptr(Spec) before = vm ? vm_spec(vm) : NULL;
+        if (!vm)
+                return false;
+        if (job_recall(job, "removing") && !spec_part(&before->value, args->device))
+                return true; /* run again after a crash: it is gone */
+        json_auto_t *patch = json_pack("{s:n}", args->device);
+        if (!device_part(vm, &before->value, args->device, error) ||
+            (!job_is_dry_run(job) && !job_remember(job, "removing", json_true(), error)) ||
+            !spec_merge(&before->value, patch, "/spec", &wanted, error) ||
+            !change_spec(job, vm, &wanted, -1, args->timeout, &rows, error))
+                return false;
+        change_list_clear(&rows);
+        return true;
+}
+
+bool device_ls(const Call *call, const HostlerDeviceLsArgs *args, HostlerDeviceInfoList *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
+        if (!vm)
+                return false;
+        device_info_list(vm, ret_result);
+        return true;
+}

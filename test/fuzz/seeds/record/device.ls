@@ -1,0 +1,2 @@
+device.ls
+{"vm": "tiny"}
