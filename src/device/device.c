@@ -8,7 +8,7 @@
 #include "base/error.h"
 
 static const DeviceType *const device_types[] = {
-    &boot_device, &cpu_device, &disk_device, &memory_device, &nic_device, &seed_device,
+    &boot_device, &cpu_device, &disk_device, &memory_device, &nic_device, &seed_device, &usb_device,
 };
 
 const DeviceType *device_type(const char *kind)

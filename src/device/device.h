@@ -158,4 +158,4 @@ int64_t memory_max_bytes(const HostlerMemoryProps *props);
 /* cpu.c */
 int64_t cpu_max(const HostlerCpuProps *props);
 
-extern const DeviceType cpu_device, memory_device, disk_device, nic_device, boot_device, seed_device;
+extern const DeviceType cpu_device, memory_device, disk_device, nic_device, boot_device, seed_device, usb_device;

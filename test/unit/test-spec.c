@@ -85,6 +85,17 @@ static void test_parts(void)
         record_clear(&hostler_spec_type, &again);
 }
 
+/* The declared kinds, as messages list them. */
+static char *kinds_text(bool with_single)
+{
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        for (const KindDecl *decl = hostler_kinds; decl->kind; decl++)
+                if (with_single || !decl->single)
+                        g_ptr_array_add(names, (char *)decl->kind);
+        g_ptr_array_add(names, NULL);
+        return g_strjoinv(", ", (char **)names->pdata);
+}
+
 static void test_refusals(void)
 {
         assert_refused("{\"Disk0\":{},\"disk.0\":{},\"0disk\":{}}",
@@ -95,12 +106,15 @@ static void test_refusals(void)
                        "\"a-name-of-21-letters0\":{\"kind\":\"nic\"}}",
                        "/spec/a-name-of-21-letters-: a part's name is 1 to 20 of a-z 0-9 and -, a letter first\n"
                        "/spec/a-name-of-21-letters0: a part's name is 1 to 20 of a-z 0-9 and -, a letter first");
-        assert_refused(
-            "{\"data\":{},\"disk0\":{\"kind\":\"nic\"},\"other\":{\"kind\":\"cpu\"},\"x\":{\"kind\":3}}",
-            "/spec/data: the name does not say what it is: number it (disk, nic and a number), or add `kind`\n"
-            "/spec/disk0/kind: the name says that it is a disk\n"
-            "/spec/other/kind: there is one cpu, and its name is cpu\n"
-            "/spec/x/kind: must be one of: boot, cpu, disk, memory, nic, options, seed");
+        g_autofree char *all = kinds_text(true), *several = kinds_text(false);
+        g_autofree char *expected =
+            g_strdup_printf("/spec/data: the name does not say what it is: number it (%s and a number), or add `kind`\n"
+                            "/spec/disk0/kind: the name says that it is a disk\n"
+                            "/spec/other/kind: there is one cpu, and its name is cpu\n"
+                            "/spec/x/kind: must be one of: %s",
+                            several, all);
+        assert_refused("{\"data\":{},\"disk0\":{\"kind\":\"nic\"},\"other\":{\"kind\":\"cpu\"},\"x\":{\"kind\":3}}",
+                       expected);
         assert_refused("{\"cpu\":{\"count\":0,\"cuont\":2},\"memory\":{\"size\":\"1000M\",\"max\":true},\"nic0\":7}",
                        "/spec/cpu/count: must be at least 1\n"
                        "/spec/cpu/cuont: is not known; did you mean count?\n"
