@@ -419,8 +419,8 @@ static bool parse_argument(Parser *parser, const char *word, GError **error)
                 return store_value(parser, arg, word, error);
         }
         if (arg->name && arg->form == CLI_REST) {
-                /* What follows the program's name is the program's. */
-                parser->literal = true;
+                /* What follows a program's name is the program's. */
+                parser->literal = parser->literal || verb->command;
                 g_ptr_array_add(parser->rest, g_strdup(word));
                 return g_utf8_validate(word, -1, NULL) ||
                        usage_error(parser->to, error, "an argument is not UTF-8 text");
@@ -470,6 +470,23 @@ static char **take_strv(GPtrArray *words)
         return strv;
 }
 
+/* To a command of its own as they are, to the daemon as the list they are declared to be. */
+static void take_rest(Parser *parser)
+{
+        const CliArg *arg = parser->to->verb->args;
+        json_t *list = json_array();
+
+        while (arg->form != CLI_REST)
+                arg++;
+        for (guint i = 0; i < parser->rest->len; i++)
+                json_array_append_new(list, json_string(parser->rest->pdata[i]));
+        parser->to->words = take_strv(parser->rest);
+        if (parser->to->verb->command)
+                json_decref(list);
+        else
+                json_object_set_new(parser->to->args, arg->field->name, list);
+}
+
 static bool verb_missing(const CliNoun *noun, GError **error)
 {
         g_auto(GStrv) names = verb_names(noun ? noun->name : cli_silent_noun()->name);
@@ -497,7 +514,7 @@ static bool check_complete(Parser *parser, GError **error)
         if (to->verb->many)
                 to->names = take_strv(parser->names);
         if (parser->rest->len)
-                to->words = take_strv(parser->rest);
+                take_rest(parser);
         return true;
 }
 
