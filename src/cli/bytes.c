@@ -1,5 +1,5 @@
 /*
- * Bytes as they are. Called by exec, cp and console.
+ * Bytes as they are. Called by exec, cp, console and device_read.
  */
 #include "cli/bytes.h"
 

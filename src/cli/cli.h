@@ -38,6 +38,7 @@ bool run_verb(Cli *cli, const Invocation *invocation, GError **error);
 bool command_console(Cli *cli, const Invocation *invocation, GError **error);
 bool command_exec(Cli *cli, const Invocation *invocation, GError **error);
 bool command_cp(Cli *cli, const Invocation *invocation, GError **error);
+bool command_device_read(Cli *cli, const Invocation *invocation, GError **error);
 bool command_doctor(Cli *cli, const Invocation *invocation, GError **error);
 bool command_event_watch(Cli *cli, const Invocation *invocation, GError **error);
 bool command_job_wait(Cli *cli, const Invocation *invocation, GError **error);

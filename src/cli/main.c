@@ -17,6 +17,7 @@ static const struct {
     {"complete", command_complete},
     {"console", command_console},
     {"cp", command_cp},
+    {"device_read", command_device_read},
     {"doctor", command_doctor},
     {"event_watch", command_event_watch},
     {"exec", command_exec},

@@ -191,6 +191,15 @@ void device_plan_all(const DeviceContext *context, Plan *plan)
         }
 }
 
+HostEnd device_host_end(const DeviceContext *context, const HostlerPart *part)
+{
+        const DeviceType *type = device_type(part->kind);
+        HostEnd end = {0};
+        if (type && type->host_end)
+                type->host_end(context, part, &end);
+        return end;
+}
+
 static void set_text(json_t *args, const char *member, const char *format, int number)
 {
         g_autofree char *text = g_strdup_printf(format, number);

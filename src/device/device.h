@@ -40,6 +40,21 @@ typedef struct {
             socket; /* owned; name in VMDIR/run of a listening socket that is made for it and given to it; NULL: none */
 } DeviceHelper;
 
+/* The host's end of a part: where what it puts out can be had. */
+typedef enum {
+        HOST_END_NONE,
+        HOST_END_FILE,   /* a file in VMDIR, written by QEMU or a helper */
+        HOST_END_LOG,    /* the same, written by the keeper; what came before is in NAME.1 */
+        HOST_END_RING,   /* the id of a character device of QEMU: bytes that are gone with the run */
+        HOST_END_SOCKET, /* a socket in VMDIR/run that listens */
+        HOST_END_PTY     /* the id of a character device of QEMU: a pseudo-terminal */
+} HostEndKind;
+typedef struct {
+        HostEndKind kind;
+        char *name;          /* owned */
+        int64_t limit_bytes; /* of a log: the size at which it is begun anew */
+} HostEnd;
+
 /* A live change under way. Runs on the job's thread; blocking calls allowed. */
 typedef struct {
         const DeviceContext *context; /* with the new spec */
@@ -85,6 +100,8 @@ typedef struct {
         /* What can only be said to a QEMU that runs, before the guest does. */
         bool (*launched)(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error);
         const DeviceSetter *setters; /* ends with property NULL */
+        /* Fills in where its host's end is, for `device read` and `device ls`. NULL: it has none. */
+        void (*host_end)(const DeviceContext *context, const HostlerPart *part, HostEnd *ret_end);
         /* Why a VM with this part can be neither saved nor migrated; NULL: it can. Besides the model's own reason. */
         const char *(*blocks)(const DeviceContext *context, const HostlerPart *part);
         /*
@@ -113,6 +130,13 @@ void device_check_spec(const DeviceContext *context, GPtrArray *faults);
 void device_check_blocks(const DeviceContext *context, GPtrArray *faults);
 /* The whole VM: the chassis first, then each part after those it needs. */
 void device_plan_all(const DeviceContext *context, Plan *plan);
+/* Its host's end, HOST_END_NONE for a part that has none. */
+HostEnd device_host_end(const DeviceContext *context, const HostlerPart *part);
+static inline void host_end_clear(HostEnd *end)
+{
+        g_free(end->name);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HostEnd, host_end_clear)
 
 /*
  * The beginning of a part's device: {"driver", "id"} and where it sits ("bus", "addr", "port", …), by its model's row

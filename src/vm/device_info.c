@@ -6,9 +6,12 @@
 
 #include <string.h>
 
+#include "vm/device_output.h"
+
 #define GUEST_MS 5000
 
 typedef struct {
+        Vm *vm;
         VmContext context;
         HostlerVmRuntime runtime;
         bool live;
@@ -72,6 +75,8 @@ static char *ask_guest(const Look *look, const HostlerPart *part, const char *ad
 static void describe(const Look *look, const HostlerPart *part, const char *state, HostlerDeviceInfoList *list)
 {
         const ModelDecl *model = part_model(part);
+        bool attached = strcmp(state, "attached") == 0 || strcmp(state, "going") == 0;
+        g_auto(HostEnd) end = device_host_end(&look->context.context, part);
         HostlerDeviceInfo *info = &list->items[list->count++];
         record_init(&hostler_device_info_type, info);
         info->name = g_strdup(part->name);
@@ -81,6 +86,7 @@ static void describe(const Look *look, const HostlerPart *part, const char *stat
         info->live = device_hot_plug(&look->context.context, part);
         info->state = g_strdup(state);
         info->address = g_strdup(g_hash_table_lookup(look->addresses, part->name));
+        info->host = device_output_text(look->vm, &end, attached);
         if (strcmp(state, "attached") == 0)
                 info->guest = ask_guest(look, part, info->address);
 }
@@ -94,8 +100,9 @@ static const char *state_of(const Look *look, const HostlerPart *part)
 
 static void look_open(Look *look, Vm *vm, const HostlerSpec *spec)
 {
-        *look =
-            (Look){.live = vm_is_live(vm), .addresses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
+        *look = (Look){.vm = vm,
+                       .live = vm_is_live(vm),
+                       .addresses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
         vm_runtime(vm, &look->runtime);
         vm_context_init(&look->context, vm_manager(vm), vm, spec, look->live ? &look->runtime : NULL);
         if (!look->live)

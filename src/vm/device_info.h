@@ -9,3 +9,5 @@
  * the main loop. The caller clears the list.
  */
 void device_info_list(Vm *vm, HostlerDeviceInfoList *ret_list);
+/* A part of @spec that is hardware; NULL and HOSTLER_ERROR_NOT_FOUND when it has none of that name. device_verbs.c */
+const HostlerPart *device_part(Vm *vm, const HostlerSpec *spec, const char *name, GError **error);

@@ -154,7 +154,7 @@ bool device_add(Job *job, const HostlerDeviceAddArgs *args, HostlerDeviceInfoLis
 
 /* ---- the others ---- */
 
-static const HostlerPart *device_part(Vm *vm, const HostlerSpec *spec, const char *name, GError **error)
+const HostlerPart *device_part(Vm *vm, const HostlerSpec *spec, const char *name, GError **error)
 {
         g_autofree char *object = vm_object(vm);
         const HostlerPart *part = spec_part(spec, name);
