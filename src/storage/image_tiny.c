@@ -52,10 +52,10 @@ static const TinyRecipe tiny = {
 static const TinyRecipe tiny_full = {
     .kernel_package = "linux-image-amd64",
     .packages = (const char *const[]){"busybox-static", "qemu-guest-agent", "e2fsprogs", "usr-is-merged", "pciutils",
-                                      "usbutils", "alsa-utils", "ethtool", "evtest", NULL},
-    .programs =
-        (const char *const[]){"usr/sbin/qemu-ga", "sbin/resize2fs", "usr/bin/lspci", "usr/bin/lsusb", "usr/bin/aplay",
-                              "usr/bin/amidi", "usr/bin/amixer", "sbin/ethtool", "usr/bin/evtest", NULL},
+                                      "usbutils", "alsa-utils", "v4l-utils", "ethtool", "evtest", NULL},
+    .programs = (const char *const[]){"usr/sbin/qemu-ga", "sbin/resize2fs", "usr/bin/lspci", "usr/bin/lsusb",
+                                      "usr/bin/aplay", "usr/bin/amidi", "usr/bin/amixer", "usr/bin/v4l2-ctl",
+                                      "sbin/ethtool", "usr/bin/evtest", NULL},
     .data = (const char *const[]){"usr/share/misc", "usr/share/alsa", NULL},
     .all_modules = true,
     .disk_bytes = 1024 << 20,
