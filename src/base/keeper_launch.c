@@ -1,7 +1,7 @@
 /*
  * The daemon's side of hostler-keeper: its command line, its one-line answer, and the files it leaves.
  *
- * Talks to no QEMU and watches nobody. Called by vm/ at launch and adoption.
+ * Talks to no QEMU and watches nobody. Called by vm/ at launch and adoption, and by device/ for what runs beside QEMU.
  */
 #include "base/keeper_launch.h"
 
@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "base/file.h"
 
 enum { ANSWER_WAIT_MS = 10 * 1000, ANSWER_BYTES = 2048, FILE_LIMIT_BYTES = 4096 };
+enum { END_WAIT_MS = 3 * 1000, KILL_WAIT_MS = 1000 };
 
 /* ---- launching ---- */
 
@@ -62,6 +64,8 @@ static char **launch_argv(const KeeperLaunch *launch)
                 add_text(argv, "--console-log", launch->console_log);
                 add_number(argv, "--console-fd-set", launch->console_fd_set);
         }
+        if (launch->again)
+                g_ptr_array_add(argv, g_strdup("--again"));
         if (launch->uid)
                 add_number(argv, "--uid", launch->uid);
         if (launch->gid)
@@ -175,6 +179,36 @@ bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **err
                 return error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "The keeper did not answer in %d s",
                                  ANSWER_WAIT_MS / 1000);
         return parse_answer(answer, ret_qemu, error);
+}
+
+/* ---- ending ---- */
+
+/* True when it is gone. */
+static bool end_process(const ProcessId *id, int number, int timeout_ms)
+{
+        autoclose int fd = process_id_open(id);
+        struct pollfd ended = {.fd = fd, .events = POLLIN};
+
+        if (fd < 0)
+                return true;
+        process_id_kill(id, number);
+        return poll(&ended, 1, timeout_ms) > 0;
+}
+
+/* The keeper first: it would start the program again. */
+void keeper_end(const char *vm_dir)
+{
+        ProcessId keeper, program;
+
+        if (!keeper_read(vm_dir, &keeper, &program, NULL))
+                return;
+        if (!end_process(&keeper, SIGTERM, END_WAIT_MS))
+                end_process(&keeper, SIGKILL, KILL_WAIT_MS);
+        /* What it runs now, should it have been started again meanwhile; nothing, when the keeper has done its work. */
+        if (!keeper_read(vm_dir, NULL, &program, NULL))
+                return;
+        if (!end_process(&program, SIGTERM, KILL_WAIT_MS))
+                end_process(&program, SIGKILL, KILL_WAIT_MS);
 }
 
 /* ---- reading ---- */

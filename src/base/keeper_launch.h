@@ -46,6 +46,11 @@ typedef struct {
         int console_fd_set;
         uid_t uid; /* QEMU's user and group; 0: the caller's own */
         gid_t gid;
+        /*
+         * @argv is no QEMU but a program beside one, with a folder of its own: when it fails, or is killed, it is
+         * started again. Its exit code 0 ends the keeper.
+         */
+        bool again;
 } KeeperLaunch;
 
 /*
@@ -64,6 +69,12 @@ bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **err
  * _DENIED: it is not ours.
  */
 bool keeper_read(const char *vm_dir, ProcessId *ret_keeper, ProcessId *ret_qemu, GError **error);
+
+/*
+ * Ends the keeper of @vm_dir and what it runs, politely at first; nobody there is fine. For programs started with
+ * `again`: a QEMU is ended by its monitor. Blocks, until they are gone, for some seconds at most.
+ */
+void keeper_end(const char *vm_dir);
 
 typedef struct {
         int64_t time_ms; /* unix time */

@@ -83,6 +83,7 @@ typedef struct {
 
 typedef struct {
         const char *dir;
+        bool again;  /* what fails is started again */
         char **argv; /* QEMU's */
         FdList fds;
         Helper helpers[HELPERS_MAX];

@@ -71,6 +71,11 @@ static void parse_option(const char *name, const char *value, VmOptions *options
 void options_parse(char **argv, VmOptions *ret_options)
 {
         while (*argv && strcmp(*argv, "--") != 0) {
+                if (strcmp(*argv, "--again") == 0) {
+                        ret_options->again = true;
+                        argv++;
+                        continue;
+                }
                 if (!argv[1])
                         fail(EINVAL, "%s: a value is missing", *argv);
                 if (strcmp(*argv, "--helper") == 0) {

@@ -1,5 +1,6 @@
 /*
  * `hostler-keeper vm`: starts a VM's helpers and QEMU, keeps their output, records how QEMU ended, ends the helpers.
+ * With `--again` "QEMU" is another program beside a VM, one that is started again when it fails.
  *
  * It is nobody's child, so it outlives the daemon; QEMU outlives it in turn should it be killed (QEMU ignores SIGPIPE,
  * so logs without a reader do no harm). Started by keeper_launch(), which reads "ok PID START_TICKS" from stdout.
@@ -25,6 +26,7 @@ enum {
         LOCK_WAIT_MS = 3000, /* an earlier keeper may still be ending its helpers */
         LOCK_ROUND_MS = 5,
         HELPER_GRACE_MS = 1000,
+        AGAIN_MS = 500,
         DRAIN_MAX_CHUNKS = 64, /* a helper that never stops writing must not hold up exit.json */
 };
 
@@ -36,6 +38,7 @@ typedef struct {
         Log output_log, console_log;
         pid_t qemu;
         bool ended;
+        bool told;  /* to end */
         int status; /* of waitpid() */
 } Vm;
 
@@ -175,18 +178,14 @@ static void note_start(Vm *vm)
         log_printf(&vm->output_log, "---- %s %s starts with pid %d\n", text, vm->options.argv[0], (int)vm->qemu);
 }
 
-/* keeper.json is there before QEMU executes, so nothing ever runs that a restarted daemon could not find. */
-static void start_qemu(Vm *vm)
+/*
+ * keeper.json is there before QEMU executes, so nothing ever runs that a restarted daemon could not find. 0 or an
+ * errno; then the child ends by itself.
+ */
+static int run_qemu(Vm *vm)
 {
         VmOptions *options = &vm->options;
-        int shared_lock_fd = fcntl(vm->lock_fd, F_DUPFD_CLOEXEC, 3);
         int gate;
-
-        if (shared_lock_fd < 0 || options->fds.count + 2 > FD_LIST_MAX)
-                fail(E2BIG, "Too many descriptors");
-        options->fds.fds[options->fds.count++] = shared_lock_fd;
-        if (vm->console_write_fd >= 0)
-                options->fds.fds[options->fds.count++] = vm->console_write_fd;
         Child child = {
             .argv = options->argv,
             .fds = &options->fds,
@@ -197,17 +196,36 @@ static void start_qemu(Vm *vm)
             .gid = options->gid,
         };
         vm->qemu = child_prepare(&child, &gate);
+        vm->ended = false;
         note_start(vm);
         int failed = record_running(vm->qemu);
-        if (!failed) {
-                exit_forget(vm->dir_fd);
-                failed = child_execute(gate);
+        if (failed) {
+                close(gate);
+                return failed;
         }
+        exit_forget(vm->dir_fd);
+        return child_execute(gate);
+}
+
+/* Only what may have to be started again keeps open what it is given. */
+static void start_qemu(Vm *vm)
+{
+        VmOptions *options = &vm->options;
+        int shared_lock_fd = fcntl(vm->lock_fd, F_DUPFD_CLOEXEC, 3);
+
+        if (shared_lock_fd < 0 || options->fds.count + 2 > FD_LIST_MAX)
+                fail(E2BIG, "Too many descriptors");
+        options->fds.fds[options->fds.count++] = shared_lock_fd;
+        if (vm->console_write_fd >= 0)
+                options->fds.fds[options->fds.count++] = vm->console_write_fd;
+        int failed = run_qemu(vm);
         if (failed) {
                 record_not_running();
                 exit_release(vm->dir_fd);
                 fail(failed, "Cannot start %s", options->argv[0]);
         }
+        if (options->again)
+                return;
         close_passed(options);
         close(vm->output_write_fd);
 }
@@ -258,24 +276,51 @@ static void handle_signals(Vm *vm)
         while (read(vm->signal_fd, &info, sizeof info) == sizeof info) {
                 if (info.ssi_signo == SIGCHLD)
                         reap_ended(vm);
-                if ((info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) && !vm->ended)
+                if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
+                        continue;
+                vm->told = true;
+                if (!vm->ended)
                         kill(vm->qemu, SIGTERM);
         }
 }
 
+/* Waits for something to do, and does it. False when @timeout_ms have passed without. */
+static bool keep_once(Vm *vm, int timeout_ms)
+{
+        struct pollfd polls[] = {
+            {.fd = vm->signal_fd, .events = POLLIN},
+            {.fd = vm->output_fd, .events = POLLIN},
+            {.fd = vm->console_fd, .events = POLLIN},
+        };
+        int ready = poll(polls, 3, timeout_ms);
+        log_pump(&vm->output_log, &vm->output_fd);
+        log_pump(&vm->console_log, &vm->console_fd);
+        handle_signals(vm);
+        return ready != 0;
+}
+
+static bool has_failed(const Vm *vm)
+{
+        return !WIFEXITED(vm->status) || WEXITSTATUS(vm->status) != 0;
+}
+
+/* One that cannot be executed any more counts as one that failed. */
+static void start_again(Vm *vm)
+{
+        while (!vm->told && keep_once(vm, AGAIN_MS))
+                continue;
+        if (!vm->told && run_qemu(vm) != 0)
+                vm->ended = true;
+}
+
 static void keep(Vm *vm)
 {
-        while (!vm->ended) {
-                struct pollfd polls[] = {
-                    {.fd = vm->signal_fd, .events = POLLIN},
-                    {.fd = vm->output_fd, .events = POLLIN},
-                    {.fd = vm->console_fd, .events = POLLIN},
-                };
-                poll(polls, 3, -1);
-                log_pump(&vm->output_log, &vm->output_fd);
-                log_pump(&vm->console_log, &vm->console_fd);
-                handle_signals(vm);
-        }
+        do {
+                if (vm->ended)
+                        start_again(vm);
+                while (!vm->ended)
+                        keep_once(vm, -1);
+        } while (vm->options.again && !vm->told && has_failed(vm));
 }
 
 /* QEMU's last words are in the log before anybody can know that it ended. */

@@ -319,9 +319,13 @@ static bool connect_to_qemu(Link *link)
 
         strncpy(address.sun_path, link->path, sizeof address.sun_path - 1);
         link->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (link->fd >= 0 && connect(link->fd, (struct sockaddr *)&address, sizeof address) == 0 && make_parser(link))
+        bool connected = link->fd >= 0 && connect(link->fd, (struct sockaddr *)&address, sizeof address) == 0;
+        bool missing = !connected && (errno == ENOENT || errno == ECONNREFUSED);
+        int64_t since_us = link->missing_us ? link->missing_us : usb_now_us();
+        if (connected && make_parser(link))
                 return true;
         link_close(link);
+        link->missing_us = missing ? since_us : 0;
         return false;
 }
 
@@ -397,6 +401,11 @@ void link_work(Link *link, const struct pollfd *poll)
         serve_requests(link);
         if (usbredirparser_do_write(link->parser) < 0)
                 link_close(link);
+}
+
+int64_t link_missing_ms(const Link *link)
+{
+        return link->missing_us ? (usb_now_us() - link->missing_us) / 1000 : 0;
 }
 
 void link_close(Link *link)

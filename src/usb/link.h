@@ -30,8 +30,9 @@ typedef struct {
 
 typedef struct {
         const UsbDevice *device;
-        const char *path; /* of QEMU's socket */
-        int fd;           /* -1: not connected */
+        const char *path;   /* of QEMU's socket */
+        int fd;             /* -1: not connected */
+        int64_t missing_us; /* since when nobody listens there, by CLOCK_MONOTONIC; 0: somebody does */
         struct usbredirparser *parser;
         bool greeted, plugged;
         LinkRequest requests[LINK_REQUESTS_MAX]; /* in the order of their arrival */
@@ -41,6 +42,8 @@ typedef struct {
 void link_init(Link *link, const UsbDevice *device, const char *path);
 /* What it waits for. */
 void link_prepare(Link *link, struct pollfd *poll, int *timeout_ms);
+/* How long nobody has been there to connect to. */
+int64_t link_missing_ms(const Link *link);
 /* Reads what came, asks the device, writes what it answered. To be called after every poll(). */
 void link_work(Link *link, const struct pollfd *poll);
 void link_close(Link *link);

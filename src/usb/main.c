@@ -2,7 +2,8 @@
  * hostler-usb: a USB device of our own behind QEMU's `usb-redir`, one per process: `midi` or `video`.
  *
  * Reads no configuration and knows nothing of VMs: it connects to the socket it is told, again and again, until it is
- * told to end; `hostler-keeper` does that, and starts it again when it was killed. hostler-usb(8) is its manual.
+ * told to end or nobody has been there for a while. hostler-keeper(8) starts it again when it was killed;
+ * hostler-usb(8) is its manual.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,7 +18,7 @@
 #include "usb/link.h"
 
 enum { POLL_SIGNAL, POLL_LINK, POLL_DEVICE, N_POLLS = POLL_DEVICE + USB_POLLS_MAX };
-enum { EXIT_USAGE = 2 };
+enum { EXIT_USAGE = 2, GIVE_UP_MS = 30 * 1000 };
 
 static const long long queue_min_bytes = 256, queue_max_bytes = 256 * 1024 * 1024;
 
@@ -100,12 +101,12 @@ static int open_signals(void)
         return signalfd(-1, &ends, SFD_CLOEXEC);
 }
 
-/* Until a signal says that it is enough. */
+/* Until a signal says that it is enough, or QEMU has gone: whoever was to send the signal may have gone too. */
 static void run(Link *link, const UsbDevice *device, int signal_fd)
 {
         struct pollfd polls[N_POLLS] = {{.fd = signal_fd, .events = POLLIN}};
 
-        while (!polls[POLL_SIGNAL].revents) {
+        while (!polls[POLL_SIGNAL].revents && link_missing_ms(link) < GIVE_UP_MS) {
                 int timeout_ms = -1;
 
                 link_prepare(link, &polls[POLL_LINK], &timeout_ms);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 enum {
         USB_INTERFACES_MAX = 2,
@@ -83,6 +84,15 @@ int usb_control(const UsbDevice *device, const UsbSetup *setup, uint8_t data[USB
 void usb_configuration_add(UsbConfiguration *configuration, const uint8_t *bytes, size_t length);
 #define USB_ADD(configuration, ...)                                                                                    \
         usb_configuration_add(configuration, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+
+/* CLOCK_MONOTONIC. */
+static inline int64_t usb_now_us(void)
+{
+        struct timespec now;
+
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
+}
 
 /* Lowers *@timeout_ms (-1: none) to @wanted_ms. */
 static inline void usb_wait_at_most(int *timeout_ms, int wanted_ms)

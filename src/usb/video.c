@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "usb/device.h"
@@ -40,14 +39,6 @@ typedef struct {
         UvcSend send;
         int64_t next_us; /* when a frame may begin */
 } Video;
-
-static int64_t now_us(void)
-{
-        struct timespec now;
-
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec * 1000000LL + now.tv_nsec / 1000;
-}
 
 /* ---- the queue ---- */
 
@@ -109,7 +100,7 @@ static void open_source(Video *video)
         video->fd = fd;
         video->is_file = fd >= 0 && S_ISREG(st.st_mode);
         video->ended = video->any_found = false;
-        video->retry_us = now_us() + RETRY_US;
+        video->retry_us = usb_now_us() + RETRY_US;
         video->scan = (FrameScan){.n_dropped = video->scan.n_dropped};
         use_up(video, video->length);
 }
@@ -183,7 +174,7 @@ static void wait_until(int *timeout_ms, int64_t time_us, int64_t at_us)
 static void video_prepare(void *self, struct pollfd polls[USB_POLLS_MAX], int *timeout_ms)
 {
         Video *video = self;
-        int64_t now = now_us();
+        int64_t now = usb_now_us();
 
         polls[POLL_SOURCE] = (struct pollfd){.fd = wants_source(video) ? video->fd : -1, .events = POLLIN};
         polls[POLL_NONE] = (struct pollfd){.fd = -1};
@@ -197,7 +188,7 @@ static void video_work(void *self, const struct pollfd polls[USB_POLLS_MAX])
 {
         Video *video = self;
 
-        if (video->fd < 0 && !video->found && now_us() >= video->retry_us)
+        if (video->fd < 0 && !video->found && usb_now_us() >= video->retry_us)
                 open_source(video);
         else if (polls[POLL_SOURCE].fd >= 0 && polls[POLL_SOURCE].revents)
                 read_source(video);
@@ -219,7 +210,7 @@ static void video_restart(void *self)
 
         video->send.sent = video->send.payload_sent = 0;
         video->send.odd = !video->send.odd;
-        video->next_us = now_us();
+        video->next_us = usb_now_us();
 }
 
 static int video_control(void *self, const UsbSetup *setup, uint8_t *data)
@@ -236,7 +227,7 @@ static int video_control(void *self, const UsbSetup *setup, uint8_t *data)
 /* Intervals are counted from frame to frame; one that came late does not hurry the next. */
 static bool may_begin(Video *video)
 {
-        int64_t now = now_us();
+        int64_t now = usb_now_us();
 
         if (now < video->next_us)
                 return false;

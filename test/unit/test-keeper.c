@@ -175,6 +175,63 @@ static void test_keeper_killed(Fixture *fixture, const void *data)
         assert_exit(fixture, false, 0);
 }
 
+/* What @fixture's keeper runs, once it is another one than @old. */
+static ProcessId wait_successor(const Fixture *fixture, const ProcessId *old)
+{
+        ProcessId program = *old;
+
+        wait_until(keeper_read(fixture->dir, NULL, &program, NULL) && program.pid != old->pid &&
+                   process_id_alive(&program));
+        return program;
+}
+
+/* A program beside a VM comes back when it is killed or fails, under the same keeper; exit code 0 is its end. */
+static void test_again(Fixture *fixture, const void *data)
+{
+        KeeperLaunch launch = {.vm_dir = fixture->dir,
+                               .argv = SH("until [ -e fail ] || [ -e end ]; do sleep 0.01; done; [ -e end ]"),
+                               .again = true};
+        g_autofree char *fail = in_dir(fixture, "run/fail"), *end = in_dir(fixture, "run/end");
+        ProcessId first, second, third, keeper;
+
+        g_assert_true(keeper_launch(&launch, &first, NULL));
+        g_assert_true(keeper_read(fixture->dir, &keeper, NULL, NULL));
+        g_assert_true(process_id_kill(&first, SIGKILL));
+        second = wait_successor(fixture, &first);
+        g_assert_true(file_write_atomic(fail, "", 0, 0600, false, NULL));
+        third = wait_successor(fixture, &second);
+        g_assert_true(process_id_alive(&keeper));
+        g_assert_true(file_write_atomic(end, "", 0, 0600, false, NULL));
+        wait_until(!process_id_alive(&keeper));
+        g_assert_false(process_id_alive(&third));
+        assert_exit(fixture, false, 0);
+}
+
+/* Told to end, it is not started again, whatever its exit code; nor is it left when its keeper is dead. */
+static void test_again_end(Fixture *fixture, const void *data)
+{
+        KeeperLaunch launch = {.vm_dir = fixture->dir, .argv = SH("exec sleep 1000"), .again = true};
+        ProcessId program, keeper;
+
+        keeper_end(fixture->dir);
+        g_assert_true(keeper_launch(&launch, &program, NULL));
+        keeper_end(fixture->dir);
+        g_assert_false(process_id_alive(&program));
+        g_assert_false(keeper_read(fixture->dir, NULL, NULL, NULL));
+
+        g_assert_true(keeper_launch(&launch, &program, NULL));
+        g_assert_true(keeper_read(fixture->dir, &keeper, NULL, NULL));
+        g_assert_true(process_id_kill(&keeper, SIGKILL));
+        wait_until(!process_id_alive(&keeper));
+        keeper_end(fixture->dir);
+        g_assert_false(process_id_alive(&program));
+
+        g_assert_true(keeper_launch(&launch, &program, NULL));
+        g_assert_true(process_id_kill(&program, SIGSTOP));
+        keeper_end(fixture->dir); /* one that does not react at all */
+        g_assert_false(process_id_alive(&program));
+}
+
 static void test_refusals(Fixture *fixture, const void *data)
 {
         g_autofree char *run = in_dir(fixture, "run");
@@ -458,6 +515,8 @@ int main(int argc, char **argv)
         ADD("end-by-keeper", test_end_by_keeper);
         ADD("launcher-killed", test_launcher_killed);
         ADD("keeper-killed", test_keeper_killed);
+        ADD("again", test_again);
+        ADD("again-end", test_again_end);
         ADD("refusals", test_refusals);
         ADD("failed-start-leaves-nothing", test_failed_start_leaves_nothing);
         ADD("descriptors", test_descriptors);
