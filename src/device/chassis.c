@@ -10,19 +10,23 @@
 /* Pinned, so that a saved state and a guest's view of its board outlive an upgrade of QEMU. */
 #define MACHINE "pc-q35-7.2"
 /* What stock guests do not need; SATA is the one disk bus that cannot be hot-plugged. Saves start time and memory. */
-#define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=off,i8042=off,graphics=off,dump-guest-core=off"
+#define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=%s,i8042=%s,graphics=off,dump-guest-core=off"
 
 #define FIRST_PORT_SLOT 2
 #define PORTS_PER_SLOT 8
 
 static void plan_machine(const DeviceContext *context, Plan *plan)
 {
+        InputOfBoard input = input_of_board(context->spec);
         g_autofree char *name = g_strdup_printf("guest=%s,debug-threads=on", context->vm_name);
+        /* VMware's port brings its mouse where there is a keyboard controller. */
+        g_autofree char *machine = g_strdup_printf(MACHINE MACHINE_OPTIONS, input == INPUT_VMMOUSE ? "on" : "off",
+                                                   input != INPUT_NONE ? "on" : "off");
         plan_argument(plan, "-nodefaults", NULL);
         plan_argument(plan, "-no-user-config", NULL);
         plan_argument(plan, "-name", name);
         plan_argument(plan, "-uuid", context->vm_id);
-        plan_argument(plan, "-machine", MACHINE MACHINE_OPTIONS);
+        plan_argument(plan, "-machine", machine);
         plan_argument(plan, "-accel", context->kvm ? "kvm" : "tcg");
         plan_argument(plan, "-display", "none");
         plan_argument(plan, "-S", NULL);

@@ -7,9 +7,20 @@
 
 #include "base/error.h"
 
+/* One a line, so that two people who add a kind do not meet. */
+/* clang-format off */
 static const DeviceType *const device_types[] = {
-    &boot_device, &cpu_device, &disk_device, &memory_device, &nic_device, &seed_device, &usb_device,
+    &boot_device,
+    &cpu_device,
+    &disk_device,
+    &hub_device,
+    &input_device,
+    &memory_device,
+    &nic_device,
+    &seed_device,
+    &usb_device,
 };
+/* clang-format on */
 
 const DeviceType *device_type(const char *kind)
 {
@@ -45,14 +56,25 @@ static const char *named_controller(const HostlerPart *part)
         return field ? *(char *const *)((const char *)part->props + field->offset) : NULL;
 }
 
+/* A part that names no controller takes one of its bus's own kind: it does not end up on a hub by chance. */
+static bool can_carry(const HostlerPart *controller, const HostlerPart *part, const char *name)
+{
+        const DeviceType *type = device_type(controller->kind);
+        const ModelDecl *model = part_model(part);
+        bool own_kind = g_strcmp0(controller->kind, device_controller_kind(part)) == 0;
+        if (!name)
+                return own_kind;
+        return strcmp(controller->name, name) == 0 && (own_kind || (type && model && type->carries == model->bus));
+}
+
 const HostlerPart *device_controller(const DeviceContext *context, const HostlerPart *part)
 {
-        const char *kind = device_controller_kind(part), *name = named_controller(part);
-        if (!kind)
+        const char *name = named_controller(part);
+        if (!name && !device_controller_kind(part))
                 return NULL;
         for (size_t i = 0; i < context->spec->count; i++) {
                 const HostlerPart *other = &context->spec->items[i];
-                if (strcmp(other->kind, kind) == 0 && other != part && (!name || strcmp(other->name, name) == 0))
+                if (other != part && can_carry(other, part, name))
                         return other;
         }
         return NULL;
@@ -118,22 +140,34 @@ static bool is_processor(const char *id)
         return g_str_has_prefix(id, "cpu") && g_ascii_isdigit(id[3]) && strspn(id + 3, "0123456789") == strlen(id + 3);
 }
 
-/* A part's name is the id of its device, and QEMU takes an id once. */
+/* A part's name is the id of its device, and QEMU takes an id once; and it is the name of its bus. */
 static void check_name(const HostlerPart *part, const Plan *chassis, const char *pointer, GPtrArray *faults)
 {
-        if (plan_has_device(chassis, part->name) || is_processor(part->name))
+        bool is_bus = strcmp(part->name, BUS_PORTS) == 0 || strcmp(part->name, BUS_BOARD) == 0;
+        if (is_bus || plan_has_device(chassis, part->name) || is_processor(part->name))
                 faults_add(faults, pointer, "every VM has a device of its own that is called %s", part->name);
+}
+
+/* Whether the controllers above @part lead back to it. */
+static bool is_in_ring(const DeviceContext *context, const HostlerPart *part)
+{
+        const HostlerPart *above = device_controller(context, part);
+        for (size_t i = 0; above && i < context->spec->count; i++, above = device_controller(context, above))
+                if (above == part)
+                        return true;
+        return false;
 }
 
 static void check_controller(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         const char *kind = device_controller_kind(part), *name = named_controller(part);
-        if (!kind || device_controller(context, part))
-                return;
+        bool found = device_controller(context, part) != NULL;
         g_autofree char *pointer = g_strdup_printf("/spec/%s%s", part->name, name ? "/controller" : "");
-        if (name)
-                faults_add(faults, pointer, "there is no %s controller called %s", kind, name);
-        else
+        if (found && is_in_ring(context, part))
+                faults_add(faults, pointer, "it would stand on itself");
+        else if (!found && name)
+                faults_add(faults, pointer, "there is no %s controller called %s", kind ? kind : "pci or pcie", name);
+        else if (!found && kind)
                 faults_add(faults, pointer, "it needs a %s controller: `hostler device add %s %s`", kind,
                            context->vm_name ? context->vm_name : "VM", kind);
 }
@@ -259,10 +293,12 @@ bool device_guest_argv(const HostlerPart *part, const char *address, const char 
 {
         static const char driver[] = "d=$(readlink /sys/bus/pci/devices/$1/driver) && echo ${d##*/}";
         const char *command = device_type(part->kind)->guest;
+        const ModelDecl *model = part_model(part);
         if (!command && !address)
                 return false;
         const char *words[DEVICE_GUEST_WORDS] = {
-            "sh", "-c", command ? command : driver, part->name, address ? address : "-", NULL};
+            "sh", "-c", command ? command : driver, part->name, address ? address : "-", model ? model->name : "-",
+            NULL};
         memcpy(ret_argv, words, sizeof words);
         return true;
 }

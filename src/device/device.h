@@ -75,6 +75,9 @@ typedef struct {
         const char *kind;
         /* The bus its device sits on. NULL: by the model's row. */
         bool (*seats)(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
+        /* Of a controller that is not the one its bus is named after: the bus it offers to parts that name it (a hub is
+         * no `usb`, but carries USB devices). */
+        Bus carries;
         /* Of a controller: the numbers of its seats (bus is filled in already), and where seat @seat is, as members of
          * the JSON of the device that sits there ("bus", "port"). */
         void (*offers)(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
@@ -106,7 +109,7 @@ typedef struct {
         const char *(*blocks)(const DeviceContext *context, const HostlerPart *part);
         /*
          * A shell command that prints, in the guest, one line about this part for `device ls`; $0 is its name, $1 its
-         * PCI address ("0000:01:00.0", "-" when it has none). NULL: the driver of its PCI function.
+         * PCI address ("0000:01:00.0", "-" when it has none), $2 its model. NULL: the driver of its PCI function.
          */
         const char *guest;
 } DeviceType;
@@ -114,7 +117,7 @@ typedef struct {
 /* NULL for a kind that is only settings (options). */
 const DeviceType *device_type(const char *kind);
 /* The part whose bus @part's device sits on (its property `controller`, else the first of the kind that its model's bus
- * asks for); NULL: it needs none, or there is none. */
+ * asks for; PCI cards sit on a port of the VM unless they name a bridge); NULL: it needs none, or there is none. */
 const HostlerPart *device_controller(const DeviceContext *context, const HostlerPart *part);
 /* The kind of controller a part needs, "usb", "scsi" or "ide"; NULL: none. */
 const char *device_controller_kind(const HostlerPart *part);
@@ -158,7 +161,7 @@ int device_boot_index(const DeviceContext *context, const HostlerPart *part);
  * The command that prints in the guest what it says of @part, with @address its PCI address or NULL. The words are
  * borrowed from all three. False: there is nothing to ask.
  */
-#define DEVICE_GUEST_WORDS 6
+#define DEVICE_GUEST_WORDS 7
 bool device_guest_argv(const HostlerPart *part, const char *address, const char *ret_argv[DEVICE_GUEST_WORDS]);
 /* What a program in the guest prints, for the `guest` of a change; NULL when there is no agent or it fails. Caller
  * frees. */
@@ -181,5 +184,18 @@ int64_t memory_boot_bytes(const HostlerMemoryProps *props);
 int64_t memory_max_bytes(const HostlerMemoryProps *props);
 /* cpu.c */
 int64_t cpu_max(const HostlerCpuProps *props);
+/* input.c: what the spec's parts want of the board's keyboard controller; whether a part has keys, or points. */
+typedef enum { INPUT_NONE, INPUT_PS2, INPUT_VMMOUSE } InputOfBoard;
+InputOfBoard input_of_board(const HostlerSpec *spec);
+bool input_is_keyboard(const HostlerPart *part);
+bool input_is_pointer(const HostlerPart *part);
 
-extern const DeviceType cpu_device, memory_device, disk_device, nic_device, boot_device, seed_device, usb_device;
+extern const DeviceType boot_device;
+extern const DeviceType cpu_device;
+extern const DeviceType disk_device;
+extern const DeviceType hub_device;
+extern const DeviceType input_device;
+extern const DeviceType memory_device;
+extern const DeviceType nic_device;
+extern const DeviceType seed_device;
+extern const DeviceType usb_device;

@@ -24,6 +24,8 @@ static bool seats_by_model(const DeviceContext *context, const HostlerPart *part
         const ModelDecl *model = part_model(part);
         switch (model ? model->bus : BUS_NONE) {
         case BUS_PCI:
+                if (device_controller(context, part))
+                        return seats_of_controller(context, part, ret_seats);
                 *ret_seats = model->hot_plug ? (Seats){BUS_PORTS, 0, DEVICE_PORTS}
                                              : (Seats){BUS_BOARD, BOARD_FIRST, BOARD_COUNT};
                 return true;
