@@ -6,6 +6,9 @@
  * gets 429. A request must be complete API_REQUEST_MS after its first byte; an idle connection is cut off after
  * API_IDLE_MS; a client that reads nothing of its answer for API_IDLE_MS too. All on the context of the server, time by
  * base/clock.h.
+ *
+ * A connection serves one request. libsoup 3.2 never lets go of one that was handed to it, was kept alive and whose
+ * client then went away: each costs a descriptor for ever. On a Unix socket a new one costs 50 us.
  */
 #pragma once
 
@@ -21,7 +24,7 @@
 #define API_IDLE_MS 60000
 
 typedef enum {
-        CONNECTION_IDLE,    /* between requests */
+        CONNECTION_IDLE,    /* silent so far */
         CONNECTION_READING, /* a request has begun */
         CONNECTION_SERVING, /* it is complete; the daemon's turn: no time limit here */
         CONNECTION_WRITING, /* the answer is on its way */

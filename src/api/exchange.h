@@ -33,7 +33,6 @@ struct ApiServer {
         Polls *polls;
         EventStreams *streams;
         Consoles *consoles;
-        int keepalive_fd; /* see server.c */
         bool stopping;
 };
 

@@ -77,6 +77,7 @@ void reply_send(Reply *reply, SoupServerMessage *message)
         if (reply->allow)
                 soup_message_headers_replace(headers, "Allow", reply->allow);
         soup_message_headers_replace(headers, "Cache-Control", "no-store");
+        soup_message_headers_replace(headers, "Connection", "close"); /* see connection.h */
         soup_message_headers_replace(headers, "X-Content-Type-Options", "nosniff");
         if (reply->body)
                 soup_server_message_set_response(message, reply->type, SOUP_MEMORY_TAKE, g_steal_pointer(&reply->body),

@@ -62,11 +62,6 @@ static void on_wrote_data(SoupServerMessage *message, guint bytes, void *data)
         connection_progress(connection);
 }
 
-static void on_finished(SoupServerMessage *message, void *data)
-{
-        connection_enter(data, CONNECTION_IDLE);
-}
-
 static void on_request_started(SoupServer *soup, SoupServerMessage *message, void *data)
 {
         Connection *connection = connection_of(soup_server_message_get_remote_address(message));
@@ -75,7 +70,6 @@ static void on_request_started(SoupServer *soup, SoupServerMessage *message, voi
         g_signal_connect(message, "got-headers", G_CALLBACK(on_got_headers), NULL);
         g_signal_connect(message, "got-chunk", G_CALLBACK(on_got_chunk), NULL);
         g_signal_connect(message, "wrote-body-data", G_CALLBACK(on_wrote_data), connection);
-        g_signal_connect(message, "finished", G_CALLBACK(on_finished), connection);
 }
 
 /* ---- a complete request ---- */
@@ -192,19 +186,6 @@ static gboolean on_sweep(void *data)
         return G_SOURCE_CONTINUE;
 }
 
-/* libsoup keeps connections alive only while it listens itself; it is given one end of a pair on which nobody ever
- * calls. */
-static bool let_keep_alive(ApiServer *server, GError **error)
-{
-        int pair[2];
-
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-                return error_set_errno(error, errno, NULL, "cannot make a pair of sockets");
-        server->keepalive_fd = pair[0];
-        g_autoptr(GSocket) socket = g_socket_new_from_fd(pair[1], error);
-        return socket && soup_server_listen_socket(server->soup, socket, 0, error);
-}
-
 static GSource *sweep_new(ApiServer *server)
 {
         GSource *sweep = g_timeout_source_new(SWEEP_MS);
@@ -222,7 +203,6 @@ ApiServer *api_server_new(const ApiHooks *hooks, const char *socket_path, GError
         signal(SIGPIPE, SIG_IGN);
         server->hooks = *hooks;
         server->context = g_main_context_ref_thread_default();
-        server->keepalive_fd = -1;
         server->soup = soup_server_new("raw-paths", true, NULL);
         server->connections = connections_new(&hooks->auth, server->context, on_ready, server);
         server->workers = g_thread_pool_new(exchange_work, NULL, API_CALLS, false, NULL);
@@ -233,10 +213,9 @@ ApiServer *api_server_new(const ApiHooks *hooks, const char *socket_path, GError
         g_signal_connect(server->soup, "request-started", G_CALLBACK(on_request_started), NULL);
         soup_server_add_handler(server->soup, NULL, on_request, server, NULL);
 
-        if (let_keep_alive(server, error))
-                server->listener =
-                    listener_open(socket_path, shared ? 0660 : 0600, shared ? hooks->auth.operators : AUTH_NO_GROUP,
-                                  server->context, on_accepted, on_full, server, error);
+        server->listener =
+            listener_open(socket_path, shared ? 0660 : 0600, shared ? hooks->auth.operators : AUTH_NO_GROUP,
+                          server->context, on_accepted, on_full, server, error);
         if (!server->listener)
                 g_clear_pointer(&server, api_server_free);
         return server;
@@ -270,8 +249,6 @@ void api_server_free(ApiServer *server)
         soup_server_disconnect(server->soup);
         g_object_unref(server->soup);
         connections_free(server->connections);
-        if (server->keepalive_fd >= 0)
-                close(server->keepalive_fd);
         g_main_context_unref(server->context);
         g_free(server);
 }
