@@ -180,6 +180,24 @@ bool device_set(Job *job, const HostlerDeviceSetArgs *args, HostlerPropertyChang
                change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, ret_result, error);
 }
 
+/* Names who stands on it: the spec without it would be refused, in words that do not fit. */
+static bool check_stands_alone(Vm *vm, const HostlerSpec *spec, const char *name, GError **error)
+{
+        DeviceContext context = {.spec = spec};
+        g_autofree char *object = vm_object(vm);
+        for (size_t i = 0; i < spec->count; i++) {
+                const HostlerPart *other = &spec->items[i];
+                g_autoptr(GPtrArray) needs = device_needs(&context, other);
+                for (guint k = 0; k < needs->len; k++) {
+                        if (strcmp(needs->pdata[k], name) != 0)
+                                continue;
+                        error_set(error, HOSTLER_ERROR_BUSY, object, "%s sits on %s", other->name, name);
+                        return error_hint(error, "hostler device rm %s %s", object + strlen("vm/"), other->name);
+                }
+        }
+        return true;
+}
+
 bool device_rm(Job *job, const HostlerDeviceRmArgs *args, GError **error)
 {
         HostlerPropertyChangeList rows;
@@ -192,6 +210,7 @@ bool device_rm(Job *job, const HostlerDeviceRmArgs *args, GError **error)
                 return true; /* run again after a crash: it is gone */
         json_auto_t *patch = json_pack("{s:n}", args->device);
         if (!device_part(vm, &before->value, args->device, error) ||
+            !check_stands_alone(vm, &before->value, args->device, error) ||
             (!job_is_dry_run(job) && !job_remember(job, "removing", json_true(), error)) ||
             !spec_merge(&before->value, patch, "/spec", &wanted, error) ||
             !change_spec(job, vm, &wanted, -1, args->timeout, &rows, error))

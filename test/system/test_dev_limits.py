@@ -1,0 +1,129 @@
+"""Numbers at the edge of what QEMU takes, and devices that come and go a hundred times: the guest must not notice more than it should.
+
+Kinds, models, ranges come from the API's own description, so a device that is added is tested here without another line.
+"""
+import itertools
+import pathlib
+
+from api import Api
+from harness import limit, wait_until
+
+PATIENCE_S = 60
+HUGE = (2**31 - 1, 2**32, 2**63 - 1)
+# What a value needs beside it to be looked at at all.
+COMPANIONS = {"disk": {"size": 8 << 20}}
+# Numbers of the machine itself are changed, not plugged: see edges_of().
+SKIPPED = {("memory", "max"), ("cpu", "max")}
+
+
+def kinds(daemon):
+    """{kind: its properties as JSON schema}."""
+    schemas = Api(daemon.socket).call("GET", "/v1/openapi.json")["components"]["schemas"]
+    return {schema["properties"]["kind"]["const"]: schema["properties"] for name, schema in schemas.items()
+            if name.endswith("Props") and "const" in schema.get("properties", {}).get("kind", {})}
+
+
+def edges_of(schema):
+    """Values on both sides of each edge: (value, whether the declaration allows it)."""
+    low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf", 1)
+    inside = {value for value in (low, high) if value is not None}
+    outside = {low - step if low is not None else None, high + step if high is not None else None, *HUGE} - inside - {None}
+    outside = {value for value in outside if (low is not None and value < low) or (high is not None and value > high)}
+    if step > 1 and low is not None:
+        outside.add(low + 1)
+    return [(value, True) for value in sorted(inside)] + [(value, False) for value in sorted(outside)]
+
+
+def numbers(properties):
+    return {name: schema for name, schema in properties.items() if schema.get("type") == "integer"}
+
+
+def models(properties):
+    return properties.get("model", {}).get("enum", [None])
+
+
+def add(daemon, kind, values):
+    """Tries it; true when it was taken."""
+    words = [f"{name}={value}" for name, value in values.items()]
+    done = daemon.run("device", "add", "web1", kind, *words)
+    assert done.returncode in (0, 2, 4, 5, 6, 7), f"{kind} {values}: {done.returncode} {done.stderr}"
+    return done.returncode == 0
+
+
+def remove_all(daemon, before):
+    """Whatever has come, in one change: what stands on others goes first by itself."""
+    added = {device["name"]: None for device in daemon.json("device", "ls", "web1") if device["name"] not in before and device["state"] != "going"}
+    Api(daemon.socket).job("PATCH", "/v1/vms/web1", {"spec": added})
+
+
+def check_edges(daemon, kind, properties, before):
+    for model, (name, schema) in itertools.product(models(properties), numbers(properties).items()):
+        for value, allowed in edges_of(schema):
+            if (kind, name) in SKIPPED:
+                continue
+            values = COMPANIONS.get(kind, {}) | ({"model": model} if model else {}) | {name: value}
+            taken = add(daemon, kind, values)
+            assert allowed or not taken, f"{kind}.{name}={value} ({model}) is out of range and was taken"
+            if taken:
+                remove_all(daemon, before)
+        assert daemon.power("web1") == "running", f"the guest did not survive {kind}.{name} of {model}"
+
+
+@limit(900)
+def test_values_at_the_edge_of_every_range_leave_the_guest_alive(daemon):
+    daemon.create("web1")
+    pid = daemon.show("web1")["status"]["pid"]
+    before = {device["name"] for device in daemon.json("device", "ls", "web1")}
+    for kind, properties in kinds(daemon).items():
+        check_edges(daemon, kind, properties, before)
+        assert daemon.show("web1")["status"]["pid"] == pid
+    assert daemon.guest("web1", "echo", "alive") == "alive"
+
+
+# ---- a hundred times ----
+
+ROUNDS = 20
+COMING = {"disk7": "kind=disk size=8M", "nic7": "kind=nic", "serial7": "kind=serial model=pci", "sound7": "kind=sound", "usb7": "kind=usb"}
+
+
+def files_of(pid):
+    return sum(1 for _ in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+
+
+def resident(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def known(daemon, names):
+    return {device["name"] for device in daemon.json("device", "ls", "web1")} & set(names)
+
+
+def one_round(daemon, coming):
+    for name, words in coming.items():
+        kind, *properties = words.removeprefix("kind=").split()
+        daemon.hostler("device", "add", "web1", kind, name, *properties)
+    assert known(daemon, coming) == set(coming)
+    for name in coming:
+        daemon.hostler("device", "rm", "web1", name)
+    assert not known(daemon, coming)
+
+
+@limit(900)
+def test_devices_come_and_go_a_hundred_times_and_leave_nothing(daemon):
+    available = kinds(daemon)
+    coming = {name: words for name, words in COMING.items() if words.removeprefix("kind=").split()[0] in available}
+    daemon.create("web1")
+    for _ in range(2):
+        one_round(daemon, coming)  # what is allocated once stays
+    pid = daemon.show("web1")["status"]["pid"]
+    before = files_of(pid), files_of(daemon.process.pid)
+    memory = resident(pid)
+    pci = daemon.guest("web1", "ls", "/sys/bus/pci/devices")
+    for _ in range(ROUNDS):
+        one_round(daemon, coming)
+    wait_until(lambda: (files_of(pid), files_of(daemon.process.pid)) == before, PATIENCE_S,
+               lambda: f"descriptors of QEMU and hostlerd: {before} before, {files_of(pid), files_of(daemon.process.pid)} after")
+    assert daemon.guest("web1", "ls", "/sys/bus/pci/devices") == pci
+    assert resident(pid) - memory < 64 * 1024, "QEMU grew with each device"
+    assert daemon.guest("web1", "echo", "alive") == "alive"
