@@ -17,6 +17,8 @@ static const DeviceType *const device_types[] = {
     &input_device,
     &memory_device,
     &nic_device,
+    &pci_device,
+    &pcie_device,
     &seed_device,
     &usb_device,
 };

@@ -197,5 +197,7 @@ extern const DeviceType hub_device;
 extern const DeviceType input_device;
 extern const DeviceType memory_device;
 extern const DeviceType nic_device;
+extern const DeviceType pci_device;
+extern const DeviceType pcie_device;
 extern const DeviceType seed_device;
 extern const DeviceType usb_device;

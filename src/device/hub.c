@@ -25,9 +25,10 @@ static void hub_place(const DeviceContext *context, const HostlerPart *hub, int 
 static void hub_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
-        int chain = 0;
-        for (const HostlerPart *hub = part; hub && strcmp(hub->kind, "hub") == 0 && chain <= CHAIN_MAX; chain++)
-                hub = device_controller(context, hub);
+        const HostlerPart *above = device_controller(context, part);
+        int chain = 1;
+        for (; above && above != part && strcmp(above->kind, "hub") == 0 && chain <= CHAIN_MAX; chain++)
+                above = device_controller(context, above);
         if (chain > CHAIN_MAX)
                 faults_add(faults, pointer, "USB allows %d hubs in a row", CHAIN_MAX);
 }

@@ -134,6 +134,9 @@ void seats_check(const DeviceContext *context, GPtrArray *faults)
                 if (count <= seats.count)
                         continue;
                 g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name), *bus = bus_text(&seats);
-                faults_add(faults, pointer, "the %d %s are taken", seats.count, bus);
+                if (seats.count == 1)
+                        faults_add(faults, pointer, "the one place on %s is taken", seats.bus);
+                else
+                        faults_add(faults, pointer, "the %d %s are taken", seats.count, bus);
         }
 }

@@ -55,6 +55,26 @@ static void usb_place(const DeviceContext *context, const HostlerPart *controlle
         json_object_set_new(args, "port", json_string(port));
 }
 
+/* QEMU's devices that are full speed only, which an EHCI without companions cannot carry. */
+static bool is_slow(const HostlerPart *part)
+{
+        static const char *const drivers[] = {"usb-audio", "usb-braille", "usb-ccid",         "usb-hub",
+                                              "usb-net",   "usb-serial",  "usb-wacom-tablet", NULL};
+        const ModelDecl *model = part_model(part);
+        return model && g_strv_contains(drivers, model->driver);
+}
+
+static void check_speeds(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        for (size_t i = 0; i < context->spec->count; i++) {
+                const HostlerPart *device = &context->spec->items[i];
+                g_autofree char *pointer = g_strdup_printf("/spec/%s/controller", device->name);
+                if (is_slow(device) && device_controller(context, device) == part)
+                        faults_add(faults, pointer, "%s is a full speed device, and %s has high speed only",
+                                   part_model(device)->name, part->name);
+        }
+}
+
 static void usb_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerUsbProps *props = part->props;
@@ -65,6 +85,8 @@ static void usb_check(const DeviceContext *context, const HostlerPart *part, GPt
                            ports_of(part));
         if (props->memory != HOSTLER_UNSET)
                 faults_add(faults, memory, "a USB controller has no memory: it works in the guest's");
+        if (props->model == HOSTLER_USB_MODEL_USB_EHCI)
+                check_speeds(context, part, faults);
 }
 
 /* The functions of one slot: the companions first, which serve the EHCI's ports two by two for slow devices. */

@@ -92,6 +92,45 @@ static const struct {
      "/spec/boot/image: there is no image “no-such” with a kernel file\n"
      "/spec/disk0: there is no image “no-such”; `hostler image ls` lists them, `hostler image build no-such` makes it"},
     {"disk-of-nothing", "{'disk0': {}}", "/spec/disk0: a disk needs a size, or an image to stand on"},
+    {"usb-none", "{'input0': {'model': 'usb-kbd'}}",
+     "/spec/input0: it needs a usb controller: `hostler device add web1 usb`"},
+    {"usb-which", "{'input0': {'model': 'usb-kbd', 'controller': 'usb1'}, 'usb0': {}}",
+     "/spec/input0/controller: there is no usb controller called usb1"},
+    {"usb-full", "{'input0': {'model': 'usb-kbd'}, 'input1': {'model': 'usb-kbd'}, 'usb0': {'ports': 1}}",
+     "/spec/input1: the one place on usb0 is taken"},
+    {"usb-slow", "{'hub0': {}, 'input0': {'model': 'usb-kbd'}, 'usb0': {'model': 'usb-ehci'}}",
+     "/spec/hub0/controller: usb-hub is a full speed device, and usb0 has high speed only"},
+    {"usb-values", "{'usb0': {'memory': '1M'}, 'usb1': {'model': 'ich9-usb-uhci', 'ports': 4}}",
+     "/spec/usb0/memory: a USB controller has no memory: it works in the guest's\n"
+     "/spec/usb1/ports: ich9-usb-uhci has 2 ports, no more and no less"},
+    {"hub-ring", "{'hub0': {'controller': 'hub1'}, 'hub1': {'controller': 'hub0'}, 'usb0': {}}",
+     "/spec/hub0/controller: it would stand on itself\n/spec/hub1/controller: it would stand on itself"},
+    {"hub-chain",
+     "{'hub0': {}, 'hub1': {'controller': 'hub0'}, 'hub2': {'controller': 'hub1'}, 'hub3': {'controller': 'hub2'},"
+     " 'hub4': {'controller': 'hub3'}, 'hub5': {'controller': 'hub4'}, 'usb0': {}}",
+     "/spec/hub5: USB allows 5 hubs in a row"},
+    {"input-memory", "{'input0': {'memory': '1M'}, 'input1': {'model': 'ps2'}, 'input2': {'model': 'vmmouse'}}",
+     "/spec/input0/memory: an input device has no memory that could be set\n"
+     "/spec/input2/model: the board has one keyboard controller, and input1 is on it"},
+    {"pci-express-card", "{'nic0': {'model': 'e1000e', 'controller': 'pci0'}, 'pci0': {}}",
+     "/spec/nic0/controller: e1000e is a PCI Express device and does not fit a conventional slot"},
+    {"pci-which", "{'nic0': {'controller': 'usb0'}, 'usb0': {}}",
+     "/spec/nic0/controller: there is no pci or pcie controller called usb0"},
+    {"pci-hole", "{'memory': {'size': '1G', 'max': '600G'}, 'pci0': {'memory': '512G'}, 'pci1': {'memory': '2G'}}",
+     "/spec/pci0/memory: a processor of 40 address bits has room for 418G beside memory.max\n"
+     "/spec/pci1/memory: the machine has one such window, and pci0 sets it"},
+    {"pcie-values",
+     "{'nic0': {'controller': 'pcie1'}, 'nic1': {'controller': 'pcie1'}, 'pcie0': {'model': 'x3130', 'memory': '1M',"
+     " 'memory_low': '1M', 'io': '4K'}, 'pcie1': {'ports': 2}, 'pcie2': {'controller': 'pcie1'}}",
+     "/spec/pcie0/memory: a switch has no windows of its own: it passes on those of the port above it\n"
+     "/spec/pcie0/memory_low: a switch has no windows of its own: it passes on those of the port above it\n"
+     "/spec/pcie0/io: a switch has no windows of its own: it passes on those of the port above it\n"
+     "/spec/pcie1/ports: a root port is one port\n"
+     "/spec/pcie2/controller: a switch is plugged into a root port, and a root port into nothing\n"
+     "/spec/nic1: the one place on pcie1 is taken\n/spec/pcie2: the one place on pcie1 is taken"},
+    {"bus-names", "{'board': {'kind': 'usb'}, 'ports': {'kind': 'usb'}}",
+     "/spec/board: every VM has a device of its own that is called board\n"
+     "/spec/ports: every VM has a device of its own that is called ports"},
     {"names-taken",
      "{'agent': {'kind': 'nic'}, 'rp3': {'kind': 'nic'}, 'cpu2': {'kind': 'nic'}, 'cpus': {'kind': 'nic'}}",
      "/spec/agent: every VM has a device of its own that is called agent\n"

@@ -94,14 +94,15 @@ def check_hubs(daemon):
     row = plug(daemon, "usb-wacom-tablet", "controller=upper")
     assert row["place"] == "upper 1", row
     assert device(daemon, "upper")["place"] == "hub0 1"
-    assert "Wacom Penpartner Pen" in row["guest"], row
+    assert "Wacom" in row["guest"], row  # "Penpartner Pen" by its own driver, which may come after the general one
     paths = daemon.guest("vm", "sh", "-c", "cd /sys/bus/usb/devices; grep -H . */serial").splitlines()
     found = {line.rpartition(":")[2]: line.partition("/")[0] for line in paths}
     assert found["upper"] == found["hub0"] + ".1" and found[row["name"]] == found["upper"] + ".1", found
     assert daemon.guest("vm", "cat", f"/sys/bus/usb/devices/{found['upper']}/maxchild") == "2"
-    assert "controller called upper" in daemon.refused(2, "device", "rm", "vm", "upper")
+    assert f"{row['name']} sits on upper" in daemon.refused(4, "device", "rm", "vm", "upper")
     assert "stand on itself" in daemon.refused(2, "set", "vm", "hub0.controller=upper")
-    unplug(daemon, row["name"], "Wacom Penpartner Pen")
+    daemon.hostler("device", "rm", "vm", row["name"])
+    wait_until(lambda: "Wacom" not in daemon.guest("vm", "cat", "/proc/bus/input/devices"), 30, "the tablet is gone")
     daemon.hostler("device", "rm", "vm", "upper")
     daemon.hostler("device", "rm", "vm", "hub0")
     wait_until(lambda: "Hub" not in daemon.guest("vm", "lsusb").replace("root hub", ""), 30, "the hubs are gone")
