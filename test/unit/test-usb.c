@@ -256,7 +256,7 @@ static void test_frames_avi(void)
         add_list(stream, "RIFF", "AVI ");
         add_list(stream, "LIST", "hdrl");
         add_chunk(stream, "avih", header, sizeof header);
-        add_chunk(stream, "JUNK", "\xff\xd8\xff\xd9 a chunk of nothing", 25);
+        add_chunk(stream, "JUNK", "\xff\xd8\xff\xd9 a chunk of nothing", 23);
         add_list(stream, "LIST", "movi");
         for (guint n = 0; n < 9; n++) {
                 g_autoptr(GByteArray) frame = picture(n);
