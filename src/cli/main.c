@@ -24,6 +24,7 @@ static const struct {
     {"help", command_help},
     {"job_wait", command_job_wait},
     {"show", command_show},
+    {"simulate", command_simulate},
     {"version", command_version},
     {"wait", command_wait},
 };

@@ -1,0 +1,89 @@
+/*
+ * Rebalancing: single moves that lower the shortage expected of the two hosts together by more than a margin, best
+ * first, a few in a round. When no host is expected to be short, nothing is worth a move and nothing moves.
+ */
+#include <math.h>
+
+#include "sched/decide.h"
+
+typedef struct {
+        unsigned unit;
+        double gain; /* at its source, less the move's own cost */
+} Candidate;
+
+typedef struct {
+        int host;
+        unsigned unit;
+        double gain;
+} Choice;
+
+static int by_gain(const void *a, const void *b)
+{
+        const Candidate *one = a, *other = b;
+        if (one->gain != other->gain)
+                return one->gain > other->gain ? -1 : 1;
+        return one->unit < other->unit ? -1 : one->unit > other->unit;
+}
+
+/* The demand that the move loses, as the mean of one interval: it must pay within that. */
+static double cost_of(const Fleet *fleet, const Unit *unit)
+{
+        return unit->demand * unit->move_seconds * fleet->policy.move_loss / fleet->policy.interval_seconds;
+}
+
+static GArray *candidates(const Fleet *fleet)
+{
+        GArray *found = g_array_new(FALSE, FALSE, sizeof(Candidate));
+        for (unsigned i = 0; i < fleet->n_units; i++) {
+                const Unit *unit = &fleet->units[i];
+                if (!fleet_movable(fleet, unit) || host_is_short(&fleet->hosts[unit->host]))
+                        continue;
+                Candidate candidate = {i, fleet_relieved(fleet, unit) - cost_of(fleet, unit)};
+                if (candidate.gain > fleet->policy.balance_gain * fleet->hosts[unit->host].spec.cpu)
+                        g_array_append_val(found, candidate);
+        }
+        g_array_sort(found, by_gain);
+        return found;
+}
+
+static void try_hosts(const Fleet *fleet, const Candidate *candidate, Choice *best)
+{
+        const Unit *unit = &fleet->units[candidate->unit];
+        for (unsigned i = 0, seen = 0; i < fleet->n_on && seen < FLEET_CANDIDATES; i++) {
+                unsigned number = fleet->on[i];
+                const Host *host = &fleet->hosts[number];
+                if ((int)number == unit->host || host->n_units == 0 || !fleet_fits(fleet, number, unit, 0))
+                        continue;
+                seen++;
+                double opening = host->opened ? 0 : fleet->policy.balance_opening * host->spec.cpu;
+                double gain = candidate->gain - fleet_added(fleet, number, unit) - opening;
+                if (gain > best->gain)
+                        *best = (Choice){(int)number, candidate->unit, gain};
+        }
+}
+
+static bool move_best(Fleet *fleet)
+{
+        g_autoptr(GArray) found = candidates(fleet);
+        Choice best = {.host = -1};
+
+        for (guint i = 0; i < found->len; i++) {
+                const Candidate *candidate = &g_array_index(found, Candidate, i);
+                const Host *host = &fleet->hosts[fleet->units[candidate->unit].host];
+                if (best.host < 0)
+                        best.gain = fleet->policy.balance_gain * host->spec.cpu;
+                if (candidate->gain <= best.gain)
+                        break;
+                try_hosts(fleet, candidate, &best);
+        }
+        if (best.host >= 0)
+                fleet_move(fleet, best.unit, best.host, MOVE_BALANCE);
+        return best.host >= 0;
+}
+
+void decide_balance(Fleet *fleet)
+{
+        double most = fleet->policy.balance_moves * (1 + fleet->n_on / FLEET_CANDIDATES);
+        for (int moves = 0; moves + 0.5 < most && move_best(fleet); moves++)
+                ;
+}

@@ -1,0 +1,75 @@
+/* COIN-OR CLP behind five functions: see lp.h. */
+#include "sched/lp.h"
+
+#include <coin/Clp_C_Interface.h>
+
+#include "base/error.h"
+
+#define SOLVED 0
+#define INFEASIBLE 1
+#define UNBOUNDED 2
+
+struct Lp {
+        Clp_Simplex *model;
+        int rows, columns;
+        bool solved;
+};
+
+Lp *lp_new(void)
+{
+        Lp *lp = g_new0(Lp, 1);
+        lp->model = Clp_newModel();
+        Clp_setLogLevel(lp->model, 0);
+        return lp;
+}
+
+void lp_free(Lp *lp)
+{
+        Clp_deleteModel(lp->model);
+        g_free(lp);
+}
+
+int lp_add_column(Lp *lp, double cost, double lower, double upper, int n, const int *rows, const double *coefficients)
+{
+        const CoinBigIndex starts[2] = {0, n};
+        Clp_addColumns(lp->model, 1, &lower, &upper, &cost, starts, rows, coefficients);
+        return lp->columns++;
+}
+
+int lp_add_row(Lp *lp, double lower, double upper, int n, const int *columns, const double *coefficients)
+{
+        const CoinBigIndex starts[2] = {0, n};
+        Clp_addRows(lp->model, 1, &lower, &upper, starts, columns, coefficients);
+        return lp->rows++;
+}
+
+bool lp_solve(Lp *lp, GError **error)
+{
+        if (lp->solved)
+                Clp_primal(lp->model, 0);
+        else
+                Clp_initialSolve(lp->model);
+        int status = Clp_status(lp->model);
+        lp->solved = status == SOLVED;
+        if (lp->solved)
+                return true;
+        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s",
+                         status == INFEASIBLE  ? "no solution satisfies all constraints"
+                         : status == UNBOUNDED ? "the objective has no bound"
+                                               : "the linear program could not be solved");
+}
+
+double lp_objective(const Lp *lp)
+{
+        return Clp_objectiveValue(lp->model);
+}
+
+double lp_value(const Lp *lp, int column)
+{
+        return Clp_getColSolution(lp->model)[column];
+}
+
+double lp_price(const Lp *lp, int row)
+{
+        return Clp_getRowPrice(lp->model)[row];
+}
