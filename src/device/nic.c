@@ -54,9 +54,45 @@ static bool is_forwarded_before(const DeviceContext *context, const HostlerPart 
         return false;
 }
 
+static void refuse(const HostlerPart *part, const char *property, const char *why, GPtrArray *faults)
+{
+        g_autofree char *pointer = g_strdup_printf("/spec/%s/%s", part->name, property);
+        faults_add(faults, pointer, "%s", why);
+}
+
+/* What only virtio can be told. The others have their offloads built in, and no way to say a packet's size. */
+static void check_virtio(const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerNicProps *props = part->props;
+        bool is_virtio = props->model == HOSTLER_NIC_MODEL_VIRTIO_NET_PCI;
+        const char *alone = "only virtio-net-pci can be told this";
+        if (!is_virtio && props->mtu != HOSTLER_UNSET)
+                refuse(part, "mtu", alone, faults);
+        if (!is_virtio && props->tx_checksumming != HOSTLER_OFFLOAD_ABSENT)
+                refuse(part, "tx_checksumming", alone, faults);
+        if (!is_virtio && props->rx_checksumming != HOSTLER_OFFLOAD_ABSENT)
+                refuse(part, "rx_checksumming", alone, faults);
+        if (!is_virtio && props->rx_queue != HOSTLER_UNSET)
+                refuse(part, "rx_queue", alone, faults);
+        else if (props->rx_queue != HOSTLER_UNSET && (props->rx_queue & (props->rx_queue - 1)) != 0)
+                refuse(part, "rx_queue", "it is 256, 512 or 1024", faults);
+}
+
+static void check_offloads(const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerNicProps *props = part->props;
+        const char *bare = "user-mode networking does not carry packets without checksums";
+        if (props->tx_checksumming == HOSTLER_OFFLOAD_ON)
+                refuse(part, "tx_checksumming", bare, faults);
+        if (props->rx_checksumming == HOSTLER_OFFLOAD_ON)
+                refuse(part, "rx_checksumming", bare, faults);
+}
+
 static void nic_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerNicProps *props = part->props;
+        check_virtio(part, faults);
+        check_offloads(part, faults);
         for (size_t i = 0; props->forward && props->forward[i]; i++) {
                 g_autofree char *pointer = g_strdup_printf("/spec/%s/forward/%zu", part->name, i);
                 Forward forward;
@@ -84,16 +120,38 @@ static json_t *back_end(const HostlerPart *part)
         return json_pack("{s:s, s:s, s:o}", "type", "user", "id", part->name, "hostfwd", forwards);
 }
 
+/* Cutting packets to size needs checksums: where those are the guest's own, so is that. */
+static void set_offload(json_t *args, HostlerOffload offload, const char *const *members)
+{
+        for (; offload != HOSTLER_OFFLOAD_ABSENT && *members; members++)
+                json_object_set_new(args, *members, json_boolean(offload == HOSTLER_OFFLOAD_ON));
+}
+
+static void set_virtio(json_t *args, const HostlerNicProps *props)
+{
+        static const char *const tx[] = {"csum", "host_tso4", "host_tso6", "host_ecn", "host_ufo", NULL};
+        static const char *const rx[] = {"guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo", NULL};
+        set_offload(args, props->tx_checksumming, tx);
+        set_offload(args, props->rx_checksumming, rx);
+        if (props->mtu != HOSTLER_UNSET)
+                json_object_set_new(args, "host_mtu", json_integer(props->mtu));
+        if (props->rx_queue != HOSTLER_UNSET)
+                json_object_set_new(args, "rx_queue_size", json_integer(props->rx_queue));
+}
+
 static void nic_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
 {
         const HostlerNicProps *props = part->props;
         json_t *args = device_args(context, part);
+        set_virtio(args, props);
         json_object_set_new(args, "netdev", json_string(part->name));
         if (props->mac)
                 json_object_set_new(args, "mac", json_string(props->mac));
         /* No option ROM: nothing here boots from the network, and it costs start time. */
         if (part_model(part)->bus == BUS_PCI)
                 json_object_set_new(args, "romfile", json_string(""));
+        else
+                json_object_set_new(args, "serial", json_string(part->name));
         plan_add(plan, STEP_NETDEV, back_end(part));
         plan_add(plan, STEP_DEVICE, args);
 }
@@ -173,6 +231,12 @@ static bool set_link(const DeviceChange *change, GError **error)
         return true;
 }
 
+/* The interface whose device lies behind the PCI address, or on USB has the part's name as its serial number. */
+static const char nic_guest[] = "for n in /sys/class/net/*; do d=$(readlink -f $n/device) || continue;"
+                                " case $1 in -) [ \"$(cat ${d%/*}/serial 2>/dev/null)\" = \"$0\" ] ;; *) case $d/ in "
+                                "*/$1/*) ;; *) false ;; esac ;; esac"
+                                " || continue; w=$(readlink -f $n/device/driver); exec echo ${n##*/} ${w##*/}; done";
+
 static const DeviceSetter nic_setters[] = {{"forward", set_forward}, {"link", set_link}, {NULL, NULL}};
 
 const DeviceType nic_device = {
@@ -181,4 +245,5 @@ const DeviceType nic_device = {
     .plan = nic_plan,
     .launched = nic_launched,
     .setters = nic_setters,
+    .guest = nic_guest,
 };

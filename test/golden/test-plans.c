@@ -92,6 +92,16 @@ static const struct {
      "/spec/boot/image: there is no image “no-such” with a kernel file\n"
      "/spec/disk0: there is no image “no-such”; `hostler image ls` lists them, `hostler image build no-such` makes it"},
     {"disk-of-nothing", "{'disk0': {}}", "/spec/disk0: a disk needs a size, or an image to stand on"},
+    {"nic-not-virtio",
+     "{'nic0': {'model': 'e1000', 'mtu': 1400, 'rx_checksumming': 'off', 'tx_checksumming': 'off', 'rx_queue': 256}}",
+     "/spec/nic0/mtu: only virtio-net-pci can be told this\n"
+     "/spec/nic0/tx_checksumming: only virtio-net-pci can be told this\n"
+     "/spec/nic0/rx_checksumming: only virtio-net-pci can be told this\n"
+     "/spec/nic0/rx_queue: only virtio-net-pci can be told this"},
+    {"nic-virtio", "{'nic0': {'tx_checksumming': 'on', 'rx_checksumming': 'on', 'rx_queue': 300}}",
+     "/spec/nic0/rx_queue: it is 256, 512 or 1024\n"
+     "/spec/nic0/tx_checksumming: user-mode networking does not carry packets without checksums\n"
+     "/spec/nic0/rx_checksumming: user-mode networking does not carry packets without checksums"},
     {"usb-none", "{'input0': {'model': 'usb-kbd'}}",
      "/spec/input0: it needs a usb controller: `hostler device add web1 usb`"},
     {"usb-which", "{'input0': {'model': 'usb-kbd', 'controller': 'usb1'}, 'usb0': {}}",
