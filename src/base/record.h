@@ -95,8 +95,12 @@ typedef struct {
         const char *doc;    /* a sentence for people */
         const char *driver; /* what QEMU calls it; "" when there is no one device */
         Bus bus;
-        bool hot_plug;      /* can be plugged into, and taken from, a running VM */
-        const char *blocks; /* why a VM that has it can be neither saved nor migrated; NULL: it can */
+        bool hot_plug;       /* can be plugged into, and taken from, a running VM */
+        const char *blocks;  /* why a VM that has it can be neither saved nor migrated; NULL: it can */
+        const char *package; /* the package that QEMU's module for it is in; NULL: it is built in */
+        bool stays;          /* once plugged it can go only with QEMU, which would not survive the unplugging */
+        /* QEMU keeps its memory when it was unplugged: its port is not used again, and the VM not saved, in that run */
+        bool lingers;
 } ModelDecl;
 
 /* A declared device kind: what a part of a spec may be. */

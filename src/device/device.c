@@ -160,6 +160,16 @@ static bool is_in_ring(const DeviceContext *context, const HostlerPart *part)
         return false;
 }
 
+/* A module of QEMU's that is not installed would end the start, or the plugging, with words that help nobody. */
+static void check_driver(const DeviceContext *context, const HostlerPart *part, const char *pointer, GPtrArray *faults)
+{
+        const ModelDecl *model = part_model(part);
+        if (!model || !model->package || !context->has_driver || context->has_driver(model->driver, context->data))
+                return;
+        faults_add(faults, pointer, "the QEMU of this host has no %s: its module comes with the package %s",
+                   model->driver, model->package);
+}
+
 static void check_controller(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         const char *kind = device_controller_kind(part), *name = named_controller(part);
@@ -193,6 +203,7 @@ void device_check_spec(const DeviceContext *context, GPtrArray *faults)
                 const DeviceType *type = device_type(part->kind);
                 g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
                 check_name(part, chassis, pointer, faults);
+                check_driver(context, part, pointer, faults);
                 check_needs(context, part, faults);
                 if (type && type->check)
                         type->check(context, part, faults);
@@ -212,6 +223,13 @@ void device_check_blocks(const DeviceContext *context, GPtrArray *faults)
                         reason = type->blocks(context, part);
                 if (reason)
                         faults_add(faults, pointer, "%s", reason);
+        }
+        for (size_t i = 0; i < context->slots->count; i++) {
+                const char *gone = seats_spent_by(&context->slots->items[i]);
+                g_autofree char *pointer = g_strdup_printf("/spec/%s", gone ? gone : "");
+                if (gone)
+                        faults_add(faults, pointer,
+                                   "it was removed while the VM ran, and QEMU keeps its memory until the VM is off");
         }
 }
 
@@ -291,16 +309,22 @@ int device_boot_index(const DeviceContext *context, const HostlerPart *part)
         return context->hot ? 0 : (int)(part - context->spec->items) + 1;
 }
 
-bool device_guest_argv(const HostlerPart *part, const char *address, const char *ret_argv[DEVICE_GUEST_WORDS])
+bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const char *ret_argv[DEVICE_GUEST_WORDS])
 {
         static const char driver[] = "d=$(readlink /sys/bus/pci/devices/$1/driver) && echo ${d##*/}";
         const char *command = device_type(part->kind)->guest;
         const ModelDecl *model = part_model(part);
-        if (!command && !address)
+        if (!command && !place->address)
                 return false;
-        const char *words[DEVICE_GUEST_WORDS] = {
-            "sh", "-c", command ? command : driver, part->name, address ? address : "-", model ? model->name : "-",
-            NULL};
+        const char *words[DEVICE_GUEST_WORDS] = {"sh",
+                                                 "-c",
+                                                 command ? command : driver,
+                                                 part->name,
+                                                 place->address ? place->address : "-",
+                                                 model ? model->name : "-",
+                                                 place->beneath ? place->beneath : "-",
+                                                 place->seat ? place->seat : "-",
+                                                 NULL};
         memcpy(ret_argv, words, sizeof words);
         return true;
 }

@@ -30,6 +30,8 @@ struct DeviceContext {
         int64_t memory_boot_bytes, memory_max_bytes;
         /* False when there is no such image. */
         bool (*image)(const char *name, DeviceImage *ret_image, void *data);
+        /* Whether the QEMU of this host can make such a device at all; NULL: not asked. */
+        bool (*has_driver)(const char *driver, void *data);
         void *data;
 };
 
@@ -100,8 +102,10 @@ typedef struct {
         void (*plan)(const DeviceContext *context, const HostlerPart *part, Plan *plan);
         /* Programs that must run beside QEMU from its start: appends DeviceHelper (its strings given away). */
         void (*helpers)(const DeviceContext *context, const HostlerPart *part, GArray *helpers);
-        /* What can only be said to a QEMU that runs, before the guest does. */
+        /* What can only be said to a QEMU that runs: before the guest does, or right after the part was plugged. */
         bool (*launched)(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error);
+        /* The same before it is unplugged; it may be gone already. */
+        bool (*leaving)(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error);
         const DeviceSetter *setters; /* ends with property NULL */
         /* Fills in where its host's end is, for `device read` and `device ls`. NULL: it has none. */
         void (*host_end)(const DeviceContext *context, const HostlerPart *part, HostEnd *ret_end);
@@ -109,7 +113,8 @@ typedef struct {
         const char *(*blocks)(const DeviceContext *context, const HostlerPart *part);
         /*
          * A shell command that prints, in the guest, one line about this part for `device ls`; $0 is its name, $1 its
-         * PCI address ("0000:01:00.0", "-" when it has none), $2 its model. NULL: the driver of its PCI function.
+         * PCI address ("0000:01:00.0", "-" when it has none), $2 its model, $3 the PCI address of the first part it
+         * needs, $4 the number of its seat. NULL: the driver of its PCI function.
          */
         const char *guest;
 } DeviceType;
@@ -129,7 +134,8 @@ bool device_hot_plug(const DeviceContext *context, const HostlerPart *part);
 GPtrArray *device_order(const DeviceContext *context);
 /* All faults of a whole spec beyond its declaration: every part's check() and what concerns several parts. */
 void device_check_spec(const DeviceContext *context, GPtrArray *faults);
-/* A fault for every part that keeps the VM from being saved or migrated. */
+/* A fault for every part that keeps the VM from being saved or migrated, and for every one that did before it was
+ * unplugged. */
 void device_check_blocks(const DeviceContext *context, GPtrArray *faults);
 /* The whole VM: the chassis first, then each part after those it needs. */
 void device_plan_all(const DeviceContext *context, Plan *plan);
@@ -157,12 +163,16 @@ char *device_place_text(const DeviceContext *context, const HostlerPart *part);
  */
 int device_boot_index(const DeviceContext *context, const HostlerPart *part);
 
-/*
- * The command that prints in the guest what it says of @part, with @address its PCI address or NULL. The words are
- * borrowed from all three. False: there is nothing to ask.
- */
-#define DEVICE_GUEST_WORDS 7
-bool device_guest_argv(const HostlerPart *part, const char *address, const char *ret_argv[DEVICE_GUEST_WORDS]);
+/* Where a guest finds a part; each NULL when there is none. */
+typedef struct {
+        const char *address; /* PCI */
+        const char *beneath; /* the PCI address of the first part it needs */
+        const char *seat;    /* its number there */
+} GuestPlace;
+/* The command that prints in the guest what it says of @part. The words are borrowed from all. False: there is nothing
+ * to ask. */
+#define DEVICE_GUEST_WORDS 9
+bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const char *ret_argv[DEVICE_GUEST_WORDS]);
 /* What a program in the guest prints, for the `guest` of a change; NULL when there is no agent or it fails. Caller
  * frees. */
 char *device_ask_guest(const DeviceChange *change, const char *const *argv);

@@ -293,6 +293,16 @@ bool plan_run(const Plan *plan, Qmp *qmp, GError **error)
         return true;
 }
 
+bool plan_is_there(const Plan *plan, Qmp *qmp)
+{
+        for (guint i = 0; i < plan->steps->len; i++) {
+                const Step *step = &g_array_index(plan->steps, Step, i);
+                if (step->kind == STEP_DEVICE && !device_is_there(qmp, member(step, "id")))
+                        return false;
+        }
+        return true;
+}
+
 bool plan_unplug(const Plan *plan, Qmp *qmp, int64_t timeout_ms, GError **error)
 {
         return undo_from(plan, plan->steps->len, qmp, timeout_ms, error);

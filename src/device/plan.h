@@ -59,6 +59,8 @@ void plan_chardev_null(Plan *plan, const char *id);
 void plan_to_argv(const Plan *plan, GPtrArray *argv);
 /* Tells the running QEMU, step by step; on failure what was done is taken back. */
 bool plan_run(const Plan *plan, Qmp *qmp, GError **error);
+/* Whether all its devices are in the running QEMU already. */
+bool plan_is_there(const Plan *plan, Qmp *qmp);
 /*
  * Takes the steps back, last first. A device is asked to go and then waited for until its id has left
  * /machine/peripheral (DEVICE_DELETED does not come for every device): HOSTLER_ERROR_TIMEOUT after @timeout_ms if the

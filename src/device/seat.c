@@ -111,6 +111,26 @@ void seats_forget(HostlerSlotList *slots, const char *part)
         }
 }
 
+/* A seat that is spent belongs to nobody's name: no part's begins like this. */
+#define SPENT '-'
+
+void seats_spend(HostlerSlotList *slots, const char *part)
+{
+        for (size_t i = 0; i < slots->count; i++) {
+                HostlerSlot *slot = &slots->items[i];
+                if (strcmp(slot->part, part) != 0)
+                        continue;
+                g_free(slot->part);
+                slot->part = g_strdup_printf("%c%s", SPENT, part);
+                return;
+        }
+}
+
+const char *seats_spent_by(const HostlerSlot *slot)
+{
+        return slot->part[0] == SPENT ? slot->part + 1 : NULL;
+}
+
 /* What people call the seats of a bus. */
 static char *bus_text(const Seats *seats)
 {

@@ -44,5 +44,9 @@ void seats_give(const DeviceContext *context, HostlerSlotList *slots);
 int seats_find(const HostlerSlotList *slots, const char *part);
 /* Takes the part's seat back; nothing to do is fine. */
 void seats_forget(HostlerSlotList *slots, const char *part);
+/* The same for a part that lingers: nobody gets its seat in this run. */
+void seats_spend(HostlerSlotList *slots, const char *part);
+/* The name of the part that spent this seat; NULL: it is in use. */
+const char *seats_spent_by(const HostlerSlot *slot);
 /* A fault for each bus with more parts than seats. */
 void seats_check(const DeviceContext *context, GPtrArray *faults);

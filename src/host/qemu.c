@@ -16,6 +16,7 @@
 
 #define STORE_KEY "qemu-version"
 #define VERSION_LIMIT_MS 10000
+#define DRIVER_LIMIT_MS 10000
 
 static bool set_missing(GError **error, const char *program, const char *package)
 {
@@ -94,5 +95,35 @@ bool qemu_version(const char *path, Store *store, QemuVersion *ret_version, GErr
         g_autofree char *value = g_strdup_printf("%s\n%s", identity, text);
         if (store)
                 store_set(store, STORE_KEY, value, NULL); /* asked again next time if this fails */
+        return true;
+}
+
+static bool ask_for_driver(const char *qemu, const char *driver)
+{
+        g_autofree char *device = g_strdup_printf("%s,help", driver);
+        const char *argv[] = {qemu, "-machine", "none", "-device", device, NULL};
+        ProcessOptions options = {.argv = argv, .timeout_ms = DRIVER_LIMIT_MS};
+        g_autoptr(GError) error = NULL;
+        return process_run(&options, NULL, &error) || !error_is(error, HOSTLER_ERROR_FAILED) ||
+               !strstr(error->message, driver);
+}
+
+bool qemu_has_driver(const char *driver)
+{
+        static GMutex lock;
+        static GHashTable *known; /* of "IDENTITY DRIVER" that are there */
+        g_autofree char *qemu = qemu_find(NULL), *identity = qemu ? identity_of(qemu) : NULL;
+        g_autofree char *key = g_strdup_printf("%s %s", identity ? identity : "", driver);
+        g_mutex_lock(&lock);
+        known = known ? known : g_hash_table_new(g_str_hash, g_str_equal);
+        bool there = g_hash_table_contains(known, key);
+        g_mutex_unlock(&lock);
+        if (there || !identity)
+                return true;
+        if (!ask_for_driver(qemu, driver))
+                return false;
+        g_mutex_lock(&lock);
+        g_hash_table_add(known, g_strdup(key));
+        g_mutex_unlock(&lock);
         return true;
 }

@@ -21,3 +21,8 @@ typedef struct {
  * HOSTLER_ERROR_FAILED when it cannot be run or says something else.
  */
 bool qemu_version(const char *path, Store *store, QemuVersion *ret_version, GError **error);
+/*
+ * Whether QEMU can make devices of @driver: many come in modules, and modules in packages of their own. Asks QEMU the
+ * first time, and again while the answer is no. Without an answer it counts as there.
+ */
+bool qemu_has_driver(const char *driver);

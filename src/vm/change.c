@@ -251,6 +251,41 @@ static bool acquire_part(Change *change, const char *name, GError **error)
         return !type->acquire || type->acquire(&context.context, part, error);
 }
 
+/* What the part's kind has to say to QEMU before it goes, or after it came. */
+static bool tell_qemu(Change *change, const HostlerSpec *spec, const char *name, bool comes, Qmp *qmp, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        const HostlerPart *part = spec_part(spec, name);
+        const DeviceType *type = device_type(part->kind);
+        bool (*tell)(const DeviceContext *, const HostlerPart *, Qmp *, GError **) =
+            comes ? type->launched : type->leaving;
+        hot_context(change, spec, &context);
+        return !tell || tell(&context.context, part, qmp, error);
+}
+
+static bool run_plan(Change *change, const char *name, const Plan *plan, Qmp *qmp, GError **error)
+{
+        if (!plan_run(plan, qmp, error))
+                return false;
+        if (tell_qemu(change, change->wanted, name, true, qmp, error))
+                return true;
+        plan_unplug(plan, qmp, change->unplug_ms, NULL);
+        return false;
+}
+
+/*
+ * What an interrupted run left there goes first; but what lingers can never come twice to the same port, so there it is
+ * the very device that is wanted.
+ */
+static bool plug_plan(Change *change, const char *name, const Plan *plan, Qmp *qmp, GError **error)
+{
+        const ModelDecl *model = part_model(spec_part(change->wanted, name));
+        if (model && model->lingers && plan_is_there(plan, qmp))
+                return true;
+        return plan_unplug(plan, qmp, change->unplug_ms, error) && acquire_part(change, name, error) &&
+               run_plan(change, name, plan, qmp, error);
+}
+
 static bool plug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
 {
         g_autoptr(Plan) plan = plan_new();
@@ -258,10 +293,8 @@ static bool plug_part(Change *change, const char *name, HostlerPropertyChange *r
         if (!qmp || !job_undo(change->job, "part-unplug",
                               json_pack("{s:s, s:s}", "vm", vm_id(change->vm), "part", name), error))
                 return false;
-        /* The port is written down before the device is on it. What an interrupted run left there goes first. */
-        if (!plan_part(change, change->wanted, name, plan, error) ||
-            !plan_unplug(plan, qmp, change->unplug_ms, error) || !acquire_part(change, name, error) ||
-            !plan_run(plan, qmp, error))
+        /* The port is written down before the device is on it. */
+        if (!plan_part(change, change->wanted, name, plan, error) || !plug_plan(change, name, plan, qmp, error))
                 return false;
         row->state = g_strdup("applied");
         row->device = g_strdup("plugged");
@@ -279,17 +312,29 @@ static bool unplug_part(Change *change, const char *name, HostlerPropertyChange 
         return true;
 }
 
+/* Whether QEMU has a device of this name that it will not let go. */
+static bool has_to_stay(Change *change, const char *name)
+{
+        const HostlerPart *part = spec_part(&change->runtime.launched, name);
+        const ModelDecl *model = part ? part_model(part) : NULL;
+        return model && model->stays;
+}
+
 /* Whether QEMU as it runs can take this part in: it can be plugged, and all it needs is there already. */
 static bool can_plug(Change *change, const char *name)
 {
         g_auto(VmContext) context = {0};
         const HostlerPart *part = spec_part(change->wanted, name);
+        if (has_to_stay(change, name))
+                return false;
         hot_context(change, change->wanted, &context);
         g_autoptr(GPtrArray) needs = device_needs(&context.context, part);
         for (guint i = 0; i < needs->len; i++)
                 if (!spec_part(&change->runtime.launched, needs->pdata[i]))
                         return false;
-        return device_hot_plug(&context.context, part);
+        Seats seats;
+        bool seated = !seats_of(&context.context, part, &seats) || seats_find(&context.slots, name) >= 0;
+        return seated && device_hot_plug(&context.context, part);
 }
 
 /* Whether QEMU as it runs can let it go: it can be unplugged, and nothing stands on it. */
@@ -297,6 +342,8 @@ static bool can_unplug(Change *change, const char *name)
 {
         g_auto(VmContext) context = {0};
         const HostlerSpec *launched = &change->runtime.launched;
+        if (has_to_stay(change, name))
+                return false;
         hot_context(change, launched, &context);
         for (size_t i = 0; i < launched->count; i++) {
                 g_autoptr(GPtrArray) needs = device_needs(&context.context, &launched->items[i]);
@@ -338,10 +385,14 @@ static bool note_unplugged(Change *change, const HostlerSpec *known, const char 
         HostlerSpec launched;
         const HostlerPart *old = spec_part(known, part);
         const DeviceType *type = device_type(old->kind);
+        const ModelDecl *model = part_model(old);
         hot_context(change, known, &context);
         if (type->release)
                 type->release(&context.context, old);
-        seats_forget(&change->runtime.slots, part);
+        if (model && model->lingers)
+                seats_spend(&change->runtime.slots, part);
+        else
+                seats_forget(&change->runtime.slots, part);
         if (!spec_merge(&change->runtime.launched, patch, "/spec", &launched, error))
                 return false;
         record_clear(&hostler_spec_type, &change->runtime.launched);
@@ -361,8 +412,8 @@ bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error)
         const HostlerSpec *known = spec_part(&launched->value, part) ? &launched->value : &spec->value;
         change.wanted = &spec->value;
         bool ok = !qmp || !spec_part(known, part) ||
-                  (plan_part(&change, known, part, plan, error) && plan_unplug(plan, qmp, timeout_ms, error) &&
-                   note_unplugged(&change, known, part, error));
+                  (plan_part(&change, known, part, plan, error) && tell_qemu(&change, known, part, false, qmp, error) &&
+                   plan_unplug(plan, qmp, timeout_ms, error) && note_unplugged(&change, known, part, error));
         record_clear(&hostler_vm_runtime_type, &change.runtime);
         return ok;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "host/qemu.h"
 #include "vm/manager.h"
 
 static void paths_free(gpointer data)
@@ -27,6 +28,11 @@ static bool image_of(const char *name, DeviceImage *ret_image, void *data)
         *ret_image = (DeviceImage){
             .disk = paths->disk, .kernel = paths->kernel, .initrd = paths->initrd, .cmdline = paths->cmdline};
         return true;
+}
+
+static bool has_driver(const char *driver, void *data)
+{
+        return qemu_has_driver(driver);
 }
 
 static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
@@ -54,6 +60,7 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
             .memory_boot_bytes = run ? run->memory_boot : HOSTLER_UNSET,
             .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
             .image = image_of,
+            .has_driver = has_driver,
             .data = vm_context,
         };
         if (run)
@@ -137,6 +144,9 @@ bool vm_check_savable(Vm *vm, GError **error)
                 const Fault *reason = reasons->pdata[i];
                 error_cause(error, reason->pointer, "%s", reason->detail);
         }
-        return error_hint(error, "remove the device first: hostler device rm %s %s", object + strlen("vm/"),
-                          first->pointer + strlen("/spec/"));
+        const char *name = object + strlen("vm/"), *part = first->pointer + strlen("/spec/");
+        g_autoptr(Spec) spec = vm_spec(vm);
+        if (!spec_part(&spec->value, part))
+                return error_hint(error, "stop and start the VM first: hostler stop %s", name);
+        return error_hint(error, "remove the device first: hostler device rm %s %s", name, part);
 }

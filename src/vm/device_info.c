@@ -59,7 +59,15 @@ static char *ask_guest(const Look *look, const HostlerPart *part, const char *ad
 {
         const char *argv[DEVICE_GUEST_WORDS];
         GuestExecResult result = {0};
-        if (!look->agent || !device_guest_argv(part, address, argv) ||
+        g_autoptr(GPtrArray) needs = device_needs(&look->context.context, part);
+        int seat = seats_find(&look->context.slots, part->name);
+        g_autofree char *number = seat < 0 ? NULL : g_strdup_printf("%d", seat);
+        GuestPlace place = {
+            .address = address,
+            .beneath = needs->len > 0 ? g_hash_table_lookup(look->addresses, needs->pdata[0]) : NULL,
+            .seat = number,
+        };
+        if (!look->agent || !device_guest_argv(part, &place, argv) ||
             !guest_agent_exec(look->agent, argv, NULL, GUEST_MS, NULL, &result, NULL))
                 return NULL;
         gsize length;

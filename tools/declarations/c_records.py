@@ -108,7 +108,8 @@ def models(device):
     if not device.models:
         return ""
     rows = "".join(f"        {{{string(model.name)}, {string(model.doc)}, {string(model.driver)}, BUS_{model.bus.upper()}, {boolean(model.live)}, "
-                   f"{string(model.blocks) if model.blocks else 'NULL'}}},\n" for model in device.models.values())
+                   f"{string(model.blocks) if model.blocks else 'NULL'}, {string(model.package) if model.package else 'NULL'}, "
+                   f"{boolean(model.stays)}, {boolean(model.lingers)}}},\n" for model in device.models.values())
     return f"static const ModelDecl {c_name(device.kind)}_models[] = {{\n        {{.name = NULL}},\n{rows}        {{.name = NULL}},\n}};\n"
 
 

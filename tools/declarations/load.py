@@ -17,7 +17,7 @@ FIELD_KEYS = {"type": str, "doc": str, "required": bool, "default": object, "min
 ARG_KEYS = FIELD_KEYS | {"positional": bool, "in_path": bool, "short": str, "from_file": bool, "client_only": bool,
                          "complete": str, "cli": bool}
 PROP_KEYS = FIELD_KEYS | {"live": str}
-MODEL_KEYS = {"driver": str, "bus": str, "live": bool, "blocks": str, "doc": str}
+MODEL_KEYS = {"driver": str, "bus": str, "live": bool, "blocks": str, "package": str, "stays": bool, "lingers": bool, "doc": str}
 BUSES = ("pci", "isa", "usb", "scsi", "ide", "serial", "none")
 SECTION_KEYS = {
     "error": {"http": int, "exit": int, "title": str, "doc": str},
@@ -150,7 +150,8 @@ class Loader:
             if not table.get("doc") or table.get("bus") not in BUSES:
                 here.fault(f"needs `doc`, and `bus`: one of {', '.join(BUSES)}")
                 continue
-            models[name] = DeviceModel(name, table["doc"], table.get("driver", ""), table["bus"], table.get("live", False), table.get("blocks"))
+            models[name] = DeviceModel(name, table["doc"], table.get("driver", ""), table["bus"], table.get("live", False), table.get("blocks"),
+                                       table.get("package"), table.get("stays", False), table.get("lingers", False))
         if models:
             self.model.enums[f"{kind}_model"] = Enum(f"{kind}_model", f"Models of {kind}.", {model.name: model.doc for model in models.values()})
         return models

@@ -83,6 +83,9 @@ class DeviceModel:
     bus: str
     live: bool = False
     blocks: str | None = None  # why a VM that has it can be neither saved nor migrated
+    package: str | None = None  # the package that QEMU's module for it is in
+    stays: bool = False  # once plugged, QEMU would not survive its unplugging
+    lingers: bool = False  # QEMU keeps its memory after it was unplugged
 
 
 @dataclass
