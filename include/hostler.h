@@ -66,10 +66,10 @@ bool hostler_events(HostlerClient *client, int64_t since, const char *object, Ho
                     HostlerError *error);
 
 /* A raw byte stream to the VM's serial console: *ret_fd is a connected stream socket. Blocks until it is attached. */
-typedef struct HostlerConsole HostlerConsole;
-HostlerConsole *hostler_console_attach(HostlerClient *client, const char *vm, int *ret_fd, HostlerError *error);
+typedef struct HostlerStream HostlerStream;
+HostlerStream *hostler_console_attach(HostlerClient *client, const char *vm, int *ret_fd, HostlerError *error);
 /* Ends it; *ret_reason (may be NULL) says why the other end closed, if it did. */
-void hostler_console_close(HostlerConsole *console, char **ret_reason);
+void hostler_stream_close(HostlerStream *stream, char **ret_reason);
 
 #include "hostler-verbs.h"
 

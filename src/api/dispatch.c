@@ -4,7 +4,7 @@
  */
 #include "api/dispatch.h"
 
-#include "api/console.h"
+#include "api/bridge.h"
 #include "api/events.h"
 #include "api/poll.h"
 #include "base/error.h"
@@ -145,7 +145,7 @@ static ExchangeFunc stream_of(const VerbDecl *decl)
             {"event.watch", events_start},
             {"job.wait", poll_start},
             {"vm.wait", poll_start},
-            {"vm.console", console_start},
+            {"vm.console", bridge_start},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)

@@ -1,6 +1,6 @@
 /*
  * Moves a request between the main loop and the worker threads, and ends it in exactly one way. It does not know what
- * the work is; dispatch.c, poll.c, events.c and console.c do.
+ * the work is; dispatch.c, poll.c, events.c and bridge.c do.
  */
 #include "api/exchange.h"
 

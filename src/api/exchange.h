@@ -18,7 +18,7 @@
 
 typedef struct Polls Polls;
 typedef struct EventStreams EventStreams;
-typedef struct Consoles Consoles;
+typedef struct Bridges Bridges;
 
 struct ApiServer {
         ApiHooks hooks;
@@ -32,7 +32,7 @@ struct ApiServer {
         GSource *sweep;
         Polls *polls;
         EventStreams *streams;
-        Consoles *consoles;
+        Bridges *bridges;
         bool stopping;
 };
 

@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-#include "api/console.h"
+#include "api/bridge.h"
 #include "api/dispatch.h"
 #include "api/events.h"
 #include "api/pages.h"
@@ -22,7 +22,7 @@
 #include "base/file.h"
 
 #define SWEEP_MS 1000
-#define STOP_MS 500 /* for consoles' last words */
+#define STOP_MS 500 /* for streams' last words */
 
 /* ---- while a request arrives ---- */
 
@@ -209,7 +209,7 @@ ApiServer *api_server_new(const ApiHooks *hooks, const char *socket_path, GError
         server->sweep = sweep_new(server);
         server->polls = polls_new(server);
         server->streams = event_streams_new(server);
-        server->consoles = consoles_new(server);
+        server->bridges = bridges_new(server);
         g_signal_connect(server->soup, "request-started", G_CALLBACK(on_request_started), NULL);
         soup_server_add_handler(server->soup, NULL, on_request, server, NULL);
 
@@ -221,7 +221,7 @@ ApiServer *api_server_new(const ApiHooks *hooks, const char *socket_path, GError
         return server;
 }
 
-/* Ends calls and consoles in the way they expect, letting the context run meanwhile. */
+/* Ends calls and streams in the way they expect, letting the context run meanwhile. */
 static void wind_down(ApiServer *server)
 {
         int64_t deadline_ms = clock_monotonic_ms() + STOP_MS;
@@ -229,8 +229,8 @@ static void wind_down(ApiServer *server)
         server->stopping = true;
         for (GList *item = server->exchanges.head; item; item = item->next)
                 g_cancellable_cancel(((Exchange *)item->data)->cancellable);
-        consoles_stop(server->consoles);
-        while (server->running > 0 || (!consoles_are_idle(server->consoles) && clock_monotonic_ms() < deadline_ms))
+        bridges_stop(server->bridges);
+        while (server->running > 0 || (!bridges_are_idle(server->bridges) && clock_monotonic_ms() < deadline_ms))
                 g_main_context_iteration(server->context, true);
 }
 
@@ -242,7 +242,7 @@ void api_server_free(ApiServer *server)
         wind_down(server);
         polls_free(server->polls);
         event_streams_free(server->streams);
-        consoles_free(server->consoles);
+        bridges_free(server->bridges);
         g_thread_pool_free(server->workers, false, true);
         g_source_destroy(server->sweep);
         g_source_unref(server->sweep);

@@ -6,7 +6,7 @@
  * it needs of them comes through ApiHooks.
  *
  * Limits, each with its own answer: connections and their times (connection.h), bodies, depth and queries (request.h),
- * calls at once (exchange.h), event streams' queues (events.h), consoles' queues (console.h).
+ * calls at once (exchange.h), event streams' queues (events.h), byte streams' queues (bridge.h).
  */
 #pragma once
 
@@ -18,13 +18,9 @@
 #include "job/job.h"
 #include "store/event_log.h"
 #include "store/store.h"
+#include "wire/byte_stream.h"
 
 typedef struct ApiServer ApiServer;
-typedef struct Console Console; /* vm/vm.h; opaque here */
-
-/* A console's way back: both on the server's context; @closed once and last, @reason may be NULL. */
-typedef void (*ApiConsoleBytesFunc)(const void *bytes, gsize length, void *data);
-typedef void (*ApiConsoleClosedFunc)(const char *reason, void *data);
 
 /* Everything is borrowed and must outlive the server. Functions run on worker threads unless said otherwise. */
 typedef struct {
@@ -45,11 +41,10 @@ typedef struct {
          */
         bool (*vm_wait_check)(Manager *manager, const char *vm, HostlerWaitFor what, bool *ret_reached,
                               HostlerVm *ret_vm, GError **error);
-        /* On the server's context; must not block. Bytes may come from within the call. */
-        bool (*console_attach)(Manager *manager, const char *vm, ApiConsoleBytesFunc bytes, ApiConsoleClosedFunc closed,
-                               void *data, Console **ret_console, GError **error);
-        void (*console_write)(Console *console, const void *bytes, gsize length);
-        void (*console_detach)(Console *console); /* no callback after it; also right after @closed */
+        /* The stream of a verb that is one (vm.console). On the server's context; must not block. Bytes may
+         * come from within the call. */
+        bool (*stream_attach)(Manager *manager, const VerbDecl *decl, const void *args, const ByteSink *sink,
+                              ByteStream **ret_stream, GError **error);
         /* OpenMetrics text (https://openmetrics.io), ending with "# EOF\n"; never asks QEMU. Owned by the caller. */
         char *(*metrics)(Manager *manager);
 } ApiHooks;

@@ -62,8 +62,9 @@ static bool attach(Cli *cli, const char *vm, GError **error)
 
         if (!cli_client(cli, error))
                 return false;
-        HostlerConsole *console = client_console_attach(cli->client, vm, &link.fd, error);
-        if (!console)
+        json_auto_t *args = json_pack("{s:s}", "vm", vm);
+        HostlerStream *stream = client_stream_attach(cli->client, verb_find("vm", "console"), args, &link.fd, error);
+        if (!stream)
                 return false;
 
         GCancellable *cancellable = interrupt_arm(cli->interrupt);
@@ -75,7 +76,7 @@ static bool attach(Cli *cli, const char *vm, GError **error)
         terminal_restore();
         interrupt_disarm(cli->interrupt);
         close(link.fd);
-        client_console_close(console, &reason);
+        client_stream_close(stream, &reason);
 
         g_autofree char *safe = text_safe(reason ? reason : "");
         bool ours = link.detached || interrupt_signal(cli->interrupt);

@@ -54,9 +54,11 @@ typedef bool (*ClientEventFunc)(const char *text, void *data);
 bool client_events(HostlerClient *client, int64_t since, const char *object, ClientEventFunc event, void *data,
                    GCancellable *cancellable, GError **error);
 
-/* As hostler_console_attach() and _close() in <hostler.h>. @client must outlive the console. */
-HostlerConsole *client_console_attach(HostlerClient *client, const char *vm, int *ret_fd, GError **error);
-void client_console_close(HostlerConsole *console, char **ret_reason);
+/* A verb that is a stream of bytes, as hostler_console_attach() and hostler_stream_close() in <hostler.h>. @args is
+ * borrowed; @client must outlive the stream. */
+HostlerStream *client_stream_attach(HostlerClient *client, const VerbDecl *verb, const json_t *args, int *ret_fd,
+                                    GError **error);
+void client_stream_close(HostlerStream *stream, char **ret_reason);
 
 /* Replaces the connection after the daemon went away; starts nothing. */
 void client_reset(HostlerClient *client);

@@ -132,20 +132,27 @@ bool hostler_events(HostlerClient *client, int64_t since, const char *object, Ho
         return !relay.failure || public_error(relay.failure, error);
 }
 
-HostlerConsole *hostler_console_attach(HostlerClient *client, const char *vm, int *ret_fd, HostlerError *error)
+static HostlerStream *attach(HostlerClient *client, const char *verb, json_t *args_taken, int *ret_fd,
+                             HostlerError *error)
 {
+        json_auto_t *args = args_taken;
         GError *failure = NULL;
-        HostlerConsole *console = client_console_attach(client, vm, ret_fd, &failure);
+        HostlerStream *stream = client_stream_attach(client, verb_find("vm", verb), args, ret_fd, &failure);
 
-        if (!console)
+        if (!stream)
                 public_error(failure, error);
-        return console;
+        return stream;
 }
 
-void hostler_console_close(HostlerConsole *console, char **ret_reason)
+HostlerStream *hostler_console_attach(HostlerClient *client, const char *vm, int *ret_fd, HostlerError *error)
 {
-        if (console)
-                client_console_close(console, ret_reason);
+        return attach(client, "console", json_pack("{s:s}", "vm", vm), ret_fd, error);
+}
+
+void hostler_stream_close(HostlerStream *stream, char **ret_reason)
+{
+        if (stream)
+                client_stream_close(stream, ret_reason);
 }
 
 static char *take_string(const json_t *problem, const char *name)

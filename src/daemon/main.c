@@ -44,12 +44,12 @@ static bool parse_options(int *argc, char ***argv, Options *ret_options, GError 
 
 /* ---- what the API needs of VMs ---- */
 
-static bool attach(Manager *manager, const char *name, ApiConsoleBytesFunc bytes, ApiConsoleClosedFunc closed,
-                   void *data, Console **ret_console, GError **error)
+static bool attach(Manager *manager, const VerbDecl *decl, const void *args, const ByteSink *sink,
+                   ByteStream **ret_stream, GError **error)
 {
-        g_autoptr(Vm) vm = manager_vm(manager, name, error);
-        ConsoleSink sink = {.bytes = bytes, .closed = closed, .data = data};
-        return vm && console_attach(vm, &sink, ret_console, error);
+        const HostlerVmConsoleArgs *console = args;
+        g_autoptr(Vm) vm = manager_vm(manager, console->vm, error);
+        return vm && console_attach(vm, sink, ret_stream, error);
 }
 
 static AuthRule auth_rule(bool system)
@@ -71,9 +71,7 @@ static ApiHooks hooks_for(Manager *manager, bool system)
             .openapi = hostler_openapi,
             .turn_key = manager_turn_key,
             .vm_wait_check = manager_vm_reached,
-            .console_attach = attach,
-            .console_write = console_write,
-            .console_detach = console_detach,
+            .stream_attach = attach,
             .metrics = manager_metrics,
         };
 }

@@ -25,10 +25,11 @@ typedef struct ConsoleHub {
         GPtrArray *consoles; /* of Console, owned by those attached */
 } ConsoleHub;
 
-struct Console {
+typedef struct {
+        ByteStream stream;
         ConsoleHub *hub; /* NULL once the hub has gone */
-        ConsoleSink sink;
-};
+        ByteSink sink;
+} Console;
 
 static void close_sink(Console *console, const char *reason)
 {
@@ -99,24 +100,9 @@ void console_hub_stop(Vm *vm, const char *reason)
         g_free(hub);
 }
 
-bool console_attach(Vm *vm, const ConsoleSink *sink, Console **ret_console, GError **error)
+static void console_write(ByteStream *stream, const void *bytes, gsize length)
 {
-        g_autofree char *object = vm_object(vm);
-        if (!vm->console) {
-                error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s and has no console",
-                          hostler_power_enum.values[vm_power(vm)]);
-                return error_hint(error, "hostler console %s --log shows what it said before", object + strlen("vm/"));
-        }
-        *ret_console = g_new0(Console, 1);
-        (*ret_console)->hub = vm->console;
-        (*ret_console)->sink = *sink;
-        g_ptr_array_add(vm->console->consoles, *ret_console);
-        return true;
-}
-
-void console_write(Console *console, const void *bytes, gsize length)
-{
-        ConsoleHub *hub = console->hub;
+        ConsoleHub *hub = ((Console *)stream)->hub;
         if (!hub || hub->typed->len + length > TYPED_LIMIT)
                 return;
         g_string_append_len(hub->typed, bytes, (gssize)length);
@@ -124,9 +110,28 @@ void console_write(Console *console, const void *bytes, gsize length)
                 hub->writable = g_unix_fd_add(hub->fd, G_IO_OUT, on_writable, hub);
 }
 
-void console_detach(Console *console)
+static void console_detach(ByteStream *stream)
 {
+        Console *console = (Console *)stream;
         if (console->hub)
                 g_ptr_array_remove(console->hub->consoles, console);
         g_free(console);
+}
+
+bool console_attach(Vm *vm, const ByteSink *sink, ByteStream **ret_stream, GError **error)
+{
+        static const ByteStreamOps ops = {.write = console_write, .detach = console_detach};
+        g_autofree char *object = vm_object(vm);
+        if (!vm->console) {
+                error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s and has no console",
+                          hostler_power_enum.values[vm_power(vm)]);
+                return error_hint(error, "hostler console %s --log shows what it said before", object + strlen("vm/"));
+        }
+        Console *console = g_new0(Console, 1);
+        console->stream.ops = &ops;
+        console->hub = vm->console;
+        console->sink = *sink;
+        g_ptr_array_add(vm->console->consoles, console);
+        *ret_stream = &console->stream;
+        return true;
 }

@@ -12,11 +12,11 @@
 
 #include "base/declare.h"
 #include "base/process.h"
+#include "wire/byte_stream.h"
 #include "wire/guest_agent.h"
 #include "wire/qmp.h"
 
 typedef struct Vm Vm;
-typedef struct Console Console;
 
 /* An immutable spec with its own count of references. */
 typedef struct {
@@ -107,11 +107,6 @@ ProcessId vm_process(Vm *vm); /* pid 0: none */
 bool vm_launch(Vm *vm, bool incoming, GError **error);
 
 /* ---- console.c ---- */
-typedef struct {
-        void (*bytes)(const void *bytes, gsize length, void *data); /* on the main loop */
-        void (*closed)(const char *reason, void *data);             /* once, then never again */
-        void *data;
-} ConsoleSink;
-bool console_attach(Vm *vm, const ConsoleSink *sink, Console **ret_console, GError **error);
-void console_write(Console *console, const void *bytes, gsize length);
-void console_detach(Console *console);
+
+/* Main loop only; the console cannot be held. */
+bool console_attach(Vm *vm, const ByteSink *sink, ByteStream **ret_stream, GError **error);

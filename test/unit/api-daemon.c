@@ -209,38 +209,40 @@ static bool vm_wait_check(Manager *manager, const char *vm, HostlerWaitFor what,
         return true;
 }
 
-static bool console_attach(Manager *manager, const char *vm, ApiConsoleBytesFunc bytes, ApiConsoleClosedFunc closed,
-                           void *data, Console **ret_console, GError **error)
-{
-        if (!check_name(vm, error))
-                return false;
-        manager->console_bytes = bytes;
-        manager->console_closed = closed;
-        manager->console_data = data;
-        *ret_console = (Console *)manager;
-        bytes("login: ", strlen("login: "), data);
-        return true;
-}
-
 /* Echoes in capitals; `x` ends it. */
-static void console_write(Console *console, const void *bytes, gsize length)
+static void stream_write(ByteStream *stream, const void *bytes, gsize length)
 {
-        Manager *manager = (Manager *)console;
+        Manager *manager = ((DaemonStream *)stream)->manager;
         g_autofree char *text = g_ascii_strup(bytes, (gssize)length);
 
         if (g_str_equal(text, "X"))
-                manager->console_closed("the guest has gone", manager->console_data);
+                manager->sink.closed("the guest has gone", manager->sink.data);
         else
-                manager->console_bytes(text, length, manager->console_data);
+                manager->sink.bytes(text, length, manager->sink.data);
 }
 
-static void console_detach(Console *console)
+static void stream_detach(ByteStream *stream)
 {
-        Manager *manager = (Manager *)console;
+        Manager *manager = ((DaemonStream *)stream)->manager;
 
         g_mutex_lock(&manager->lock);
-        manager->console_data = NULL;
+        manager->sink.data = NULL;
         g_mutex_unlock(&manager->lock);
+}
+
+static bool stream_attach(Manager *manager, const VerbDecl *decl, const void *args, const ByteSink *sink,
+                          ByteStream **ret_stream, GError **error)
+{
+        static const ByteStreamOps ops = {.write = stream_write, .detach = stream_detach};
+        const HostlerVmConsoleArgs *console = args;
+
+        if (!check_name(console->vm, error))
+                return false;
+        manager->sink = *sink;
+        manager->stream = (DaemonStream){.stream = {.ops = &ops}, .manager = manager};
+        *ret_stream = &manager->stream.stream;
+        sink->bytes("login: ", strlen("login: "), sink->data);
+        return true;
 }
 
 static char *metrics(Manager *manager)
@@ -278,9 +280,7 @@ static gpointer run(gpointer data)
             .openapi = "{}",
             .turn_key = turn_key,
             .vm_wait_check = vm_wait_check,
-            .console_attach = console_attach,
-            .console_write = console_write,
-            .console_detach = console_detach,
+            .stream_attach = stream_attach,
             .metrics = metrics,
         };
         daemon->api = api_server_new(&hooks, daemon->socket, &error);

@@ -7,6 +7,11 @@
 #include "api/server.h"
 
 /* What the pretended verbs work on. */
+typedef struct {
+        ByteStream stream;
+        Manager *manager;
+} DaemonStream;
+
 struct Manager {
         GMutex lock;
         GCond changed;
@@ -18,9 +23,8 @@ struct Manager {
         unsigned started, executed; /* how many times they ran */
         unsigned cancelled;         /* how many vm.exec were cancelled */
         HostlerPower power;         /* of every VM */
-        ApiConsoleBytesFunc console_bytes;
-        ApiConsoleClosedFunc console_closed;
-        void *console_data;
+        ByteSink sink;              /* of the one stream; its data NULL: detached */
+        DaemonStream stream;
         GMainContext *context;
 };
 

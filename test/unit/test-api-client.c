@@ -152,20 +152,22 @@ static void test_console(Fixture *fixture, const void *data)
 {
         g_autoptr(GError) error = NULL;
         g_autofree char *reason = NULL;
+        json_auto_t *none = json_pack("{s:s}", "vm", "none"), *args = json_pack("{s:s}", "vm", "web1");
+        const VerbDecl *verb = verb_find("vm", "console");
         char byte;
         int fd;
 
-        g_assert_null(client_console_attach(fixture->client, "none", &fd, &error));
+        g_assert_null(client_stream_attach(fixture->client, verb, none, &fd, &error));
         g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_NOT_FOUND);
         g_clear_error(&error);
-        HostlerConsole *console = client_console_attach(fixture->client, "web1", &fd, &error);
+        HostlerStream *stream = client_stream_attach(fixture->client, verb, args, &fd, &error);
         g_assert_no_error(error);
         read_text(fd, "login: ");
         g_assert_cmpint(write(fd, "hello", 5), ==, 5);
         read_text(fd, "HELLO");
         g_assert_cmpint(write(fd, "x", 1), ==, 1);
         g_assert_cmpint(read(fd, &byte, 1), ==, 0);
-        client_console_close(console, &reason);
+        client_stream_close(stream, &reason);
         g_assert_cmpstr(reason, ==, "the guest has gone");
         close(fd);
 }

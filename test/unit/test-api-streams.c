@@ -222,7 +222,7 @@ static void test_console_at_stop(Fixture *fixture, const void *data)
         g_assert_cmpint(receive_frame(fd, text), ==, 8);
         g_assert_cmpstr(text + 2, ==, "the daemon is stopping");
         close(fd);
-        g_assert_null(daemon->manager.console_data);
+        g_assert_null(daemon->manager.sink.data);
         daemon_up(daemon);
 }
 

@@ -1,37 +1,39 @@
 /*
- * Bridges between WebSockets and consoles. libsoup queues without limit, so bytes wait here and are handed over a piece
- * at a time, only while the socket can take more. What a console is, the hooks know. dispatch.c hands the exchanges
- * over.
+ * Bridges between WebSockets and streams of bytes. libsoup queues without limit, so bytes wait here and are handed over
+ * a piece at a time, only while the socket can take more. What is at the other end of a stream, the hooks know.
+ * dispatch.c hands the exchanges over.
  */
-#include "api/console.h"
+#include "api/bridge.h"
 
 #include "base/error.h"
 
 #define PIECE (32 * 1024)
+#define HOLD_ABOVE (256 * 1024) /* bytes queued; a stream that can wait waits then */
 #define KEEPALIVE_S 30
 #define REASON_LIMIT 120 /* bytes; a close frame holds 123 */
 
 typedef struct {
         ApiServer *server;
         Exchange *exchange; /* until the upgrade is done */
-        Console *console;
+        ByteStream *stream;
+        bool held;                       /* the stream waits until the queue is empty */
         SoupWebsocketConnection *socket; /* NULL until then */
         GSocketAddress *address;         /* keeps the connection in the account */
-        GByteArray *queue;               /* from the guest */
+        GByteArray *queue;               /* from the stream */
         GSource *writable;               /* while there is a queue */
         char *ending;                    /* why to close once the queue is empty */
         GList link;
 } Bridge;
 
-struct Consoles {
+struct Bridges {
         GQueue all; /* Bridge */
 };
 
 static void bridge_free(Bridge *bridge)
 {
-        g_queue_unlink(&bridge->server->consoles->all, &bridge->link);
-        if (bridge->console)
-                bridge->server->hooks.console_detach(bridge->console);
+        g_queue_unlink(&bridge->server->bridges->all, &bridge->link);
+        if (bridge->stream)
+                bridge->stream->ops->detach(bridge->stream);
         if (bridge->writable)
                 g_source_destroy(bridge->writable);
         g_clear_pointer(&bridge->writable, g_source_unref);
@@ -51,12 +53,18 @@ static Connection *bridge_connection(Bridge *bridge)
 
 static void close_socket(Bridge *bridge, gushort code, const char *reason)
 {
-        g_autofree char *text = g_utf8_make_valid(reason ? reason : "the console has ended", -1);
+        g_autofree char *text = g_utf8_make_valid(reason ? reason : "the other end has closed", -1);
         g_autofree char *cut = g_strndup(text, REASON_LIMIT);
         g_autofree char *valid = g_str_to_ascii(cut, "C");
 
         if (soup_websocket_connection_get_state(bridge->socket) == SOUP_WEBSOCKET_STATE_OPEN)
                 soup_websocket_connection_close(bridge->socket, code, valid);
+}
+
+static void hold(Bridge *bridge, bool on)
+{
+        bridge->held = on;
+        bridge->stream->ops->hold(bridge->stream, on);
 }
 
 static gboolean send_piece(GSocket *socket, GIOCondition condition, void *data)
@@ -72,6 +80,8 @@ static gboolean send_piece(GSocket *socket, GIOCondition condition, void *data)
         g_clear_pointer(&bridge->writable, g_source_unref);
         if (bridge->ending)
                 close_socket(bridge, SOUP_WEBSOCKET_CLOSE_NORMAL, bridge->ending);
+        else if (bridge->held)
+                hold(bridge, false);
         return G_SOURCE_REMOVE;
 }
 
@@ -84,24 +94,26 @@ static void write_soon(Bridge *bridge)
         g_source_attach(bridge->writable, bridge->server->context);
 }
 
-static void on_console_bytes(const void *bytes, gsize length, void *data)
+static void on_stream_bytes(const void *bytes, gsize length, void *data)
 {
         Bridge *bridge = data;
 
-        if (bridge->queue->len + length > CONSOLE_QUEUE_LIMIT) {
+        if (bridge->queue->len + length > BRIDGE_QUEUE_LIMIT) {
                 connection_cut(bridge_connection(bridge));
                 return;
         }
         g_byte_array_append(bridge->queue, bytes, (guint)length);
         write_soon(bridge);
+        if (bridge->queue->len >= HOLD_ABOVE && bridge->stream && bridge->stream->ops->hold && !bridge->held)
+                hold(bridge, true);
 }
 
-static void on_console_closed(const char *reason, void *data)
+static void on_stream_closed(const char *reason, void *data)
 {
         Bridge *bridge = data;
 
         g_free(bridge->ending);
-        bridge->ending = g_strdup(reason ? reason : "the console has ended");
+        bridge->ending = g_strdup(reason ? reason : "the other end has closed");
         write_soon(bridge);
 }
 
@@ -112,7 +124,7 @@ static void on_message(SoupWebsocketConnection *socket, gint type, GBytes *messa
         const void *bytes = g_bytes_get_data(message, &length);
 
         if (length > 0 && !bridge->ending)
-                bridge->server->hooks.console_write(bridge->console, bytes, length);
+                bridge->stream->ops->write(bridge->stream, bytes, length);
 }
 
 static void on_socket_closed(SoupWebsocketConnection *socket, void *data)
@@ -129,7 +141,7 @@ static void on_upgraded(SoupServerMessage *message, void *data)
 
         bridge->socket = soup_websocket_connection_new(stream, soup_server_message_get_uri(message),
                                                        SOUP_WEBSOCKET_CONNECTION_SERVER, NULL, NULL, NULL);
-        soup_websocket_connection_set_max_incoming_payload_size(bridge->socket, CONSOLE_MESSAGE_LIMIT);
+        soup_websocket_connection_set_max_incoming_payload_size(bridge->socket, BRIDGE_MESSAGE_LIMIT);
         soup_websocket_connection_set_keepalive_interval(bridge->socket, KEEPALIVE_S);
         g_signal_connect(bridge->socket, "message", G_CALLBACK(on_message), bridge);
         g_signal_connect(bridge->socket, "closed", G_CALLBACK(on_socket_closed), bridge);
@@ -150,13 +162,12 @@ static void on_finished(SoupServerMessage *message, void *data)
         exchange_release(exchange);
 }
 
-static bool check_upgrade(SoupServerMessage *message, GError **error)
+static bool check_upgrade(const Exchange *exchange, GError **error)
 {
-        if (soup_websocket_server_check_handshake(message, NULL, NULL, NULL, NULL))
+        if (soup_websocket_server_check_handshake(exchange->message, NULL, NULL, NULL, NULL))
                 return true;
-        error_set(error, HOSTLER_ERROR_USAGE, NULL,
-                  "the console is a WebSocket, and this request does not ask for one");
-        return error_hint(error, "Use `hostler console`, or a WebSocket client.");
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "this is a WebSocket, and the request does not ask for one");
+        return error_hint(error, "Use `hostler %s`, or a WebSocket client.", exchange->route.decl->name);
 }
 
 static Bridge *bridge_new(Exchange *exchange)
@@ -170,7 +181,7 @@ static Bridge *bridge_new(Exchange *exchange)
             .queue = g_byte_array_new(),
             .link = {.data = bridge},
         };
-        g_queue_push_tail_link(&exchange->server->consoles->all, &bridge->link);
+        g_queue_push_tail_link(&exchange->server->bridges->all, &bridge->link);
         return bridge;
 }
 
@@ -179,14 +190,15 @@ static Bridge *bridge_new(Exchange *exchange)
 static bool attach(Bridge *bridge, GError **error)
 {
         const ApiHooks *hooks = &bridge->server->hooks;
-        const HostlerVmConsoleArgs *args = bridge->exchange->request.args;
+        const Exchange *exchange = bridge->exchange;
+        ByteSink sink = {.bytes = on_stream_bytes, .closed = on_stream_closed, .data = bridge};
 
-        return hooks->console_attach(hooks->manager, args->vm, on_console_bytes, on_console_closed, bridge,
-                                     &bridge->console, error) &&
-               check_upgrade(bridge->exchange->message, error);
+        return hooks->stream_attach(hooks->manager, exchange->route.decl, exchange->request.args, &sink,
+                                    &bridge->stream, error) &&
+               check_upgrade(exchange, error);
 }
 
-void console_start(Exchange *exchange)
+void bridge_start(Exchange *exchange)
 {
         Bridge *bridge = bridge_new(exchange);
         g_autoptr(GError) error = NULL;
@@ -202,29 +214,29 @@ void console_start(Exchange *exchange)
         soup_server_message_unpause(exchange->message);
 }
 
-Consoles *consoles_new(ApiServer *server)
+Bridges *bridges_new(ApiServer *server)
 {
-        return g_new0(Consoles, 1);
+        return g_new0(Bridges, 1);
 }
 
-void consoles_stop(Consoles *consoles)
+void bridges_stop(Bridges *bridges)
 {
-        for (GList *item = consoles->all.head; item; item = item->next) {
+        for (GList *item = bridges->all.head; item; item = item->next) {
                 Bridge *bridge = item->data;
                 if (bridge->socket)
                         close_socket(bridge, SOUP_WEBSOCKET_CLOSE_GOING_AWAY, "the daemon is stopping");
         }
 }
 
-bool consoles_are_idle(Consoles *consoles)
+bool bridges_are_idle(Bridges *bridges)
 {
-        return consoles->all.length == 0;
+        return bridges->all.length == 0;
 }
 
-void consoles_free(Consoles *consoles)
+void bridges_free(Bridges *bridges)
 {
-        while (consoles->all.head) {
-                Bridge *bridge = consoles->all.head->data;
+        while (bridges->all.head) {
+                Bridge *bridge = bridges->all.head->data;
                 Exchange *exchange = bridge->exchange;
                 if (exchange)
                         g_signal_handlers_disconnect_by_data(exchange->message, bridge);
@@ -232,5 +244,5 @@ void consoles_free(Consoles *consoles)
                 if (exchange)
                         exchange_release(exchange);
         }
-        g_free(consoles);
+        g_free(bridges);
 }
