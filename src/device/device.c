@@ -16,6 +16,8 @@ static const DeviceType *const device_types[] = {
     &hub_device,
     &input_device,
     &memory_device,
+    &midi_device,
+    &mpeg_device,
     &nic_device,
     &pci_device,
     &pcie_device,

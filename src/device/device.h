@@ -100,6 +100,12 @@ typedef struct {
         void (*release)(const DeviceContext *context, const HostlerPart *part);
         void (*remove)(const DeviceContext *context, const HostlerPart *part);
         void (*plan)(const DeviceContext *context, const HostlerPart *part, Plan *plan);
+        /*
+         * Has those connect to a running QEMU that live beside it: before the guest runs (and after a saved state was
+         * loaded), once the part is plugged, and whenever a daemon finds the VM running. Who is connected is left
+         * alone; release() ends them.
+         */
+        bool (*connect)(const DeviceContext *context, const HostlerPart *part, GError **error);
         /* Programs that must run beside QEMU from its start: appends DeviceHelper (its strings given away). */
         void (*helpers)(const DeviceContext *context, const HostlerPart *part, GArray *helpers);
         /* What can only be said to a QEMU that runs: before the guest does, or right after the part was plugged. */
@@ -206,6 +212,8 @@ extern const DeviceType disk_device;
 extern const DeviceType hub_device;
 extern const DeviceType input_device;
 extern const DeviceType memory_device;
+extern const DeviceType midi_device;
+extern const DeviceType mpeg_device;
 extern const DeviceType nic_device;
 extern const DeviceType pci_device;
 extern const DeviceType pcie_device;

@@ -18,7 +18,7 @@
 #include "usb/link.h"
 
 enum { POLL_SIGNAL, POLL_LINK, POLL_DEVICE, N_POLLS = POLL_DEVICE + USB_POLLS_MAX };
-enum { EXIT_USAGE = 2, GIVE_UP_MS = 30 * 1000 };
+enum { EXIT_USAGE = 2, GIVE_UP_MS = 10 * 1000 };
 
 static const long long queue_min_bytes = 256, queue_max_bytes = 256 * 1024 * 1024;
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/keeper_launch.h"
+#include "vm/parts.h"
 #include "vm/vm_internal.h"
 
 #define FIRST_STEP_MS 1000
@@ -192,6 +193,18 @@ static Qmp *connect_monitor(Vm *vm, int64_t timeout_ms, GError **error)
         }
 }
 
+/*
+ * What lives beside a QEMU that has run may have been killed with the daemon. One that has not is the business of the
+ * job that starts it. That a part cannot be had back is no reason to give up the VM.
+ */
+static void find_parts(Vm *vm)
+{
+        if (vm_power(vm) == HOSTLER_POWER_STARTING)
+                return;
+        vm_end_strays(vm);
+        vm_connect_parts(vm, NULL);
+}
+
 bool vm_adopt(Vm *vm, int64_t timeout_ms, GError **error)
 {
         g_autofree char *agent_path = socket_path(vm, CHASSIS_AGENT_SOCKET);
@@ -205,7 +218,10 @@ bool vm_adopt(Vm *vm, int64_t timeout_ms, GError **error)
                 return fail_adoption(vm);
         publish(vm, qmp_ref(qmp), guest_agent_ref(agent));
         vm_on_main_loop(vm, start_watching);
-        return read_power(vm, qmp, error) || fail_adoption(vm);
+        if (!read_power(vm, qmp, error))
+                return fail_adoption(vm);
+        find_parts(vm);
+        return true;
 }
 
 static void note_stopping(HostlerVmRuntime *runtime, void *data)

@@ -286,6 +286,15 @@ static bool plug_plan(Change *change, const char *name, const Plan *plan, Qmp *q
                run_plan(change, name, plan, qmp, error);
 }
 
+static bool connect_part(Change *change, const char *name, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        const HostlerPart *part = spec_part(change->wanted, name);
+        const DeviceType *type = device_type(part->kind);
+        hot_context(change, change->wanted, &context);
+        return !type->connect || type->connect(&context.context, part, error);
+}
+
 static bool plug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
 {
         g_autoptr(Plan) plan = plan_new();
@@ -294,7 +303,8 @@ static bool plug_part(Change *change, const char *name, HostlerPropertyChange *r
                               json_pack("{s:s, s:s}", "vm", vm_id(change->vm), "part", name), error))
                 return false;
         /* The port is written down before the device is on it. */
-        if (!plan_part(change, change->wanted, name, plan, error) || !plug_plan(change, name, plan, qmp, error))
+        if (!plan_part(change, change->wanted, name, plan, error) || !plug_plan(change, name, plan, qmp, error) ||
+            !connect_part(change, name, error))
                 return false;
         row->state = g_strdup("applied");
         row->device = g_strdup("plugged");

@@ -3,6 +3,8 @@
  */
 #include "vm/parts.h"
 
+#include "base/keeper_launch.h"
+
 typedef struct {
         Vm *vm;
         HostlerVmRuntime runtime;
@@ -37,6 +39,35 @@ bool vm_acquire_parts(Vm *vm, GError **error)
                         return false;
         }
         return true;
+}
+
+/* One that cannot does not keep the others from it. */
+bool vm_connect_parts(Vm *vm, GError **error)
+{
+        g_auto(Run) run = {0};
+        bool ok = true;
+        run_open(&run, vm);
+        for (guint i = 0; i < run.order->len; i++) {
+                const HostlerPart *part = run.order->pdata[i];
+                const DeviceType *type = device_type(part->kind);
+                if (type && type->connect && !type->connect(&run.context.context, part, ok ? error : NULL))
+                        ok = false;
+        }
+        return ok;
+}
+
+void vm_end_strays(Vm *vm)
+{
+        g_autofree char *parts = vm_path(vm, "parts");
+        g_autoptr(GDir) dir = g_dir_open(parts, 0, NULL);
+        const char *name;
+        g_auto(Run) run = {0};
+        run_open(&run, vm);
+        while (dir && (name = g_dir_read_name(dir))) {
+                g_autofree char *folder = g_build_filename(parts, name, NULL);
+                if (!spec_part(&run.runtime.launched, name))
+                        keeper_end(folder);
+        }
 }
 
 void vm_release_parts(Vm *vm)

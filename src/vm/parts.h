@@ -5,6 +5,10 @@
 
 /* Makes what every part of the recorded run stands on. Again after a crash is fine. */
 bool vm_acquire_parts(Vm *vm, GError **error);
+/* Has what lives beside the running QEMU connect to it, where that has not happened. */
+bool vm_connect_parts(Vm *vm, GError **error);
+/* Ends what lives beside it for parts that the run does not have: an earlier daemon was killed as it took them away. */
+void vm_end_strays(Vm *vm);
 /* Gives it back, QEMU having ended. */
 void vm_release_parts(Vm *vm);
 /* Programs that must run beside QEMU, of DeviceHelper. g_array_unref. */

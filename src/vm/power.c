@@ -13,6 +13,7 @@
 #include "base/units.h"
 #include "hostler-handlers.h"
 #include "vm/manager.h"
+#include "vm/parts.h"
 #include "vm/prepare.h"
 #include "vm/saved_state.h"
 #include "vm/wake.h"
@@ -94,7 +95,8 @@ static bool start_saved(Job *job, Vm *vm, GError **error)
                 return false;
         if (job_step(job, "spawn", "start QEMU, waiting for the saved state") && !vm_launch(vm, true, error))
                 return false;
-        if (job_step(job, "load", "load memory and devices") && !saved_state_load(vm, job_cancellable(job), error))
+        if (job_step(job, "load", "load memory and devices") &&
+            (!saved_state_load(vm, job_cancellable(job), error) || !vm_connect_parts(vm, error)))
                 return false;
         return !job_step(job, "run", "let the guest run") || run_from_saved(job, vm, error);
 }

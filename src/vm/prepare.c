@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "host/host_facts.h"
 #include "storage/seed.h"
+#include "vm/parts.h"
 
 /* QEMU's own needs beside the guest's memory. */
 #define QEMU_OVERHEAD_BYTES (64LL * 1024 * 1024)
@@ -122,5 +123,5 @@ bool prepare_launched(Vm *vm, GError **error)
         vm_context_clear(&context);
         context = (VmContext){0};
         record_clear(&hostler_vm_runtime_type, &runtime);
-        return ok;
+        return ok && vm_connect_parts(vm, error);
 }

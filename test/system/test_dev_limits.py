@@ -11,7 +11,7 @@ from harness import limit, wait_until
 PATIENCE_S = 60
 HUGE = (2**31 - 1, 2**32, 2**63 - 1)
 # What a value needs beside it to be looked at at all.
-COMPANIONS = {"disk": {"size": 8 << 20}}
+COMPANIONS = {"disk": {"size": 8 << 20}, "mpeg": {"source": "/etc/hostname"}}
 # Numbers of the machine itself are changed, not plugged: see edges_of().
 SKIPPED = {("memory", "max"), ("cpu", "max")}
 
