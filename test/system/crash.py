@@ -9,7 +9,7 @@ from api import Api
 from harness import wait_until
 
 # What every VM's folder may hold beside its disks; what is only there while it runs is in LIVE.
-ALWAYS = {"lock", "exit.json", "qemu.log", "console.log", "qemu.log.1", "console.log.1"}
+ALWAYS = {"lock", "parts", "exit.json", "qemu.log", "console.log", "qemu.log.1", "console.log.1"}
 LIVE = {"run", ".exit.json"}
 SMALL = {"memory": {"size": 64 << 20}, "disk0": {"size": 16 << 20}}
 

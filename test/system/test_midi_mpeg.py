@@ -185,8 +185,25 @@ def kill_helper(daemon, part):
     daemon.kill()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: helper_pid(daemon, part) not in (None, pid), 20)
-    daemon.start()
+    come_back(daemon)
     wait_plugged(daemon, part, old)
+
+
+def come_back(daemon):
+    """A daemon that has died is there again, and has done what the last one began."""
+    daemon.start()
+    wait_until(lambda: all(job["state"] not in ("queued", "running") for job in daemon.json("job", "ls")), 60)
+    daemon.hostler("wait", VM, "agent")
+
+
+def die_at(daemon, step, *command):
+    """Has the daemon killed in the middle of @command, right after it has written down that it begins with @step."""
+    daemon.stop()
+    daemon.start(environment={"HOSTLER_CRASH_AT": step})
+    daemon.hostler("wait", VM, "agent")
+    assert daemon.run(*command).returncode != 0
+    daemon.process.wait(60)
+    come_back(daemon)
 
 
 def check_logs(daemon):
@@ -224,7 +241,8 @@ def run_midi(daemon):
     check_midi(daemon, cable)
     second = Cable(daemon)
     assert second.socket.recv(1) == b"", "a cable has one plug"
-    daemon.restart()
+    daemon.stop()
+    come_back(daemon)
     check_midi(daemon, cable)
     kill_helper(daemon, "midi0")
     check_midi(daemon, Cable(daemon))
@@ -236,7 +254,7 @@ def run_camera(daemon):
     source, fifo = daemon.folder / "source", daemon.folder / "fifo"
     assert "no-such-file" in daemon.refused(3, "device", "add", VM, "mpeg", f"source={daemon.folder}/no-such-file")
     source.write_bytes(b"junk" + b"".join(frames))
-    daemon.hostler("device", "add", VM, "mpeg", f"source={source}")
+    die_at(daemon, "device.add:change", "device", "add", VM, "mpeg", f"source={source}")
     wait_plugged(daemon, "mpeg0")
     check_frames(captured(daemon, 16, "--set-parm=10"), frames, 16)
     kill_helper(daemon, "mpeg0")
@@ -258,8 +276,9 @@ def run_ends(daemon):
     check_midi(daemon, Cable(daemon))
     check_frames(captured(daemon, 3), frames, 3)
     pids = [helper_pid(daemon, part) for part in ("midi0", "mpeg0")]
+    daemon.hostler("device", "rm", VM, "midi0")
+    die_at(daemon, "device.rm:change", "device", "rm", VM, "mpeg0")
     for part in ("midi0", "mpeg0"):
-        daemon.hostler("device", "rm", VM, part)
         assert usb_number(daemon, part) == "" and not helper_pid(daemon, part)
     assert all(pids) and not any(os.path.exists(f"/proc/{pid}") for pid in pids)
     daemon.hostler("device", "add", VM, "midi")
