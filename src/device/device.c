@@ -13,6 +13,8 @@ static const DeviceType *const device_types[] = {
     &boot_device,
     &cpu_device,
     &disk_device,
+    &hostpci_device,
+    &hostusb_device,
     &hub_device,
     &input_device,
     &memory_device,

@@ -32,6 +32,9 @@ struct DeviceContext {
         bool (*image)(const char *name, DeviceImage *ret_image, void *data);
         /* Whether the QEMU of this host can make such a device at all; NULL: not asked. */
         bool (*has_driver)(const char *driver, void *data);
+        /* Whether the host can give this device of its own away now ("0000:01:00.0", "1-2.3", "046d:c31c"). @unreset:
+         * it may be one that cannot be reset. */
+        bool (*host_device)(const char *name, bool unreset, void *data, GError **error);
         void *data;
 };
 
@@ -209,6 +212,8 @@ bool input_is_pointer(const HostlerPart *part);
 extern const DeviceType boot_device;
 extern const DeviceType cpu_device;
 extern const DeviceType disk_device;
+extern const DeviceType hostpci_device;
+extern const DeviceType hostusb_device;
 extern const DeviceType hub_device;
 extern const DeviceType input_device;
 extern const DeviceType memory_device;

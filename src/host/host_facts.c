@@ -14,7 +14,14 @@
 
 #define FILE_LIMIT (256 * 1024)
 
-const HostPaths host_paths = {.proc = "/proc", .cgroup = "/sys/fs/cgroup", .dev = "/dev", .etc = "/etc"};
+const HostPaths host_paths = {
+    .proc = "/proc",
+    .cgroup = "/sys/fs/cgroup",
+    .dev = "/dev",
+    .etc = "/etc",
+    .sys = "/sys",
+    .share = "/usr/share",
+};
 
 /* How one version of cgroups names its memory files. */
 typedef struct {

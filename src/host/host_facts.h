@@ -17,6 +17,8 @@ typedef struct {
         const char *cgroup; /* "/sys/fs/cgroup" */
         const char *dev;    /* "/dev" */
         const char *etc;    /* "/etc" */
+        const char *sys;    /* "/sys" */
+        const char *share;  /* "/usr/share" */
 } HostPaths;
 extern const HostPaths host_paths;
 

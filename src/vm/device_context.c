@@ -35,6 +35,12 @@ static bool has_driver(const char *driver, void *data)
         return qemu_has_driver(driver);
 }
 
+static bool host_device(const char *name, bool unreset, void *data, GError **error)
+{
+        const VmContext *context = data;
+        return vm_host_device(context->manager, context->vm, name, unreset, error);
+}
+
 static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
 {
         *ret_slots = (HostlerSlotList){.items = g_new0(HostlerSlot, slots->count), .count = slots->count};
@@ -47,6 +53,7 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
 {
         *vm_context = (VmContext){
             .manager = manager,
+            .vm = vm,
             .paths = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, paths_free),
             .name = vm_name(vm),
         };
@@ -61,6 +68,7 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
             .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
             .image = image_of,
             .has_driver = has_driver,
+            .host_device = host_device,
             .data = vm_context,
         };
         if (run)

@@ -73,6 +73,7 @@ HostlerPower vm_power_at_rest(Vm *vm);
 typedef struct {
         DeviceContext context;
         Manager *manager;
+        const Vm *vm;
         HostlerSlotList slots; /* owned */
         GHashTable *paths;     /* image name → ImagePaths, owned */
         char *name;
@@ -84,6 +85,9 @@ typedef struct {
 void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
                      const HostlerVmRuntime *run);
 void vm_context_clear(VmContext *vm_context);
+/* host_devices.c: whether the host can give its device @name to @vm now; HOSTLER_ERROR_UNSUPPORTED, _BUSY, _NOT_FOUND.
+ */
+bool vm_host_device(Manager *manager, const Vm *vm, const char *name, bool unreset, GError **error);
 /* The ports as given out; the caller owns the list. */
 HostlerSlotList vm_context_copy_slots(const VmContext *vm_context);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VmContext, vm_context_clear)

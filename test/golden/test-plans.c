@@ -138,6 +138,13 @@ static const struct {
      "/spec/pcie1/ports: a root port is one port\n"
      "/spec/pcie2/controller: a switch is plugged into a root port, and a root port into nothing\n"
      "/spec/nic1: the one place on pcie1 is taken\n/spec/pcie2: the one place on pcie1 is taken"},
+    {"host-devices",
+     "{'hostpci0': {}, 'hostpci1': {'host': '01:00.0'}, 'hostpci2': {'host': '0000:01:00.0'}, 'hostusb0': {},"
+     " 'hostusb1': {'host': '1-2'}, 'hostusb2': {'host': '1-2'}, 'usb0': {}}",
+     "/spec/hostpci0/host: it needs an address; `hostler host devices` lists them\n"
+     "/spec/hostpci2/host: hostpci1 is the same device\n"
+     "/spec/hostusb0/host: it needs to say which device; `hostler host devices` lists them\n"
+     "/spec/hostusb2/host: hostusb1 is the same device"},
     {"bus-names", "{'board': {'kind': 'usb'}, 'ports': {'kind': 'usb'}}",
      "/spec/board: every VM has a device of its own that is called board\n"
      "/spec/ports: every VM has a device of its own that is called ports"},
