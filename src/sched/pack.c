@@ -52,13 +52,16 @@ static int by_merit(const void *a, const void *b)
         return one->host < other->host ? -1 : one->host > other->host;
 }
 
-/* Watts of the host, as full as the scarcer resource lets it be, for each watt's worth that it gives. */
-static double merit(const Fleet *fleet, const Host *host, const Prices *prices, double load_for_memory)
+/* Watts of the host, as full as the scarcer resource lets it be, for each watt's worth that it gives. What moving its
+ * VMs away would cost counts for it, as if lost in one interval. */
+static double merit(const Fleet *fleet, const Host *host, const Prices *prices, double load_for_memory, double staying)
 {
         double cpu = host->spec.cpu, memory = host->spec.memory;
         double load = memory > 0 ? MIN(memory * load_for_memory, cpu) : cpu;
         double watts =
             host->spec.watts[0] + (host->spec.watts[SCHED_POWER_POINTS - 1] - host->spec.watts[0]) * load / cpu;
+        const PlacePolicy *policy = &fleet->policy;
+        watts -= policy->shortage_price * host->idle_price * policy->move_loss * staying / policy->interval_seconds;
         double worth = prices->cpu * load + prices->memory * memory;
         return worth > 0 ? watts / worth : watts / cpu;
 }
@@ -79,7 +82,8 @@ static GArray *ranked(const Fleet *fleet, const Prices *prices)
                         staying[unit->home] += unit->move_seconds * unit->demand;
         }
         for (unsigned i = 0; i < fleet->n_hosts; i++) {
-                Rank rank = {i, merit(fleet, &fleet->hosts[i], prices, memory > 0 ? mean / memory : 0), staying[i]};
+                Rank rank = {i, merit(fleet, &fleet->hosts[i], prices, memory > 0 ? mean / memory : 0, staying[i]),
+                             staying[i]};
                 g_array_append_val(ranks, rank);
         }
         g_array_sort(ranks, by_merit);
@@ -104,23 +108,34 @@ static void keep_residents(Packing *packing, unsigned host, const GArray *reside
                 place(packing, host, g_array_index(residents, guint, i), margin);
 }
 
+/* Up to @wanted of the class. On slow cores only those that they are fast enough for, or else the calmest first. */
+static void take(Packing *packing, unsigned host, const GArray *members, unsigned wanted, double margin)
+{
+        const Fleet *fleet = packing->fleet;
+        unsigned tried = 0;
+
+        for (int pass = 0; pass < 2; pass++)
+                for (guint i = 0; i < members->len && wanted > 0 && tried < LOOK_AHEAD; i++) {
+                        guint at = g_array_index(members, guint, pass ? members->len - 1 - i : i);
+                        int unit = g_array_index(packing->left, int, at);
+                        if (unit < 0)
+                                continue;
+                        bool slow = fleet_core_limit(&fleet->hosts[host], &fleet->units[unit]) < INFINITY;
+                        if (slow != pass)
+                                continue;
+                        tried++;
+                        wanted -= place(packing, host, at, margin);
+                }
+}
+
 static void fill_by_pattern(Packing *packing, unsigned number, double margin)
 {
         const Host *host = &packing->fleet->hosts[number];
         g_autofree unsigned *counts = g_new(unsigned, packing->n_classes);
 
         pattern_fill(packing->classes, packing->n_classes, host->spec.memory - host->memory, counts);
-        for (unsigned i = 0; i < packing->n_classes; i++) {
-                GArray *members = packing->members[i];
-                unsigned tried = 0;
-                for (guint j = 0; j < members->len && counts[i] > 0 && tried < LOOK_AHEAD; j++) {
-                        guint at = g_array_index(members, guint, j);
-                        if (g_array_index(packing->left, int, at) < 0)
-                                continue;
-                        tried++;
-                        counts[i] -= place(packing, number, at, margin);
-                }
-        }
+        for (unsigned i = 0; i < packing->n_classes; i++)
+                take(packing, number, packing->members[i], counts[i], margin);
 }
 
 static bool is_full(const Packing *packing, const Host *host, double margin)

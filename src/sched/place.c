@@ -39,7 +39,7 @@ PlacePolicy place_policy(PlaceStyle style)
         static const double price[] = {[PLACE_SAFE] = 100, [PLACE_BALANCED] = 34, [PLACE_ECO] = 15};
         return (PlacePolicy){
             .forecast = {.window_samples = 15,
-                         .variance_window_samples = 150,
+                         .variance_window_samples = 125,
                          .prior_share = 0.07,
                          .prior_pull = 0.65,
                          .prior_samples = 1.2,
@@ -47,15 +47,15 @@ PlacePolicy place_policy(PlaceStyle style)
                          .prior_skew = 0.5,
                          .trend_gain = 0.2},
             .shortage_price = price[style],
-            .tail = 1.1,
+            .tail = 1.13,
             .fill_limit = 0.98,
             .packing_margin = 2.3,
-            .move_overhead = 0.023,
-            .relief_opening = 0.12,
+            .move_overhead = 0.02,
+            .relief_opening = 0.1,
             .empty_opening = 0.05,
             .balance_opening = 0.001,
             .balance_gain = 0.0001,
-            .empty_horizon = 7,
+            .empty_horizon = 7.5,
             .balance_moves = 5,
             .hold_rounds = 1,
             .interval_seconds = 300,
@@ -268,7 +268,7 @@ static bool pack_if_far_off(Placer *placer)
         Fleet *fleet = &placer->fleet;
         if (!fleet_prices(fleet, &placer->prices))
                 return false;
-        if (fleet->round > FIRST_ROUNDS && watts_now(fleet) < PACK_ABOVE * placer->prices.watts)
+        if (fleet->round > 1 && watts_now(fleet) < PACK_ABOVE * placer->prices.watts)
                 return false;
         return decide_packing(fleet, &placer->prices);
 }
