@@ -1,6 +1,6 @@
 # What a person types. Every target first installs what it needs (nothing, the second time) and leaves the programs in build/.
 PREFIX = /usr/local
-.PHONY: all setup programs run test lint bench docs install clean
+.PHONY: all setup programs run test lint bench bench-sched docs install clean
 
 all: programs
 
@@ -33,6 +33,11 @@ bench:
 	@tools/setup run build bench
 	@$(MAKE) --no-print-directory programs
 	@test/bench/run $(if $(ONLY),--only '$(ONLY)')
+
+# Scheduling alone; HOSTLER_TRACES names a folder of recorded days (test/bench/bench_sched.py).
+bench-sched:
+	@$(MAKE) --no-print-directory programs
+	@test/bench/run --only sched
 
 # Rewrites the generated references under docs/ and man/.
 docs: programs

@@ -6,6 +6,8 @@
 
 #include "sched/decide.h"
 
+#define MOST_CANDIDATES 512 /* in a round; only large fleets have more */
+
 typedef struct {
         unsigned unit;
         double gain; /* at its source, less the move's own cost */
@@ -36,14 +38,31 @@ static GArray *candidates(const Fleet *fleet)
         GArray *found = g_array_new(FALSE, FALSE, sizeof(Candidate));
         for (unsigned i = 0; i < fleet->n_units; i++) {
                 const Unit *unit = &fleet->units[i];
-                if (!fleet_movable(fleet, unit) || host_is_short(&fleet->hosts[unit->host]))
+                if (!fleet_rested(fleet, unit) || host_is_short(&fleet->hosts[unit->host]))
                         continue;
                 Candidate candidate = {i, fleet_relieved(fleet, unit) - cost_of(fleet, unit)};
                 if (candidate.gain > fleet->policy.balance_gain * fleet->hosts[unit->host].spec.cpu)
                         g_array_append_val(found, candidate);
         }
         g_array_sort(found, by_gain);
+        g_array_set_size(found, MIN(found->len, MOST_CANDIDATES));
         return found;
+}
+
+/* Moves change what others are worth: reckoned anew, those that may not move any more left out. */
+static void reckon_again(const Fleet *fleet, GArray *found)
+{
+        guint kept = 0;
+        for (guint i = 0; i < found->len; i++) {
+                Candidate candidate = g_array_index(found, Candidate, i);
+                const Unit *unit = &fleet->units[candidate.unit];
+                if (!fleet_rested(fleet, unit))
+                        continue;
+                candidate.gain = fleet_relieved(fleet, unit) - cost_of(fleet, unit);
+                g_array_index(found, Candidate, kept++) = candidate;
+        }
+        g_array_set_size(found, kept);
+        g_array_sort(found, by_gain);
 }
 
 static void try_hosts(const Fleet *fleet, const Candidate *candidate, Choice *best)
@@ -62,9 +81,8 @@ static void try_hosts(const Fleet *fleet, const Candidate *candidate, Choice *be
         }
 }
 
-static bool move_best(Fleet *fleet)
+static bool move_best(Fleet *fleet, const GArray *found)
 {
-        g_autoptr(GArray) found = candidates(fleet);
         Choice best = {.host = -1};
 
         for (guint i = 0; i < found->len; i++) {
@@ -84,6 +102,7 @@ static bool move_best(Fleet *fleet)
 void decide_balance(Fleet *fleet)
 {
         double most = fleet->policy.balance_moves * (1 + fleet->n_on / FLEET_CANDIDATES);
-        for (int moves = 0; moves + 0.5 < most && move_best(fleet); moves++)
-                ;
+        g_autoptr(GArray) found = candidates(fleet);
+        for (int moves = 0; moves + 0.5 < most && move_best(fleet, found); moves++)
+                reckon_again(fleet, found);
 }

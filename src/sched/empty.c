@@ -38,7 +38,7 @@ static GArray *all_units(const Fleet *fleet, const Host *host)
         g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(unsigned));
         for (int i = host->first; i >= 0; i = fleet->units[i].next) {
                 unsigned number = (unsigned)i;
-                if (!fleet_movable(fleet, &fleet->units[i]))
+                if (!fleet_rested(fleet, &fleet->units[i]))
                         return NULL;
                 g_array_append_val(found, number);
         }

@@ -196,8 +196,12 @@ double fleet_move_cost(const Fleet *fleet, const Unit *unit)
 
 bool fleet_movable(const Fleet *fleet, const Unit *unit)
 {
-        return unit->present && !unit->held && unit->host >= 0 && unit->host == unit->home &&
-               fleet->round - unit->moved >= fleet->policy.hold_rounds;
+        return unit->present && !unit->held && unit->host >= 0 && unit->host == unit->home;
+}
+
+bool fleet_rested(const Fleet *fleet, const Unit *unit)
+{
+        return fleet_movable(fleet, unit) && fleet->round - unit->moved >= fleet->policy.hold_rounds;
 }
 
 bool host_is_short(const Host *host)

@@ -69,8 +69,11 @@ bool fleet_allows(const Fleet *fleet, unsigned host, const Unit *unit); /* rules
 int fleet_cheapest(Fleet *fleet, const Unit *unit, double opening, bool wake, double *ret_watts);
 /* Demand that is lost by the move and its overhead: capacity times seconds. */
 double fleet_move_cost(const Fleet *fleet, const Unit *unit);
-/* May be moved in this round: present, still at home, and its hold time is over. */
+/* May be moved in this round: present, its sample good, and still at home. Enough for who leaves a host that is short.
+ */
 bool fleet_movable(const Fleet *fleet, const Unit *unit);
+/* And its hold time is over: for all that could wait. */
+bool fleet_rested(const Fleet *fleet, const Unit *unit);
 /* What a unit gets at most on a host with slow cores; infinite where they are fast enough. */
 double fleet_core_limit(const Host *host, const Unit *unit);
 bool host_is_short(const Host *host);

@@ -20,6 +20,7 @@ typedef struct {
         GArray **members; /* for each class, indexes into @left */
         int *class_of;    /* for each index into @left; -1: none */
         unsigned n_classes;
+        GHashTable *patterns; /* room → counts */
 } Packing;
 
 typedef struct {
@@ -108,6 +109,14 @@ static void keep_residents(Packing *packing, unsigned host, const GArray *reside
                 place(packing, host, g_array_index(residents, guint, i), margin);
 }
 
+static bool is_full(const Packing *packing, const Host *host, double margin)
+{
+        double taken = host->mean + margin * sqrt(MAX(host->variance, 0));
+        return taken > FULL * host->spec.cpu ||
+               host->demand > FULL * packing->fleet->policy.fill_limit * host->spec.cpu ||
+               (host->spec.memory > 0 && host->memory > FULL * host->spec.memory);
+}
+
 /* Up to @wanted of the class. On slow cores only those that they are fast enough for, or else the calmest first. */
 static void take(Packing *packing, unsigned host, const GArray *members, unsigned wanted, double margin)
 {
@@ -116,6 +125,8 @@ static void take(Packing *packing, unsigned host, const GArray *members, unsigne
 
         for (int pass = 0; pass < 2; pass++)
                 for (guint i = 0; i < members->len && wanted > 0 && tried < LOOK_AHEAD; i++) {
+                        if (is_full(packing, &fleet->hosts[host], margin))
+                                return;
                         guint at = g_array_index(members, guint, pass ? members->len - 1 - i : i);
                         int unit = g_array_index(packing->left, int, at);
                         if (unit < 0)
@@ -128,22 +139,28 @@ static void take(Packing *packing, unsigned host, const GArray *members, unsigne
                 }
 }
 
+/* Many hosts have as much room: a pattern is kept as long as there are VMs enough for it. */
+static const unsigned *best_pattern(Packing *packing, int room)
+{
+        unsigned *known = g_hash_table_lookup(packing->patterns, GINT_TO_POINTER(room));
+        bool good = known;
+
+        for (unsigned i = 0; good && i < packing->n_classes; i++)
+                good = known[i] <= packing->classes[i].count;
+        if (good)
+                return known;
+        unsigned *counts = g_new(unsigned, packing->n_classes);
+        pattern_fill(packing->classes, packing->n_classes, room, counts);
+        g_hash_table_insert(packing->patterns, GINT_TO_POINTER(room), counts);
+        return counts;
+}
+
 static void fill_by_pattern(Packing *packing, unsigned number, double margin)
 {
         const Host *host = &packing->fleet->hosts[number];
-        g_autofree unsigned *counts = g_new(unsigned, packing->n_classes);
-
-        pattern_fill(packing->classes, packing->n_classes, host->spec.memory - host->memory, counts);
+        const unsigned *counts = best_pattern(packing, (int)(host->spec.memory - host->memory));
         for (unsigned i = 0; i < packing->n_classes; i++)
                 take(packing, number, packing->members[i], counts[i], margin);
-}
-
-static bool is_full(const Packing *packing, const Host *host, double margin)
-{
-        double taken = host->mean + margin * sqrt(MAX(host->variance, 0));
-        return taken > FULL * host->spec.cpu ||
-               host->demand > FULL * packing->fleet->policy.fill_limit * host->spec.cpu ||
-               (host->spec.memory > 0 && host->memory > FULL * host->spec.memory);
 }
 
 /* Returns the first index that is still to be placed. */
@@ -184,6 +201,7 @@ static void classify(Packing *packing, const Host *typical)
 
         packing->classes = g_new0(PatternClass, MOST_CLASSES);
         packing->members = g_new0(GArray *, MOST_CLASSES);
+        packing->patterns = g_hash_table_new_full(NULL, NULL, NULL, g_free);
         packing->class_of = g_new(int, packing->left->len);
         for (guint at = 0; at < packing->left->len; at++) {
                 Unit *unit = &packing->fleet->units[g_array_index(packing->left, int, at)];
@@ -235,6 +253,7 @@ static void packing_clear(Packing *packing)
         g_free(packing->members);
         g_free(packing->classes);
         g_free(packing->class_of);
+        g_clear_pointer(&packing->patterns, g_hash_table_unref);
         g_array_unref(packing->left);
 }
 

@@ -57,7 +57,7 @@ PlacePolicy place_policy(PlaceStyle style)
             .balance_gain = 0.0001,
             .empty_horizon = 7.5,
             .balance_moves = 5,
-            .hold_rounds = 1,
+            .hold_rounds = 3,
             .interval_seconds = 300,
             .move_loss = 0.1,
         };

@@ -71,7 +71,7 @@ typedef struct {
         double balance_gain;     /* least gain of a rebalancing move, in capacity short */
         double empty_horizon;    /* intervals over which emptying a host must pay */
         double balance_moves;    /* most rebalancing moves in a round for each 64 hosts that are on */
-        double hold_rounds;      /* rounds a VM stays where it was put */
+        double hold_rounds;      /* rounds a VM stays where it was put, unless that host is short */
         double interval_seconds; /* between two rounds */
         double move_loss;        /* share of its demand a VM loses while it moves */
         unsigned spare_hosts;    /* capacity of so many hosts is kept when hosts are emptied (HA reserve) */

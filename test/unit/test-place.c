@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "sched/fleet.h"
@@ -216,7 +217,7 @@ static void test_hold(void)
         int moved[VMS];
         unsigned n = 0;
 
-        policy.hold_rounds = 6;
+        g_assert_cmpfloat(policy.hold_rounds, ==, 3);
         world->placer = placer_new(&policy, world->hosts, HOSTS, world->vms, VMS, NULL, 0, &error);
         memset(moved, -1, sizeof moved);
         for (int round = 0; round < 60; round++) {
@@ -224,8 +225,8 @@ static void test_hold(void)
                 const GArray *moves = ask(world);
                 for (guint i = 0; i < moves->len; i++) {
                         const PlaceMove *move = &g_array_index(moves, PlaceMove, i);
-                        if (moved[move->vm] >= 0 && move->reason != MOVE_PACK)
-                                g_assert_cmpint(round - moved[move->vm], >=, 6);
+                        if (moved[move->vm] >= 0 && move->reason != MOVE_PACK && move->reason != MOVE_RELIEF)
+                                g_assert_cmpint(round - moved[move->vm], >=, 3);
                         moved[move->vm] = round;
                         n++;
                 }
@@ -377,8 +378,51 @@ static void test_patterns(void)
         g_assert_false(pattern_prices(&giant, 1, 4096, 0, &hosts));
 }
 
+/* How long a round takes at 10,000 hosts and 100,000 VMs: the first, which packs, and the longest of those after it. */
+static void bench(void)
+{
+        const unsigned n_hosts = 10000, n_vms = 100000;
+        g_autoptr(GRand) random = g_rand_new_with_seed(1);
+        g_autofree SchedHost *hosts = g_new(SchedHost, n_hosts);
+        g_autofree SchedVm *vms = g_new(SchedVm, n_vms);
+        g_autofree double *level = g_new(double, n_vms);
+        g_autofree int *where = g_new(int, n_vms);
+        PlacePolicy policy = place_policy(PLACE_BALANCED);
+
+        for (unsigned i = 0; i < n_hosts; i++)
+                hosts[i] = host_of(i % 2 ? 20000 : 24000, 65536);
+        for (unsigned i = 0; i < n_vms; i++) {
+                double size = 500 * g_rand_int_range(random, 1, 9), ram = 512 * g_rand_int_range(random, 1, 9);
+                vms[i] = (SchedVm){size, size, ram, ram / 62.5, (int)(i % n_hosts)};
+                where[i] = vms[i].host;
+                level[i] = size * g_rand_double_range(random, 0.02, 0.5);
+        }
+        g_autoptr(Placer) placer = placer_new(&policy, hosts, n_hosts, vms, n_vms, NULL, 0, NULL);
+        gint64 first = 0, later = 0;
+        for (int round = 0; round < 12; round++) {
+                clock_t from = clock();
+                placer_begin(placer);
+                for (unsigned i = 0; i < n_vms; i++)
+                        placer_sample(placer, i, where[i],
+                                      MIN(level[i] * g_rand_double_range(random, 0.3, 2), vms[i].cpu));
+                const GArray *moves = placer_decide(placer);
+                gint64 took = clock() - from;
+                first = round ? first : took;
+                later = round ? MAX(later, took) : 0;
+                for (guint i = 0; i < moves->len; i++)
+                        where[g_array_index(moves, PlaceMove, i).vm] = g_array_index(moves, PlaceMove, i).to;
+        }
+        g_print("%u hosts, %u VMs: first round %.0f ms of processor, longest later %.0f ms, %u hosts on\n", n_hosts,
+                n_vms, (double)first * 1e3 / CLOCKS_PER_SEC, (double)later * 1e3 / CLOCKS_PER_SEC,
+                placer_state(placer).hosts_on);
+}
+
 int main(int argc, char **argv)
 {
+        if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
+                bench();
+                return 0;
+        }
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/place/rules-hold", test_rules_hold);
         g_test_add_func("/place/contradictions", test_contradictions);
