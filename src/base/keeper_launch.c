@@ -44,6 +44,12 @@ static void add_argv(GPtrArray *argv, const char *const *more)
                 g_ptr_array_add(argv, g_strdup(*more));
 }
 
+static void add_log(GPtrArray *argv, const KeeperLog *log)
+{
+        g_ptr_array_add(argv, g_strdup("--log"));
+        g_ptr_array_add(argv, g_strdup_printf("%d:%" G_GINT64_FORMAT ":%s", log->fd_set, log->max_bytes, log->name));
+}
+
 static void add_helper(GPtrArray *argv, const KeeperHelper *helper)
 {
         g_ptr_array_add(argv, g_strdup("--helper"));
@@ -60,10 +66,8 @@ static char **launch_argv(const KeeperLaunch *launch)
         g_ptr_array_add(argv, process_sibling("hostler-keeper"));
         g_ptr_array_add(argv, g_strdup("vm"));
         add_text(argv, "--dir", launch->vm_dir);
-        if (launch->console_log) {
-                add_text(argv, "--console-log", launch->console_log);
-                add_number(argv, "--console-fd-set", launch->console_fd_set);
-        }
+        for (gsize i = 0; i < launch->n_logs; i++)
+                add_log(argv, &launch->logs[i]);
         if (launch->again)
                 g_ptr_array_add(argv, g_strdup("--again"));
         if (launch->uid)

@@ -28,6 +28,21 @@ typedef struct {
         gsize n_fds;
 } KeeperHelper;
 
+/*
+ * What a character device of QEMU writes, kept in a file that cannot grow without bound: at @max_bytes it is renamed to
+ * NAME.1, in place of an older one. The keeper adds `-add-fd set=<fd_set>,fd=…` itself; QEMU's arguments hold a chardev
+ * with `logfile=/dev/fdset/<fd_set>,logappend=on`, or one of type file with `path=/dev/fdset/<fd_set>,append=on`
+ * (without appending QEMU truncates the file first, which a pipe refuses).
+ */
+typedef struct {
+        const char *name;  /* in vm_dir, no folders */
+        int fd_set;        /* its own among all logs */
+        int64_t max_bytes; /* KEEPER_LOG_MIN_BYTES to KEEPER_LOG_MAX_BYTES */
+} KeeperLog;
+#define KEEPER_LOGS_MAX 64
+#define KEEPER_LOG_MIN_BYTES 8192
+#define KEEPER_LOG_MAX_BYTES (1024 * 1024 * 1024)
+
 /* Everything is borrowed for the call. */
 typedef struct {
         const char *vm_dir;      /* absolute; it and vm_dir/run exist */
@@ -36,14 +51,8 @@ typedef struct {
         gsize n_fds;
         const KeeperHelper *helpers; /* started in this order before QEMU */
         gsize n_helpers;
-        /*
-         * Keeps what the guest writes to its serial port: file name in vm_dir ("console.log") or NULL. The keeper adds
-         * `-add-fd set=<console_fd_set>,fd=…` itself; @argv holds a chardev with
-         * `logfile=/dev/fdset/<console_fd_set>,logappend=on` (without logappend QEMU truncates the file first, which a
-         * pipe refuses).
-         */
-        const char *console_log;
-        int console_fd_set;
+        const KeeperLog *logs;
+        gsize n_logs;
         uid_t uid; /* QEMU's user and group; 0: the caller's own */
         gid_t gid;
         /*

@@ -60,7 +60,7 @@ static void plan_channels(Plan *plan)
                            "addr", "0x4"));
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtserialport", "id", "agent", "bus", "channels.0",
-                           "chardev", "agent", "name", "org.qemu.guest_agent.0"));
+                           "chardev", "agent", "name", CHASSIS_AGENT_LABEL));
 }
 
 static void plan_platform(Plan *plan)

@@ -17,13 +17,16 @@ static const DeviceType *const device_types[] = {
     &hostusb_device,
     &hub_device,
     &input_device,
+    &lpt_device,
     &memory_device,
     &midi_device,
     &mpeg_device,
     &nic_device,
+    &parallel_device,
     &pci_device,
     &pcie_device,
     &seed_device,
+    &serial_device,
     &usb_device,
 };
 /* clang-format on */
@@ -130,11 +133,13 @@ GPtrArray *device_order(const DeviceContext *context)
         return order;
 }
 
-static bool plan_has_device(const Plan *plan, const char *id)
+/* A device, or a character device: those of ports are called as their parts are. */
+static bool plan_has(const Plan *plan, const char *id)
 {
         for (guint i = 0; i < plan->steps->len; i++) {
                 const Step *step = &g_array_index(plan->steps, Step, i);
-                if (step->kind == STEP_DEVICE && strcmp(json_string_value(json_object_get(step->args, "id")), id) == 0)
+                if ((step->kind == STEP_DEVICE || step->kind == STEP_CHARDEV) &&
+                    strcmp(json_string_value(json_object_get(step->args, "id")), id) == 0)
                         return true;
         }
         return false;
@@ -149,8 +154,8 @@ static bool is_processor(const char *id)
 /* A part's name is the id of its device, and QEMU takes an id once; and it is the name of its bus. */
 static void check_name(const HostlerPart *part, const Plan *chassis, const char *pointer, GPtrArray *faults)
 {
-        bool is_bus = strcmp(part->name, BUS_PORTS) == 0 || strcmp(part->name, BUS_BOARD) == 0;
-        if (is_bus || plan_has_device(chassis, part->name) || is_processor(part->name))
+        static const char *const buses[] = {BUS_PORTS, BUS_BOARD, BUS_ISA_SERIAL, BUS_ISA_PARALLEL, NULL};
+        if (g_strv_contains(buses, part->name) || plan_has(chassis, part->name) || is_processor(part->name))
                 faults_add(faults, pointer, "every VM has a device of its own that is called %s", part->name);
 }
 
@@ -256,6 +261,16 @@ HostEnd device_host_end(const DeviceContext *context, const HostlerPart *part)
         if (type && type->host_end)
                 type->host_end(context, part, &end);
         return end;
+}
+
+int device_log_set(const DeviceContext *context, const HostlerPart *part)
+{
+        int set = CHASSIS_CONSOLE_FDSET + 1;
+        for (const HostlerPart *other = context->spec->items; other < part; other++) {
+                g_auto(HostEnd) end = device_host_end(context, other);
+                set += end.kind == HOST_END_LOG;
+        }
+        return set;
 }
 
 static void set_text(json_t *args, const char *member, const char *format, int number)

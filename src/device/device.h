@@ -150,6 +150,8 @@ void device_check_blocks(const DeviceContext *context, GPtrArray *faults);
 void device_plan_all(const DeviceContext *context, Plan *plan);
 /* Its host's end, HOST_END_NONE for a part that has none. */
 HostEnd device_host_end(const DeviceContext *context, const HostlerPart *part);
+/* The descriptor set of QEMU that a part with a log (HOST_END_LOG) writes to: 2 and up, in the order of the spec. */
+int device_log_set(const DeviceContext *context, const HostlerPart *part);
 static inline void host_end_clear(HostEnd *end)
 {
         g_free(end->name);
@@ -191,6 +193,7 @@ char *device_ask_guest(const DeviceChange *change, const char *const *argv);
 void chassis_plan(const DeviceContext *context, Plan *plan);
 #define CHASSIS_QMP_SOCKET "qmp.sock"
 #define CHASSIS_AGENT_SOCKET "agent.sock"
+#define CHASSIS_AGENT_LABEL "org.qemu.guest_agent.0"
 #define CHASSIS_CONSOLE_SOCKET "console.sock"
 #define CHASSIS_CONSOLE_FDSET 1
 
@@ -216,11 +219,14 @@ extern const DeviceType hostpci_device;
 extern const DeviceType hostusb_device;
 extern const DeviceType hub_device;
 extern const DeviceType input_device;
+extern const DeviceType lpt_device;
 extern const DeviceType memory_device;
 extern const DeviceType midi_device;
 extern const DeviceType mpeg_device;
 extern const DeviceType nic_device;
+extern const DeviceType parallel_device;
 extern const DeviceType pci_device;
 extern const DeviceType pcie_device;
 extern const DeviceType seed_device;
+extern const DeviceType serial_device;
 extern const DeviceType usb_device;

@@ -19,7 +19,7 @@ static bool seats_of_controller(const DeviceContext *context, const HostlerPart 
         return true;
 }
 
-static bool seats_by_model(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats)
+bool seats_by_model(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats)
 {
         const ModelDecl *model = part_model(part);
         switch (model ? model->bus : BUS_NONE) {

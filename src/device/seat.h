@@ -18,6 +18,8 @@ typedef struct DeviceContext DeviceContext;
 #define BUS_PORTS "ports"       /* root ports rp0, rp1, … */
 #define BUS_BOARD "board"       /* slots of pcie.0 */
 #define BUS_CHANNELS "channels" /* the chassis's virtio-serial controller */
+#define BUS_ISA_SERIAL "isa-serial"
+#define BUS_ISA_PARALLEL "isa-parallel"
 #define DEVICE_PORTS 16
 #define BOARD_FIRST 0x9
 #define BOARD_COUNT 0x15
@@ -33,6 +35,8 @@ typedef struct {
  * missing).
  */
 bool seats_of(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
+/* The same by its model's row alone, for a kind's own seats() that leaves some models to it. */
+bool seats_by_model(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
 /* Whether it takes one of the hot-pluggable root ports. */
 bool seats_is_port(const DeviceContext *context, const HostlerPart *part);
 /*

@@ -64,22 +64,24 @@ static bool become_user(uid_t uid, gid_t gid)
         return !uid || setresuid(uid, uid, uid) == 0;
 }
 
-/* QEMU's argv with `-add-fd` put in; NULL without memory. */
-static char **argv_with_console(const Child *child)
+/* QEMU's argv with an `-add-fd` for each set put in; NULL without memory. */
+static char **argv_with_sets(const Child *child)
 {
-        static char set[64];
-        size_t count = 0;
+        static char texts[LOGS_MAX][64];
+        size_t count = 0, at = 0;
 
         while (child->argv[count])
                 count++;
-        char **argv = calloc(count + 3, sizeof *argv);
+        char **argv = calloc(count + 2 * (size_t)child->n_sets + 1, sizeof *argv);
         if (!argv)
                 return NULL;
-        snprintf(set, sizeof set, "set=%d,fd=%d", child->console_fd_set, child->console_fd);
-        argv[0] = child->argv[0];
-        argv[1] = "-add-fd";
-        argv[2] = set;
-        memcpy(argv + 3, child->argv + 1, (count - 1) * sizeof *argv);
+        argv[at++] = child->argv[0];
+        for (int i = 0; i < child->n_sets; i++) {
+                snprintf(texts[i], sizeof texts[i], "set=%d,fd=%d", child->sets[i].set, child->sets[i].fd);
+                argv[at++] = "-add-fd";
+                argv[at++] = texts[i];
+        }
+        memcpy(argv + at, child->argv + 1, (count - 1) * sizeof *argv);
         return argv;
 }
 
@@ -95,7 +97,7 @@ static void become_program(const Child *child, pid_t keeper)
         reset_signals();
         if (!set_stdio(child->out_fd) || !pass_fds(child->fds) || !become_user(child->uid, child->gid))
                 return;
-        char *const *argv = child->console_fd >= 0 ? argv_with_console(child) : child->argv;
+        char *const *argv = child->n_sets > 0 ? argv_with_sets(child) : child->argv;
         if (argv)
                 execvp(argv[0], argv);
 }

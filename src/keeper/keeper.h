@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum { FD_LIST_MAX = 256, HELPERS_MAX = 16 };
+enum { FD_LIST_MAX = 256, HELPERS_MAX = 16, LOGS_MAX = 64, LOG_CHUNK_BYTES = 8192 };
 
 /* Descriptors that a child gets under the same numbers. */
 typedef struct {
@@ -21,13 +21,18 @@ typedef struct {
 _Noreturn void fail(int saved_errno, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- child.c: starting and ending processes ---- */
+/* The writing end of a pipe, told to QEMU as `-add-fd set=SET,fd=FD`. */
+typedef struct {
+        int set, fd;
+} FdSet;
+
 typedef struct {
         char *const *argv;
         const FdList *fds;
         int out_fd;     /* its stdout and stderr, its stdin is /dev/null; -1: it shares all three with the keeper */
         bool own_group; /* leads a process group, and dies when the keeper is killed */
-        int console_fd; /* -1: none; else told to QEMU as `-add-fd set=<console_fd_set>,fd=<console_fd>` */
-        int console_fd_set;
+        const FdSet *sets;
+        int n_sets;
         uid_t uid; /* 0: stays */
         gid_t gid;
 } Child;
@@ -49,10 +54,10 @@ typedef struct {
         const char *name;
         int dir_fd;
         int fd; /* -1: not open (full disk); tried again at the next write */
-        off_t size;
+        off_t size, max_bytes;
 } Log;
 
-void log_open(Log *log, int dir_fd, const char *name);
+void log_open(Log *log, int dir_fd, const char *name, off_t max_bytes);
 void log_write(Log *log, const char *data, size_t length);
 void log_printf(Log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Copies what the pipe holds now, one buffer full. False when there was nothing; at its end also closes it and makes it
@@ -81,6 +86,12 @@ typedef struct {
         pid_t pid;
 } Helper;
 
+/* What one of QEMU's character devices writes to a descriptor set, kept in a file of at least LOG_CHUNK_BYTES. */
+typedef struct {
+        const char *name;
+        int set, max_bytes;
+} LogOption;
+
 typedef struct {
         const char *dir;
         bool again;  /* what fails is started again */
@@ -88,8 +99,8 @@ typedef struct {
         FdList fds;
         Helper helpers[HELPERS_MAX];
         int n_helpers;
-        const char *console_log; /* NULL: none */
-        int console_fd_set;
+        LogOption logs[LOGS_MAX];
+        int n_logs;
         uid_t uid;
         gid_t gid;
 } VmOptions;

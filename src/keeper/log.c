@@ -1,6 +1,6 @@
 /*
- * Logs of at most 1 MiB, and one old one of the same size beside them: what a guest or QEMU writes can neither fill the
- * disk nor, when the disk is full already, hold them up.
+ * Logs of a limited size, and one old one of the same size beside them: what a guest or QEMU writes can neither fill
+ * the disk nor, when the disk is full already, hold them up.
  *
  * Adds nothing to the bytes and never syncs. Called by vm.c.
  */
@@ -13,13 +13,14 @@
 
 #include "keeper/keeper.h"
 
-enum { LOG_MAX_BYTES = 1024 * 1024, LOG_NAME_MAX = 255, LOG_LINE_MAX = 1024 };
+enum { LOG_NAME_MAX = 255, LOG_LINE_MAX = 1024 };
 
-void log_open(Log *log, int dir_fd, const char *name)
+void log_open(Log *log, int dir_fd, const char *name, off_t max_bytes)
 {
         struct stat st;
 
         log->name = name;
+        log->max_bytes = max_bytes;
         log->dir_fd = dir_fd;
         log->fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
         log->size = log->fd >= 0 && fstat(log->fd, &st) == 0 ? st.st_size : 0;
@@ -34,16 +35,16 @@ static void rotate(Log *log)
         if (renameat(log->dir_fd, log->name, log->dir_fd, old_name) < 0 && ftruncate(log->fd, 0) < 0)
                 return;
         close(log->fd);
-        log_open(log, log->dir_fd, log->name);
+        log_open(log, log->dir_fd, log->name, log->max_bytes);
 }
 
 void log_write(Log *log, const char *data, size_t length)
 {
-        if (log->fd >= 0 && log->size + (off_t)length > LOG_MAX_BYTES)
+        if (log->fd >= 0 && log->size + (off_t)length > log->max_bytes)
                 rotate(log);
         if (log->fd < 0)
-                log_open(log, log->dir_fd, log->name);
-        if (log->fd < 0 || log->size + (off_t)length > LOG_MAX_BYTES)
+                log_open(log, log->dir_fd, log->name, log->max_bytes);
+        if (log->fd < 0 || log->size + (off_t)length > log->max_bytes)
                 return;
         ssize_t written = write(log->fd, data, length); /* a full disk loses these bytes, by intent */
         if (written > 0)
@@ -63,7 +64,7 @@ void log_printf(Log *log, const char *format, ...)
 
 bool log_pump(Log *log, int *pipe_fd)
 {
-        static char buffer[8192];
+        static char buffer[LOG_CHUNK_BYTES];
         ssize_t length = *pipe_fd < 0 ? -1 : read(*pipe_fd, buffer, sizeof buffer);
 
         if (length > 0)

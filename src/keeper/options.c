@@ -50,16 +50,30 @@ static char **parse_helper(char **argv, VmOptions *options)
         return argv + 1;
 }
 
-static void parse_option(const char *name, const char *value, VmOptions *options)
+/* "SET:BYTES:NAME" */
+static void add_log(char *text, VmOptions *options)
+{
+        char *bytes = strchr(text, ':'), *name = bytes ? strchr(bytes + 1, ':') : NULL;
+
+        if (options->n_logs == LOGS_MAX)
+                fail(E2BIG, "more than %d logs", LOGS_MAX);
+        if (!name || !name[1] || strchr(name, '/'))
+                fail(EINVAL, "--log %s: a set, a size and a file name without folders are wanted", text);
+        *bytes++ = *name++ = '\0';
+        LogOption *log = &options->logs[options->n_logs++];
+        *log = (LogOption){.name = name, .set = number_parse("--log", text), .max_bytes = number_parse("--log", bytes)};
+        if (log->max_bytes < LOG_CHUNK_BYTES)
+                fail(EINVAL, "--log %s: less than %d bytes", name, LOG_CHUNK_BYTES);
+}
+
+static void parse_option(const char *name, char *value, VmOptions *options)
 {
         if (strcmp(name, "--dir") == 0)
                 options->dir = value;
         else if (strcmp(name, "--pass-fd") == 0)
                 add_fd(&options->fds, value);
-        else if (strcmp(name, "--console-log") == 0)
-                options->console_log = value;
-        else if (strcmp(name, "--console-fd-set") == 0)
-                options->console_fd_set = number_parse(name, value);
+        else if (strcmp(name, "--log") == 0)
+                add_log(value, options);
         else if (strcmp(name, "--uid") == 0)
                 options->uid = number_parse(name, value);
         else if (strcmp(name, "--gid") == 0)
@@ -89,7 +103,5 @@ void options_parse(char **argv, VmOptions *ret_options)
                 fail(EINVAL, "\"--\" and QEMU's command are missing");
         if (!ret_options->dir)
                 fail(EINVAL, "--dir is missing");
-        if (ret_options->console_log && (strchr(ret_options->console_log, '/') || !*ret_options->console_log))
-                fail(EINVAL, "--console-log %s: a file name without folders is wanted", ret_options->console_log);
         ret_options->argv = argv + 1;
 }

@@ -82,7 +82,7 @@ int run_main(char **argv)
         watch_parent(parent);
         subreaper_become();
 
-        Child child = {.argv = argv + 1, .fds = &none, .out_fd = -1, .own_group = true, .console_fd = -1};
+        Child child = {.argv = argv + 1, .fds = &none, .out_fd = -1, .own_group = true};
         int gate, status = 0;
         pid_t tool = child_prepare(&child, &gate);
         int failed = child_execute(gate);

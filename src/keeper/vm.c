@@ -27,15 +27,22 @@ enum {
         LOCK_ROUND_MS = 5,
         HELPER_GRACE_MS = 1000,
         AGAIN_MS = 500,
+        OUTPUT_MAX_BYTES = 1024 * 1024,
         DRAIN_MAX_CHUNKS = 64, /* a helper that never stops writing must not hold up exit.json */
 };
+
+/* What is written to a pipe, and the file that it is kept in. */
+typedef struct {
+        int fd, write_fd;
+        Log log;
+} Stream;
 
 typedef struct {
         VmOptions options;
         int dir_fd, lock_fd, exit_fd, signal_fd;
-        int output_fd, output_write_fd;   /* what QEMU and the helpers write */
-        int console_fd, console_write_fd; /* what the guest writes; -1: not kept */
-        Log output_log, console_log;
+        Stream output;         /* what QEMU and the helpers write */
+        Stream logs[LOGS_MAX]; /* what the guest writes; as many as in the options */
+        FdSet sets[LOGS_MAX];  /* QEMU's ends of them */
         pid_t qemu;
         bool ended;
         bool told;  /* to end */
@@ -116,28 +123,27 @@ static void lock_dir(Vm *vm)
 }
 
 /* Non-blocking at our end; at the writers' too, where losing bytes is better than waiting for a keeper that hangs. */
-static void open_pipe(int *ret_read_fd, int *ret_write_fd, bool may_lose)
+static void open_pipe(Stream *stream, bool may_lose)
 {
         int fds[2];
         if (pipe2(fds, O_CLOEXEC) < 0 || fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0)
                 fail(errno, "Cannot make a pipe");
         if (may_lose)
                 fcntl(fds[1], F_SETFL, O_NONBLOCK);
-        *ret_read_fd = fds[0];
-        *ret_write_fd = fds[1];
+        stream->fd = fds[0];
+        stream->write_fd = fds[1];
 }
 
 static void open_logs(Vm *vm)
 {
         const VmOptions *options = &vm->options;
 
-        log_open(&vm->output_log, vm->dir_fd, "qemu.log");
-        open_pipe(&vm->output_fd, &vm->output_write_fd, true);
-        vm->console_fd = vm->console_write_fd = -1;
-        if (!options->console_log)
-                return;
-        log_open(&vm->console_log, vm->dir_fd, options->console_log);
-        open_pipe(&vm->console_fd, &vm->console_write_fd, false); /* QEMU clears the flag anyway */
+        log_open(&vm->output.log, vm->dir_fd, "qemu.log", OUTPUT_MAX_BYTES);
+        open_pipe(&vm->output, true);
+        for (int i = 0; i < options->n_logs; i++) {
+                log_open(&vm->logs[i].log, vm->dir_fd, options->logs[i].name, options->logs[i].max_bytes);
+                open_pipe(&vm->logs[i], false); /* QEMU sets the flag as it wants it */
+        }
 }
 
 static void open_signals(Vm *vm)
@@ -157,8 +163,7 @@ static void start_helpers(Vm *vm)
 {
         for (int i = 0; i < vm->options.n_helpers; i++) {
                 Helper *helper = &vm->options.helpers[i];
-                Child child = {
-                    .argv = helper->argv, .fds = &helper->fds, .out_fd = vm->output_write_fd, .console_fd = -1};
+                Child child = {.argv = helper->argv, .fds = &helper->fds, .out_fd = vm->output.write_fd};
                 int gate;
 
                 helper->pid = child_prepare(&child, &gate);
@@ -175,7 +180,18 @@ static void note_start(Vm *vm)
         char text[32];
 
         strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-        log_printf(&vm->output_log, "---- %s %s starts with pid %d\n", text, vm->options.argv[0], (int)vm->qemu);
+        log_printf(&vm->output.log, "---- %s %s starts with pid %d\n", text, vm->options.argv[0], (int)vm->qemu);
+}
+
+/* QEMU gets the writing ends. */
+static void pass_logs(Vm *vm)
+{
+        VmOptions *options = &vm->options;
+
+        for (int i = 0; i < options->n_logs; i++) {
+                vm->sets[i] = (FdSet){.set = options->logs[i].set, .fd = vm->logs[i].write_fd};
+                options->fds.fds[options->fds.count++] = vm->logs[i].write_fd;
+        }
 }
 
 /*
@@ -189,9 +205,9 @@ static int run_qemu(Vm *vm)
         Child child = {
             .argv = options->argv,
             .fds = &options->fds,
-            .out_fd = vm->output_write_fd,
-            .console_fd = vm->console_write_fd,
-            .console_fd_set = options->console_fd_set,
+            .out_fd = vm->output.write_fd,
+            .sets = vm->sets,
+            .n_sets = options->n_logs,
             .uid = options->uid,
             .gid = options->gid,
         };
@@ -213,11 +229,10 @@ static void start_qemu(Vm *vm)
         VmOptions *options = &vm->options;
         int shared_lock_fd = fcntl(vm->lock_fd, F_DUPFD_CLOEXEC, 3);
 
-        if (shared_lock_fd < 0 || options->fds.count + 2 > FD_LIST_MAX)
+        if (shared_lock_fd < 0 || options->fds.count + 1 + options->n_logs > FD_LIST_MAX)
                 fail(E2BIG, "Too many descriptors");
         options->fds.fds[options->fds.count++] = shared_lock_fd;
-        if (vm->console_write_fd >= 0)
-                options->fds.fds[options->fds.count++] = vm->console_write_fd;
+        pass_logs(vm);
         int failed = run_qemu(vm);
         if (failed) {
                 record_not_running();
@@ -227,7 +242,7 @@ static void start_qemu(Vm *vm)
         if (options->again)
                 return;
         close_passed(options);
-        close(vm->output_write_fd);
+        close(vm->output.write_fd);
 }
 
 static void report(const Vm *vm)
@@ -247,7 +262,7 @@ static void note_helper_end(Vm *vm, pid_t pid, int status)
         for (int i = 0; i < vm->options.n_helpers; i++) {
                 const Helper *helper = &vm->options.helpers[i];
                 if (helper->pid == pid)
-                        log_printf(&vm->output_log, "---- %s ended by %s %d\n", helper->argv[0],
+                        log_printf(&vm->output.log, "---- %s ended by %s %d\n", helper->argv[0],
                                    WIFSIGNALED(status) ? "signal" : "exit code",
                                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         }
@@ -284,17 +299,31 @@ static void handle_signals(Vm *vm)
         }
 }
 
+static bool pump(Stream *stream)
+{
+        return log_pump(&stream->log, &stream->fd);
+}
+
+static void drain(Stream *stream)
+{
+        for (int i = 0; i < DRAIN_MAX_CHUNKS && pump(stream); i++)
+                continue;
+}
+
 /* Waits for something to do, and does it. False when @timeout_ms have passed without. */
 static bool keep_once(Vm *vm, int timeout_ms)
 {
-        struct pollfd polls[] = {
+        int n_logs = vm->options.n_logs;
+        struct pollfd polls[2 + LOGS_MAX] = {
             {.fd = vm->signal_fd, .events = POLLIN},
-            {.fd = vm->output_fd, .events = POLLIN},
-            {.fd = vm->console_fd, .events = POLLIN},
+            {.fd = vm->output.fd, .events = POLLIN},
         };
-        int ready = poll(polls, 3, timeout_ms);
-        log_pump(&vm->output_log, &vm->output_fd);
-        log_pump(&vm->console_log, &vm->console_fd);
+        for (int i = 0; i < n_logs; i++)
+                polls[2 + i] = (struct pollfd){.fd = vm->logs[i].fd, .events = POLLIN};
+        int ready = poll(polls, (nfds_t)(2 + n_logs), timeout_ms);
+        pump(&vm->output);
+        for (int i = 0; i < n_logs; i++)
+                pump(&vm->logs[i]);
         handle_signals(vm);
         return ready != 0;
 }
@@ -326,10 +355,9 @@ static void keep(Vm *vm)
 /* QEMU's last words are in the log before anybody can know that it ended. */
 static void finish(Vm *vm)
 {
-        for (int i = 0; i < DRAIN_MAX_CHUNKS && log_pump(&vm->output_log, &vm->output_fd); i++)
-                continue;
-        for (int i = 0; i < DRAIN_MAX_CHUNKS && log_pump(&vm->console_log, &vm->console_fd); i++)
-                continue;
+        drain(&vm->output);
+        for (int i = 0; i < vm->options.n_logs; i++)
+                drain(&vm->logs[i]);
         exit_record(vm->dir_fd, vm->exit_fd, vm->status);
         record_not_running();
         children_end(HELPER_GRACE_MS);

@@ -130,7 +130,7 @@ static bool helpers_open(Vm *vm, GArray *wanted, Helpers *ret_helpers, GError **
 static bool spawn(Vm *vm, bool incoming, GError **error)
 {
         g_auto(GStrv) argv = build_argv(vm, incoming, error);
-        g_autoptr(GArray) wanted = vm_helpers(vm);
+        g_autoptr(GArray) wanted = vm_helpers(vm), logs = vm_logs(vm);
         g_auto(Helpers) helpers = {0};
         ProcessId qemu;
         if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error) ||
@@ -141,8 +141,8 @@ static bool spawn(Vm *vm, bool incoming, GError **error)
             .n_helpers = helpers.count,
             .vm_dir = vm_dir(vm),
             .argv = (const char *const *)argv,
-            .console_log = "console.log",
-            .console_fd_set = CHASSIS_CONSOLE_FDSET,
+            .logs = (const KeeperLog *)logs->data,
+            .n_logs = logs->len,
         };
         return keeper_launch(&launch, &qemu, error);
 }

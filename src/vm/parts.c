@@ -5,6 +5,8 @@
 
 #include "base/keeper_launch.h"
 
+#define CONSOLE_LOG_BYTES (1024 * 1024)
+
 typedef struct {
         Vm *vm;
         HostlerVmRuntime runtime;
@@ -80,6 +82,32 @@ void vm_release_parts(Vm *vm)
                 if (type && type->release)
                         type->release(&run.context.context, part);
         }
+}
+
+static void log_clear(gpointer data)
+{
+        KeeperLog *log = data;
+        g_free((char *)log->name);
+}
+
+GArray *vm_logs(Vm *vm)
+{
+        g_auto(Run) run = {0};
+        GArray *logs = g_array_new(FALSE, FALSE, sizeof(KeeperLog));
+        KeeperLog console = {g_strdup("console.log"), CHASSIS_CONSOLE_FDSET, CONSOLE_LOG_BYTES};
+        g_array_set_clear_func(logs, log_clear);
+        g_array_append_val(logs, console);
+        run_open(&run, vm);
+        for (size_t i = 0; i < run.runtime.launched.count; i++) {
+                const HostlerPart *part = &run.runtime.launched.items[i];
+                g_auto(HostEnd) end = device_host_end(&run.context.context, part);
+                if (end.kind != HOST_END_LOG)
+                        continue;
+                KeeperLog log = {g_steal_pointer(&end.name), device_log_set(&run.context.context, part),
+                                 end.limit_bytes};
+                g_array_append_val(logs, log);
+        }
+        return logs;
 }
 
 static void helper_clear(gpointer data)

@@ -11,6 +11,8 @@ bool vm_connect_parts(Vm *vm, GError **error);
 void vm_end_strays(Vm *vm);
 /* Gives it back, QEMU having ended. */
 void vm_release_parts(Vm *vm);
+/* The logs of the recorded run that the keeper is to keep, the console's first; of KeeperLog. g_array_unref. */
+GArray *vm_logs(Vm *vm);
 /* Programs that must run beside QEMU, of DeviceHelper. g_array_unref. */
 GArray *vm_helpers(Vm *vm);
 /*

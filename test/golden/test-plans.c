@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/keeper_launch.h"
 #include "golden/spec-plan.h"
 
 #define VM_DIR "/vms/web1"
@@ -149,10 +150,36 @@ static const struct {
      "/spec/board: every VM has a device of its own that is called board\n"
      "/spec/ports: every VM has a device of its own that is called ports"},
     {"names-taken",
-     "{'agent': {'kind': 'nic'}, 'rp3': {'kind': 'nic'}, 'cpu2': {'kind': 'nic'}, 'cpus': {'kind': 'nic'}}",
+     "{'agent': {'kind': 'nic'}, 'rp3': {'kind': 'nic'}, 'cpu2': {'kind': 'nic'}, 'cpus': {'kind': 'nic'},"
+     " 'qmp': {'kind': 'serial'}}",
      "/spec/agent: every VM has a device of its own that is called agent\n"
      "/spec/cpu2: every VM has a device of its own that is called cpu2\n"
-     "/spec/rp3: every VM has a device of its own that is called rp3"},
+     "/spec/rp3: every VM has a device of its own that is called rp3\n"
+     "/spec/qmp: every VM has a device of its own that is called qmp"},
+    {"ring-sizes",
+     "{'serial0': {'memory': 3000}, 'serial1': {'backend': 'socket', 'memory': 4096}, 'serial2': {'memory': 1},"
+     " 'lpt0': {'memory': 4096}, 'parallel0': {'backend': 'null', 'memory': 4096}}",
+     "/spec/lpt0/memory: it has no ring: its backend is log\n"
+     "/spec/parallel0/memory: it has no ring: its backend is null\n"
+     "/spec/serial0/memory: the size of a ring is a power of two: 64k, 128k, …\n"
+     "/spec/serial1/memory: it has no ring: its backend is socket"},
+    {"log-sizes", "{'serial0': {'limit': '1M'}, 'serial1': {'backend': 'log', 'limit': '8k'}}",
+     "/spec/serial0/limit: it has no log: its backend is ring"},
+    {"labels",
+     "{'serial0': {'label': 'x'}, 'serial1': {'model': 'virtconsole', 'label': 'serial2'},"
+     " 'serial2': {'model': 'virtserialport'}, 'serial3': {'model': 'virtserialport', 'label':"
+     " 'org.qemu.guest_agent.0'}}",
+     "/spec/serial0/label: only virtio ports have a name in the guest; it is isa-serial\n"
+     "/spec/serial2/label: serial1 is called serial2 in the guest too\n"
+     "/spec/serial3/label: the guest agent's channel, which every VM has, is called so"},
+    {"null-channel",
+     "{'serial0': {'model': 'virtserialport', 'backend': 'null'}, 'serial1': {'model': 'virtconsole', 'backend':"
+     " 'null'}}",
+     "/spec/serial0/backend: a virtio channel to nobody would hold its guest up; ring drops what is old"},
+    {"legacy-places",
+     "{'serial0': {}, 'serial1': {}, 'serial2': {}, 'serial3': {}, 'serial4': {'model': 'pci-serial'},"
+     " 'lpt0': {}, 'lpt1': {}, 'parallel0': {}, 'parallel1': {}}",
+     "/spec/parallel1: the 3 places on isa-parallel are taken\n/spec/serial3: the 3 places on isa-serial are taken"},
 };
 
 static char *faults_text(const DeviceContext *context)
@@ -198,6 +225,35 @@ static void test_too_many_parts(void)
         g_assert_cmpstr(none, ==, "");
 }
 
+/* The console's log is one of as many as a keeper keeps. */
+static void test_too_many_logs(void)
+{
+        json_auto_t *json = json_object();
+        for (int i = 0; i < KEEPER_LOGS_MAX; i++) {
+                g_autofree char *name = g_strdup_printf("serial%03d", i);
+                json_object_set_new(json, name,
+                                    json_pack("{s:s, s:s, s:s}", "kind", "serial", "model",
+                                              i % 2 ? "virtconsole" : "usb-serial", "backend",
+                                              i == 7 ? "ring" : "log"));
+        }
+        for (int i = 0; i < 3; i++) {
+                g_autofree char *name = g_strdup_printf("usb%d", i);
+                json_object_set_new(json, name, json_object());
+        }
+        g_auto(SpecPlan) plan;
+        spec_plan_read(&plan, json, VM_DIR, IMAGE_DIR);
+        const HostlerPart *last = spec_part(&plan.spec, "serial063");
+        g_assert_cmpint(device_log_set(&plan.context, spec_part(&plan.spec, "serial000")), ==, 2);
+        g_assert_cmpint(device_log_set(&plan.context, spec_part(&plan.spec, "serial006")), ==, 8);
+        g_assert_cmpint(device_log_set(&plan.context, spec_part(&plan.spec, "serial008")), ==, 9);
+        g_assert_cmpint(device_log_set(&plan.context, last), ==, KEEPER_LOGS_MAX);
+        ((HostlerSerialProps *)spec_part(&plan.spec, "serial007")->props)->backend = HOSTLER_PORT_BACKEND_LOG;
+        g_autofree char *faults = faults_text(&plan.context);
+        g_assert_nonnull(
+            strstr(faults, "/spec/serial063/backend: a VM has no more than 63 logs besides its console's"));
+        g_assert_null(strstr(faults, "/spec/serial062/backend"));
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -211,5 +267,6 @@ int main(int argc, char **argv)
                 g_test_add_data_func(path, &bad[i], test_faults);
         }
         g_test_add_func("/plan-faults/too-many-parts", test_too_many_parts);
+        g_test_add_func("/plan-faults/too-many-logs", test_too_many_logs);
         return g_test_run();
 }

@@ -32,7 +32,8 @@ static bool console_says(const char *dir, const char *text)
 
 static ProcessId launch(const char *dir)
 {
-        KeeperLaunch options = {.vm_dir = dir, .argv = qemu_argv, .console_log = "console.log", .console_fd_set = 1};
+        KeeperLaunch options = {
+            .vm_dir = dir, .argv = qemu_argv, .logs = &(KeeperLog){"console.log", 1, 1024 * 1024}, .n_logs = 1};
         g_autoptr(GError) error = NULL;
         ProcessId qemu;
 

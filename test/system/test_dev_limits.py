@@ -83,7 +83,7 @@ def test_values_at_the_edge_of_every_range_leave_the_guest_alive(daemon):
 # ---- a hundred times ----
 
 ROUNDS = 20
-COMING = {"disk7": "kind=disk size=8M", "nic7": "kind=nic", "serial7": "kind=serial model=pci", "sound7": "kind=sound", "usb7": "kind=usb"}
+COMING = {"disk7": "kind=disk size=8M", "nic7": "kind=nic", "serial7": "kind=serial model=pci-serial", "sound7": "kind=sound", "usb7": "kind=usb"}
 
 
 def files_of(pid):

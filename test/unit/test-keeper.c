@@ -250,8 +250,20 @@ static void test_refusals(Fixture *fixture, const void *data)
                        HOSTLER_ERROR_FAILED);
         assert_refused(&(KeeperLaunch){.vm_dir = fixture->dir, .argv = SH(""), .fds = (const int[]){999}, .n_fds = 1},
                        HOSTLER_ERROR_FAILED);
-        assert_refused(&(KeeperLaunch){.vm_dir = fixture->dir, .argv = SH(""), .console_log = "../x"},
-                       HOSTLER_ERROR_FAILED);
+        const KeeperLog bad_logs[] = {
+            {"../x", 1, LOG_MAX_BYTES},         {"", 1, LOG_MAX_BYTES}, {"x", -1, LOG_MAX_BYTES},
+            {"x", 1, KEEPER_LOG_MIN_BYTES - 1}, {"x", 1, G_MAXINT64},
+        };
+        for (gsize i = 0; i < G_N_ELEMENTS(bad_logs); i++)
+                assert_refused(
+                    &(KeeperLaunch){.vm_dir = fixture->dir, .argv = SH(""), .logs = &bad_logs[i], .n_logs = 1},
+                    HOSTLER_ERROR_FAILED);
+        KeeperLog many[KEEPER_LOGS_MAX + 1];
+        for (gsize i = 0; i < G_N_ELEMENTS(many); i++)
+                many[i] = (KeeperLog){"x", (int)i, LOG_MAX_BYTES};
+        assert_refused(
+            &(KeeperLaunch){.vm_dir = fixture->dir, .argv = SH(""), .logs = many, .n_logs = G_N_ELEMENTS(many)},
+            HOSTLER_ERROR_FAILED);
         g_assert_cmpint(g_rmdir(run), ==, 0);
         assert_refused(&(KeeperLaunch){.vm_dir = fixture->dir, .argv = SH("")}, HOSTLER_ERROR_NOT_FOUND);
 }
@@ -396,8 +408,8 @@ static void test_console_log(Fixture *fixture, const void *data)
         KeeperLaunch launch = {
             .vm_dir = fixture->dir,
             .argv = (const char *const[]){path, "-x", NULL},
-            .console_log = "console.log",
-            .console_fd_set = 3,
+            .logs = &(KeeperLog){"console.log", 3, LOG_MAX_BYTES},
+            .n_logs = 1,
         };
         ProcessId qemu;
 
@@ -411,6 +423,49 @@ static void test_console_log(Fixture *fixture, const void *data)
         gsize length;
         log = file_read(log_path, LOG_MAX_BYTES, &length, NULL);
         g_assert_cmpmem(log + length - 7, 7, "login: ", 7);
+}
+
+static void assert_file(const Fixture *fixture, const char *name, const char *text)
+{
+        g_autofree char *found = read_in_dir(fixture, name);
+        g_assert_cmpstr(found, ==, text);
+}
+
+/* As many logs as there may be, each with its own file, of its own size, and nothing of another's. */
+static void test_many_logs(Fixture *fixture, const void *data)
+{
+        g_autofree char *path = in_dir(fixture, "fake-qemu");
+        const char *script =
+            "#!/bin/sh\nwhile [ \"$1\" = -add-fd ]; do\n        set=${2#set=}; set=${set%%,*}\n"
+            "        printf \"log $set\" > /proc/self/fd/${2##*fd=}\n        last=/proc/self/fd/${2##*fd=}\n"
+            "        shift 2\ndone\n[ \"$1\" = -x ] || exit 9\n"
+            "i=0; while [ $i -lt 40 ]; do head -c 1000 /dev/zero; i=$((i+1)); sleep 0.002; done > $last\n";
+        KeeperLog logs[KEEPER_LOGS_MAX];
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+        for (int i = 0; i < KEEPER_LOGS_MAX; i++) {
+                char *name = g_strdup_printf("port%d.out", i);
+                logs[i] = (KeeperLog){name, 100 + i, i == KEEPER_LOGS_MAX - 1 ? KEEPER_LOG_MIN_BYTES : LOG_MAX_BYTES};
+                g_ptr_array_add(names, name);
+        }
+        KeeperLaunch launch = {
+            .vm_dir = fixture->dir,
+            .argv = (const char *const[]){path, "-x", NULL},
+            .logs = logs,
+            .n_logs = KEEPER_LOGS_MAX,
+        };
+        ProcessId qemu;
+
+        g_assert_true(file_write_atomic(path, script, strlen(script), 0700, false, NULL));
+        g_assert_true(keeper_launch(&launch, &qemu, NULL));
+        assert_exit(fixture, false, 0);
+        for (int i = 0; i < KEEPER_LOGS_MAX - 1; i++) {
+                g_autofree char *text = g_strdup_printf("log %d", 100 + i);
+                assert_file(fixture, logs[i].name, text);
+        }
+        g_assert_cmpint(size_in_dir(fixture, "port63.out"), >, 0);
+        g_assert_cmpint(size_in_dir(fixture, "port63.out"), <=, KEEPER_LOG_MIN_BYTES);
+        g_assert_cmpint(size_in_dir(fixture, "port63.out.1"), >, 0);
+        g_assert_cmpint(size_in_dir(fixture, "port63.out.1"), <=, KEEPER_LOG_MIN_BYTES);
 }
 
 static void fill_disk(const Fixture *fixture)
@@ -525,6 +580,7 @@ int main(int argc, char **argv)
         ADD("user", test_user);
         ADD("log-rotation", test_log_rotation);
         ADD("console-log", test_console_log);
+        ADD("many-logs", test_many_logs);
         ADD("full-disk", test_full_disk);
         ADD("foreign-records", test_foreign_records);
         ADD("foreign-exits", test_foreign_exits);
