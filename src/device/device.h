@@ -28,6 +28,9 @@ struct DeviceContext {
         bool hot; /* the plan is for a QEMU that runs, not for a command line */
         /* Of the run this is about, decided when it was launched; HOSTLER_UNSET: there is none yet. */
         int64_t memory_boot_bytes, memory_max_bytes;
+        /* The files of a disk in the VM's folder, absolute, head first; NULL, or NULL itself: the one of its name.
+         * g_strfreev. */
+        char **(*disk_files)(const char *part, void *data);
         /* False when there is no such image. */
         bool (*image)(const char *name, DeviceImage *ret_image, void *data);
         /* Whether the QEMU of this host can make such a device at all; NULL: not asked. */
@@ -199,6 +202,12 @@ void chassis_plan(const DeviceContext *context, Plan *plan);
 
 /* disk.c: names inside the VM's folder. Caller frees. */
 char *disk_file_name(const char *part);
+/* The node that stands for one of a disk's files in QEMU; that of its bytes is NODE.file. Caller frees. */
+char *disk_layer_node(const char *file);
+/* Nodes for a new, empty head of a disk in @path, on nothing yet: blockdev-snapshot puts it on top. */
+void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan);
+/* Folds the head @node of a running QEMU's disk into @below, which becomes the head again. Blocks. */
+bool disk_commit_layer(Qmp *qmp, const char *node, const char *below, GError **error);
 /* seed.c */
 #define SEED_FILE_NAME "seed.iso"
 /* memory.c: what follows from the properties that were given; bytes. */

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/units.h"
 #include "device/device.h"
@@ -11,6 +12,31 @@
 char *disk_file_name(const char *part)
 {
         return g_strdup_printf("%s.qcow2", part);
+}
+
+char *disk_layer_node(const char *file)
+{
+        g_autofree char *name = g_path_get_basename(file);
+        return g_str_has_suffix(name, ".qcow2") ? g_strndup(name, strlen(name) - strlen(".qcow2"))
+                                                : g_steal_pointer(&name);
+}
+
+/* The disk's files, head first; g_strfreev. */
+static char **files_of(const DeviceContext *context, const HostlerPart *part)
+{
+        char **files = context->disk_files ? context->disk_files(part->name, context->data) : NULL;
+        g_autofree char *name = disk_file_name(part->name);
+        if (files)
+                return files;
+        files = g_new0(char *, 2);
+        files[0] = g_build_filename(context->vm_dir, name, NULL);
+        return files;
+}
+
+static char *head_node(const DeviceContext *context, const HostlerPart *part)
+{
+        g_auto(GStrv) files = files_of(context, part);
+        return disk_layer_node(files[0]);
 }
 
 static void disk_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
@@ -60,25 +86,85 @@ static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
         const HostlerDiskProps *props = part->props;
         json_t *args = device_args(context, part);
         int boot = device_boot_index(context, part);
-        json_object_set_new(args, "drive", json_string(part->name));
+        g_autofree char *head = head_node(context, part);
+        json_object_set_new(args, "drive", json_string(head));
         json_object_set_new(args, "serial", json_string(props->serial ? props->serial : part->name));
         if (boot > 0)
                 json_object_set_new(args, "bootindex", json_integer(boot));
         return args;
 }
 
+/* @below NULL: on nothing. */
+static void plan_layer(const HostlerPart *part, const char *path, const char *below, bool readonly, Plan *plan)
+{
+        const HostlerDiskProps *props = part->props;
+        g_autofree char *node = disk_layer_node(path), *file = g_strdup_printf("%s.file", node);
+        json_t *bytes = file_node(file, path, props->cache, props->readonly);
+        /* A lower layer is written to when another is merged into it, and only then. */
+        if (readonly && !props->readonly)
+                json_object_set_new(bytes, "auto-read-only", json_true());
+        plan_add(plan, STEP_BLOCKDEV, bytes);
+        plan_add(plan, STEP_BLOCKDEV, qcow2_node(node, file, below, readonly));
+}
+
+void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan)
+{
+        plan_layer(part, path, NULL, false, plan);
+}
+
 static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
 {
         const HostlerDiskProps *props = part->props;
-        g_autofree char *file = g_strdup_printf("%s.file", part->name);
-        g_autofree char *base = g_strdup_printf("%s.base", part->name);
-        g_autofree char *name = disk_file_name(part->name);
-        g_autofree char *path = g_build_filename(context->vm_dir, name, NULL);
+        g_auto(GStrv) files = files_of(context, part);
+        g_autofree char *below = props->image ? g_strdup_printf("%s.base", part->name) : NULL;
         if (props->image)
-                plan_image(context, part, base, plan);
-        plan_add(plan, STEP_BLOCKDEV, file_node(file, path, props->cache, props->readonly));
-        plan_add(plan, STEP_BLOCKDEV, qcow2_node(part->name, file, props->image ? base : NULL, props->readonly));
+                plan_image(context, part, below, plan);
+        for (guint i = g_strv_length(files); i > 0; i--) {
+                plan_layer(part, files[i - 1], below, props->readonly || i > 1, plan);
+                g_free(below);
+                below = disk_layer_node(files[i - 1]);
+        }
         plan_add(plan, STEP_DEVICE, front_end(context, part));
+}
+
+#define COMMIT_POLL_US 2000
+#define COMMIT_LIMIT_MS 30000
+
+/* @ret_status: of block job @id, NULL when it is gone. Caller frees. */
+static bool job_status(Qmp *qmp, const char *id, char **ret_status, GError **error)
+{
+        json_auto_t *jobs = NULL;
+        json_t *entry;
+        size_t i;
+        *ret_status = NULL;
+        if (!qmp_call(qmp, "query-jobs", NULL, &jobs, error))
+                return false;
+        json_array_foreach (jobs, i, entry)
+                if (g_strcmp0(json_string_value(json_object_get(entry, "id")), id) == 0)
+                        *ret_status = g_strdup(json_string_value(json_object_get(entry, "status")));
+        return true;
+}
+
+bool disk_commit_layer(Qmp *qmp, const char *node, const char *below, GError **error)
+{
+        int64_t end = clock_monotonic_ms() + COMMIT_LIMIT_MS;
+        const char *id = "commit";
+        if (!qmp_call(qmp, "block-commit",
+                      json_pack("{s:s, s:s, s:s}", "job-id", id, "device", node, "base-node", below), NULL, error))
+                return false;
+        for (;;) {
+                g_autofree char *status = NULL;
+                if (!job_status(qmp, id, &status, error))
+                        return false;
+                if (!status)
+                        return true;
+                if (strcmp(status, "ready") == 0 &&
+                    !qmp_call(qmp, "job-complete", json_pack("{s:s}", "id", id), NULL, error))
+                        return false;
+                if (clock_monotonic_ms() >= end)
+                        return error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "QEMU does not finish folding %s", node);
+                g_usleep(COMMIT_POLL_US);
+        }
 }
 
 /* What QEMU shows the guest now, by the disk's node. */
@@ -115,7 +201,7 @@ static void report_guest(const DeviceChange *change)
 static bool set_size(const DeviceChange *change, GError **error)
 {
         const HostlerDiskProps *new = change->new_part->props;
-        const char *node = change->new_part->name;
+        g_autofree char *node = head_node(change->context, change->new_part);
         int64_t bytes = -1;
         if (!device_bytes(change->qmp, node, &bytes, error))
                 return false;

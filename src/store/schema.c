@@ -32,6 +32,7 @@ const char *const schema_steps[] = {
     "NULL) STRICT;"
     "CREATE INDEX event_object ON event (object, seq);"
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE vm ADD COLUMN history TEXT NOT NULL DEFAULT '{}';",
     NULL,
 };
 

@@ -33,6 +33,7 @@ typedef struct {
         char *spec;    /* JSON */
         char *runtime; /* JSON: what must outlive the daemon while the VM runs or is suspended; "{}" when off */
         int64_t generation, created_ms, trashed_ms; /* trashed_ms 0: not in the trash */
+        char *history;                              /* JSON: snapshots and disk layers; NULL: none */
 } VmRow;
 void vm_row_clear(VmRow *row);
 /* HOSTLER_ERROR_EXISTS when the name is taken by a VM that is not in the trash. Durable. */
@@ -43,6 +44,10 @@ bool store_vm_insert(Store *store, const VmRow *row, GError **error);
  */
 bool store_vm_update(Store *store, const VmRow *row, int64_t expected, GError **error);
 bool store_vm_set_runtime(Store *store, const char *id, const char *runtime, GError **error);
+/* Replaces spec, runtime, history and generation. Durable. */
+bool store_vm_replace(Store *store, const VmRow *row, GError **error);
+/* Durable. */
+bool store_vm_set_history(Store *store, const char *id, const char *history, GError **error);
 bool store_vm_delete(Store *store, const char *id, GError **error); /* durable; absent is success */
 bool store_vm_each(Store *store, void (*each)(const VmRow *row, void *data), void *data, GError **error);
 

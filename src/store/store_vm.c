@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-#define COLUMNS "id, name, spec, runtime, generation, created_ms, trashed_ms"
+#define COLUMNS "id, name, spec, runtime, generation, created_ms, trashed_ms, history"
 
 typedef struct {
         const VmRow *row;
@@ -24,6 +24,7 @@ void vm_row_clear(VmRow *row)
         g_free(row->name);
         g_free(row->spec);
         g_free(row->runtime);
+        g_free(row->history);
         *row = (VmRow){0};
 }
 
@@ -31,8 +32,9 @@ bool store_vm_insert(Store *store, const VmRow *row, GError **error)
 {
         g_autoptr(GError) cause = NULL;
         return store_write(store, STORE_DURABLE, &cause,
-                           "INSERT INTO vm (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", "ttttiii", row->id,
-                           row->name, row->spec, row->runtime, row->generation, row->created_ms, row->trashed_ms) ||
+                           "INSERT INTO vm (" COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", "ttttiiit", row->id,
+                           row->name, row->spec, row->runtime, row->generation, row->created_ms, row->trashed_ms,
+                           row->history ? row->history : "{}") ||
                name_taken(row, g_steal_pointer(&cause), error);
 }
 
@@ -46,6 +48,18 @@ bool store_vm_update(Store *store, const VmRow *row, int64_t expected, GError **
 bool store_vm_set_runtime(Store *store, const char *id, const char *runtime, GError **error)
 {
         return store_write(store, STORE_PLAIN, error, "UPDATE vm SET runtime = ?2 WHERE id = ?1", "tt", id, runtime);
+}
+
+bool store_vm_set_history(Store *store, const char *id, const char *history, GError **error)
+{
+        return store_write(store, STORE_DURABLE, error, "UPDATE vm SET history = ?2 WHERE id = ?1", "tt", id, history);
+}
+
+bool store_vm_replace(Store *store, const VmRow *row, GError **error)
+{
+        return store_write(store, STORE_DURABLE, error,
+                           "UPDATE vm SET spec = ?2, runtime = ?3, history = ?4, generation = ?5 WHERE id = ?1",
+                           "tttti", row->id, row->spec, row->runtime, row->history, row->generation);
 }
 
 bool store_vm_delete(Store *store, const char *id, GError **error)
@@ -114,6 +128,7 @@ static void take_row(sqlite3_stmt *row, void *data)
             .generation = sqlite3_column_int64(row, 4),
             .created_ms = sqlite3_column_int64(row, 5),
             .trashed_ms = sqlite3_column_int64(row, 6),
+            .history = store_column_text(row, 7),
         };
         g_array_append_val((GArray *)data, vm);
 }

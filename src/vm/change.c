@@ -434,16 +434,23 @@ static bool make_volume(Change *change, const HostlerPart *part, GError **error)
 {
         g_autofree char *name = disk_file_name(part->name), *path = vm_path(change->vm, name);
         const HostlerDiskProps *props = part->props;
+        g_autofree char *fact = g_strdup_printf("volume %s", part->name);
+        /* What this very job began to make before a crash is made anew; any other file of that name is somebody's. */
+        if (!job_recall(change->job, fact) && g_file_test(path, G_FILE_TEST_EXISTS)) {
+                error_set(error, HOSTLER_ERROR_EXISTS, NULL, "there is a file %s already, kept or held by a snapshot",
+                          name);
+                return error_hint(error, "give the disk another name");
+        }
         if (!job_step(change->job, "volume", "create disk %s", part->name))
                 return true;
-        /* A file of that name without a part is what an interrupted run left. */
-        return job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) &&
+        return job_remember(change->job, fact, json_true(), error) &&
+               job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) &&
                volume_delete(path, error) && volume_create_empty(path, props->size, error) && file_sync(path, error);
 }
 
 static bool grow_volume(Change *change, const HostlerPart *part, GError **error)
 {
-        g_autofree char *name = disk_file_name(part->name), *path = vm_path(change->vm, name);
+        g_autofree char *path = vm_disk_head(change->vm, part->name);
         const HostlerDiskProps *props = part->props;
         if (change->live || !job_step(change->job, "grow", "grow disk %s", part->name))
                 return true;

@@ -7,6 +7,12 @@
 #include "host/qemu.h"
 #include "vm/manager.h"
 
+static char **disk_files(const char *part, void *data)
+{
+        const VmContext *context = data;
+        return vm_disk_files(context->vm, part);
+}
+
 static void paths_free(gpointer data)
 {
         image_paths_clear(data);
@@ -66,6 +72,7 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
             .kvm = run && run->accel == HOSTLER_ACCEL_KVM,
             .memory_boot_bytes = run ? run->memory_boot : HOSTLER_UNSET,
             .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
+            .disk_files = disk_files,
             .image = image_of,
             .has_driver = has_driver,
             .host_device = host_device,

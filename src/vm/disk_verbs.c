@@ -8,12 +8,13 @@
 #include "hostler-handlers.h"
 #include "storage/volume.h"
 #include "vm/change.h"
+#include "vm/layers_work.h"
 #include "vm/operations.h"
 
 static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInfo *ret_info)
 {
         const HostlerDiskProps *props = part->props;
-        g_autofree char *file = disk_file_name(part->name), *path = vm_path(vm, file);
+        g_autofree char *path = vm_disk_head(vm, part->name);
         g_auto(VolumeInfo) volume = {0};
         record_init(&hostler_disk_info_type, ret_info);
         ret_info->name = g_strdup(part->name);
@@ -108,9 +109,12 @@ static bool check_disk(Vm *vm, const HostlerSpec *spec, const char *disk, GError
 }
 
 /* Deleting comes after the point of no return; a run that was cut short before it deletes when it is run again. */
-static bool delete_volume(Job *job, const char *path, GError **error)
+static bool delete_volume(Job *job, Vm *vm, const char *disk, const char *path, GError **error)
 {
         json_auto_t *args = json_pack("{s:s}", "path", path);
+        if (layers_know(vm, disk))
+                return !job_step(job, "delete", "delete what no snapshot holds of it") ||
+                       layers_let_go(job, vm, disk, error);
         return !job_step(job, "delete", "delete the volume") || operation_file_remove(job_manager(job), args, error);
 }
 
@@ -122,7 +126,7 @@ bool disk_rm(Job *job, const HostlerDiskRmArgs *args, GError **error)
         if (!vm)
                 return false;
         g_autoptr(Spec) before = vm_spec(vm);
-        g_autofree char *file = disk_file_name(args->disk), *path = vm_path(vm, file);
+        g_autofree char *path = vm_disk_head(vm, args->disk);
         bool again = job_recall(job, "removing") && !spec_part(&before->value, args->disk);
         if (!again) {
                 json_auto_t *patch = json_pack("{s:n}", args->disk);
@@ -133,5 +137,5 @@ bool disk_rm(Job *job, const HostlerDiskRmArgs *args, GError **error)
                         return false;
                 change_list_clear(&rows);
         }
-        return args->keep || delete_volume(job, path, error);
+        return args->keep || delete_volume(job, vm, args->disk, path, error);
 }

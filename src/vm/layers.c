@@ -48,6 +48,11 @@ GPtrArray *layers_chain(const HostlerVmHistory *history, const char *part)
         return chain;
 }
 
+bool layers_has(const HostlerVmHistory *history, const char *file)
+{
+        return find_layer(history, file) != NULL;
+}
+
 size_t layers_depth(const HostlerVmHistory *history)
 {
         size_t depth = 0;

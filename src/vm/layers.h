@@ -20,6 +20,8 @@
 const char *layers_head(const HostlerVmHistory *history, const char *part);
 /* Head first; file names borrowed from @history; empty when it knows no such disk. g_ptr_array_unref. */
 GPtrArray *layers_chain(const HostlerVmHistory *history, const char *part);
+/* Whether @file is one of its layers. */
+bool layers_has(const HostlerVmHistory *history, const char *file);
 /* Length of the longest chain. */
 size_t layers_depth(const HostlerVmHistory *history);
 

@@ -73,7 +73,7 @@ HostlerPower vm_power_at_rest(Vm *vm);
 typedef struct {
         DeviceContext context;
         Manager *manager;
-        const Vm *vm;
+        Vm *vm;                /* borrowed */
         HostlerSlotList slots; /* owned */
         GHashTable *paths;     /* image name → ImagePaths, owned */
         char *name;

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "vm/change.h"
+#include "vm/snapshot.h"
 
 /* NULL when the VM is not there (any more): then there is nothing to undo. */
 static Vm *vm_of(Manager *manager, const json_t *args)
@@ -129,8 +130,15 @@ static bool operation_part_unplug(Manager *manager, const json_t *args, GError *
 }
 
 const JobOperation manager_operations[] = {
-    {"vm-kill", operation_vm_kill},           {"vm-continue", operation_vm_continue},
-    {"vm-suspended", operation_vm_suspended}, {"vm-forget", operation_vm_forget},
-    {"file-remove", operation_file_remove},   {"dir-remove", operation_dir_remove},
-    {"part-unplug", operation_part_unplug},   {NULL, NULL},
+    {"vm-kill", operation_vm_kill},
+    {"vm-continue", operation_vm_continue},
+    {"vm-suspended", operation_vm_suspended},
+    {"vm-forget", operation_vm_forget},
+    {"file-remove", operation_file_remove},
+    {"dir-remove", operation_dir_remove},
+    {"part-unplug", operation_part_unplug},
+    {"snapshot-undo", operation_snapshot_undo},
+    {"snapshot-keep", operation_snapshot_keep},
+    {"layers-remove", operation_layers_remove},
+    {NULL, NULL},
 };

@@ -14,6 +14,7 @@
 #include "hostler-handlers.h"
 #include "vm/manager.h"
 #include "vm/parts.h"
+#include "vm/power.h"
 #include "vm/prepare.h"
 #include "vm/saved_state.h"
 #include "vm/wake.h"
@@ -122,7 +123,7 @@ static bool undo_is_kill(Job *job, Vm *vm, GError **error)
         return job_undo(job, "vm-kill", json_pack("{s:s, s:s}", "vm", vm_id(vm), "reason", "failed-start"), error);
 }
 
-static bool start_vm(Job *job, Vm *vm, GError **error)
+bool power_start(Job *job, Vm *vm, GError **error)
 {
         bool saved = saved_state_is_there(vm);
         /* Run again after a crash of the daemon: the guest came back from disk and runs; only the file was left. */
@@ -141,7 +142,7 @@ static bool start_vm(Job *job, Vm *vm, GError **error)
 bool vm_start(Job *job, const HostlerVmStartArgs *args, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
-        return vm && start_vm(job, vm, error);
+        return vm && power_start(job, vm, error);
 }
 
 /* ---- waking from S3 ---- */
@@ -280,7 +281,7 @@ bool vm_resume(Job *job, const HostlerVmResumeArgs *args, GError **error)
         if (!vm)
                 return false;
         if (saved_state_is_there(vm) || is_resumed_half(vm) || vm_power(vm) == HOSTLER_POWER_STARTING)
-                return start_vm(job, vm, error);
+                return power_start(job, vm, error);
         if (vm_power(vm) == HOSTLER_POWER_SUSPENDED)
                 return wake(job, vm, error);
         if (vm_power(vm) == HOSTLER_POWER_RUNNING)
@@ -330,7 +331,7 @@ static bool restart_through_off(Job *job, Vm *vm, int64_t timeout_ms, GError **e
                 return false;
         if (!job_is_dry_run(job) && !job_remember(job, "stopped", json_true(), error))
                 return false;
-        return start_vm(job, vm, error);
+        return power_start(job, vm, error);
 }
 
 static bool has_pending(Vm *vm)
@@ -364,7 +365,7 @@ bool vm_restart(Job *job, const HostlerVmRestartArgs *args, GError **error)
                 return false;
         /* Run again after a crash of the daemon: the guest was stopped already, so only the start is left. */
         if (!vm_is_live(vm) && job_recall(job, "stopped"))
-                return start_vm(job, vm, error);
+                return power_start(job, vm, error);
         if (!vm_is_live(vm))
                 return refuse_state(vm, "restart", error);
         if (args->hard)

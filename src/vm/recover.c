@@ -87,7 +87,13 @@ static bool runs_in(const char *vm_dir)
 void vm_load(Vm *vm, const VmRow *row)
 {
         json_auto_t *json = row->runtime ? json_loads(row->runtime, 0, NULL) : NULL;
+        json_auto_t *past = row->history ? json_loads(row->history, 0, NULL) : NULL;
         HostlerVmRuntime runtime;
+        HostlerVmHistory history;
+        if (past && record_from_json(&hostler_vm_history_type, past, "", &history, NULL)) {
+                vm_keep_history(vm, &history);
+                record_clear(&hostler_vm_history_type, &history);
+        }
         g_mutex_lock(&vm->lock);
         vm->wanted.trashed_ms = row->trashed_ms;
         /* A runtime that cannot be read is as good as none: keeper.json and exit.json tell the rest. */

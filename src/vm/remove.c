@@ -48,7 +48,7 @@ static bool to_trash(Job *job, Vm *vm, GError **error)
 static bool keep_disk(Job *job, Vm *vm, const char *part, GError **error)
 {
         g_autofree char *folder = g_build_filename(manager_state_dir(job_manager(job)), "volumes", NULL);
-        g_autofree char *file = disk_file_name(part), *from = vm_path(vm, file), *name = vm_name(vm);
+        g_autofree char *file = disk_file_name(part), *from = vm_disk_head(vm, part), *name = vm_name(vm);
         g_autofree char *kept = g_strdup_printf("%s-%.8s-%s", name, vm_id(vm), file);
         g_autofree char *to = g_build_filename(folder, kept, NULL);
         if (!job_step(job, "keep", "keep %s as volume %s", part, kept))
@@ -63,6 +63,15 @@ static bool keep_disk(Job *job, Vm *vm, const char *part, GError **error)
 
 static bool keep_disks(Job *job, Vm *vm, GError **error)
 {
+        HostlerVmHistory history;
+        g_autofree char *object = vm_object(vm);
+        vm_history(vm, &history);
+        size_t snapshots = history.snapshots.count;
+        record_clear(&hostler_vm_history_type, &history);
+        if (snapshots > 0) {
+                error_set(error, HOSTLER_ERROR_BUSY, object, "its disks are held by %zu snapshots", snapshots);
+                return error_hint(error, "hostler snapshot rm %s NAME, for each of them", object + strlen("vm/"));
+        }
         g_autoptr(Spec) spec = vm_spec(vm);
         for (size_t i = 0; i < spec->value.count; i++)
                 if (strcmp(spec->value.items[i].kind, "disk") == 0 &&

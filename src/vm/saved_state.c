@@ -20,9 +20,9 @@
 #define POLL_US 5000
 #define CHUNK (1024 * 1024)
 
-static int open_state(Vm *vm, int flags, GError **error)
+static int open_state(Vm *vm, const char *file, int flags, GError **error)
 {
-        g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
+        g_autofree char *path = vm_path(vm, file);
         int fd = open(path, flags | O_CLOEXEC, 0600);
         if (fd < 0)
                 error_set_errno(error, errno, NULL, "cannot open the saved state %s", path);
@@ -92,10 +92,10 @@ static bool set_speed(Qmp *qmp, GError **error)
                         NULL, error);
 }
 
-bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **error)
+bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        int fd = qmp ? open_state(vm, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
+        int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
         if (fd < 0)
                 return false;
         int64_t bytes = 0, crc = 0;
@@ -107,7 +107,7 @@ bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **
                 ok = error_set_errno(error, errno, NULL, "cannot write the saved state");
         close(fd);
         record_init(&hostler_saved_state_type, ret_saved);
-        ret_saved->file = ok ? g_strdup(SAVED_STATE_FILE) : NULL;
+        ret_saved->file = ok ? g_strdup(file) : NULL;
         ret_saved->bytes = bytes;
         ret_saved->crc = crc;
         return ok;
@@ -122,6 +122,17 @@ static bool say_damaged(Vm *vm, const char *how, GError **error)
             object + strlen("vm/"));
 }
 
+bool saved_state_is_whole(Vm *vm, const HostlerSavedState *saved)
+{
+        int64_t bytes = 0, crc = 0;
+        int fd = open_state(vm, saved->file, O_RDONLY, NULL);
+        if (fd < 0)
+                return false;
+        bool read = checksum(fd, &bytes, &crc, NULL);
+        close(fd);
+        return read && bytes == saved->bytes && crc == saved->crc;
+}
+
 bool saved_state_check(Vm *vm, GError **error)
 {
         HostlerVmRuntime runtime;
@@ -130,7 +141,7 @@ bool saved_state_check(Vm *vm, GError **error)
         want_bytes = runtime.saved ? runtime.saved->bytes : -1;
         want_crc = runtime.saved ? runtime.saved->crc : -1;
         record_clear(&hostler_vm_runtime_type, &runtime);
-        int fd = open_state(vm, O_RDONLY, NULL);
+        int fd = open_state(vm, SAVED_STATE_FILE, O_RDONLY, NULL);
         if (fd < 0)
                 return say_damaged(vm, "missing", error);
         bool read = checksum(fd, &bytes, &crc, NULL);
@@ -143,7 +154,7 @@ bool saved_state_check(Vm *vm, GError **error)
 bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        int fd = qmp ? open_state(vm, O_RDONLY, error) : -1;
+        int fd = qmp ? open_state(vm, SAVED_STATE_FILE, O_RDONLY, error) : -1;
         if (fd < 0)
                 return false;
         bool ok = qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&

@@ -8,11 +8,13 @@
 
 #define SAVED_STATE_FILE "memory.state"
 
-/* The VM must stand still. Writes and syncs the file, and records length and checksum in the runtime when @committed by
- * the caller. */
-bool saved_state_write(Vm *vm, Job *job, HostlerSavedState *ret_saved, GError **error);
+/* The VM must stand still. Writes and syncs @file (a name in its folder), and records length and checksum in the
+ * runtime when @committed by the caller. */
+bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error);
 /* HOSTLER_ERROR_FAILED with a hint when it is missing, cut short or damaged. */
 bool saved_state_check(Vm *vm, GError **error);
+/* Whether the file that @saved names has its length and checksum. Reads all of it. */
+bool saved_state_is_whole(Vm *vm, const HostlerSavedState *saved);
 /* Feeds it to a QEMU launched with -incoming; the VM stands still afterwards. */
 bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error);
 /* Whether there is one that can be resumed: recorded, and not spent. */

@@ -93,7 +93,8 @@ static bool suspend_to_disk(Job *job, Vm *vm, GError **error)
              !job_undo(job, "vm-continue", json_pack("{s:s, s:b}", "vm", vm_id(vm), "run", runs), error) ||
              !stand_still(vm, error)))
                 return false;
-        if (job_step(job, "save", "write memory and devices to disk") && !saved_state_write(vm, job, &saved, error))
+        if (job_step(job, "save", "write memory and devices to disk") &&
+            !saved_state_write(vm, job, SAVED_STATE_FILE, &saved, error))
                 return false;
         if (!job_step(job, "end", "end QEMU, freeing its memory"))
                 return true;

@@ -44,6 +44,7 @@ Vm *vm_new(Manager *manager, const char *id, const char *name, Spec *spec_taken,
         vm->power = HOSTLER_POWER_OFF;
         record_init(&hostler_vm_status_type, &vm->status);
         record_init(&hostler_vm_runtime_type, &vm->runtime);
+        record_init(&hostler_vm_history_type, &vm->history);
         vm->status.since = time_format(created_ms);
         g_mutex_init(&vm->lock);
         g_cond_init(&vm->changed);
@@ -63,6 +64,7 @@ void vm_unref(Vm *vm)
         g_assert(!vm->watch && !vm->console);
         record_clear(&hostler_vm_status_type, &vm->status);
         record_clear(&hostler_vm_runtime_type, &vm->runtime);
+        record_clear(&hostler_vm_history_type, &vm->history);
         spec_unref(vm->wanted.spec);
         g_free(vm->wanted.name);
         g_free(vm->exit_reason);
@@ -151,6 +153,17 @@ static VmWanted wanted_next(Vm *vm, const char *name, Spec *spec, int64_t trashe
         return next;
 }
 
+/* @next gets what was there. */
+static void swap_wanted(Vm *vm, VmWanted *next)
+{
+        g_mutex_lock(&vm->lock);
+        VmWanted old = vm->wanted;
+        vm->wanted = *next;
+        *next = old;
+        vm_touch_locked(vm);
+        g_mutex_unlock(&vm->lock);
+}
+
 bool vm_store(Vm *vm, const char *name, Spec *spec, int64_t trashed_ms, int64_t expected, GError **error)
 {
         VmWanted next = wanted_next(vm, name, spec, trashed_ms);
@@ -165,13 +178,34 @@ bool vm_store(Vm *vm, const char *name, Spec *spec, int64_t trashed_ms, int64_t 
                      .trashed_ms = next.trashed_ms};
         bool ok =
             store_vm_update(manager_store(vm->manager), &row, expected >= 0 ? expected : next.generation - 1, error);
+        if (ok)
+                swap_wanted(vm, &next);
+        wanted_clear(&next);
+        return ok;
+}
+
+static char *stored_text(const RecordType *type, const void *value)
+{
+        json_auto_t *json = record_to_json(type, value, RECORD_STORED);
+        return json_dumps(json, JSON_COMPACT);
+}
+
+bool vm_replace(Vm *vm, Spec *spec, const HostlerVmRuntime *runtime, const HostlerVmHistory *history, GError **error)
+{
+        VmWanted next = wanted_next(vm, NULL, spec, -1);
+        g_autofree char *spec_text = stored_text(&hostler_spec_type, &spec->value);
+        g_autofree char *runtime_text = stored_text(&hostler_vm_runtime_type, runtime);
+        g_autofree char *history_text = stored_text(&hostler_vm_history_type, history);
+        VmRow row = {.id = vm->id,
+                     .spec = spec_text,
+                     .runtime = runtime_text,
+                     .history = history_text,
+                     .generation = next.generation};
+        bool ok = store_vm_replace(manager_store(vm->manager), &row, error);
         if (ok) {
-                g_mutex_lock(&vm->lock);
-                VmWanted old = vm->wanted;
-                vm->wanted = next;
-                next = old;
-                vm_touch_locked(vm);
-                g_mutex_unlock(&vm->lock);
+                swap_wanted(vm, &next);
+                vm_keep_runtime(vm, runtime);
+                vm_keep_history(vm, history);
         }
         wanted_clear(&next);
         return ok;

@@ -49,6 +49,8 @@ int64_t vm_trashed_ms(Vm *vm); /* 0: not in the trash */
  * @expected -1: any generation, else HOSTLER_ERROR_PRECONDITION. Durable when it returns.
  */
 bool vm_store(Vm *vm, const char *name, Spec *spec, int64_t trashed_ms, int64_t expected, GError **error);
+/* Stores and swaps spec, runtime and history in one write, counting the generation up. Durable when it returns. */
+bool vm_replace(Vm *vm, Spec *spec, const HostlerVmRuntime *runtime, const HostlerVmHistory *history, GError **error);
 /* The API's picture of it. @ret_info: clear with record_clear(&hostler_vm_type, …). */
 void vm_info(Vm *vm, HostlerVm *ret_info);
 
@@ -81,6 +83,18 @@ void vm_runtime(Vm *vm, HostlerVmRuntime *ret_runtime); /* a copy */
 bool vm_set_runtime(Vm *vm, const HostlerVmRuntime *runtime, GError **error);
 /* Copies, changes by @change, stores. */
 bool vm_update_runtime(Vm *vm, void (*change)(HostlerVmRuntime *runtime, void *data), void *data, GError **error);
+
+/* Snapshots and disk layers (record vm_history, see layers.h). */
+void vm_history(Vm *vm, HostlerVmHistory *ret_history); /* a copy */
+/* Durable when it returns. */
+bool vm_set_history(Vm *vm, const HostlerVmHistory *history, GError **error);
+/* As read from the store. */
+void vm_keep_history(Vm *vm, const HostlerVmHistory *history);
+/* The files of a disk, absolute, head first; one for a disk without snapshots. g_strfreev. */
+char **vm_disk_files(Vm *vm, const char *part);
+char *vm_disk_head(Vm *vm, const char *part);
+/* A file name for a new layer of the disk, which no file has and no snapshot remembers. Caller frees. */
+char *vm_new_layer(Vm *vm, const char *part);
 
 /* Connections; NULL when there is none. The caller owns the reference. */
 Qmp *vm_qmp(Vm *vm);

@@ -31,6 +31,7 @@ struct Vm {
         bool unresponsive;
         int64_t unresponsive_ms;
         HostlerVmRuntime runtime;
+        HostlerVmHistory history;
         uint64_t resets;
 
         /* the run */

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import pathlib
+import sqlite3
 
 from api import Api
 from harness import wait_until
@@ -61,16 +62,32 @@ def names_in(folder):
     return set(os.listdir(folder)) if folder.exists() else set()
 
 
-def disks_of(vm):
-    return {f"{name}.qcow2" for name, part in vm["spec"].items() if part.get("kind") == "disk" or name.startswith("disk")}
+def history_of(daemon, vm):
+    """What the store knows of the VM's snapshots and disk layers."""
+    with contextlib.closing(sqlite3.connect(f"file:{daemon.state}/hostler.db?mode=ro", uri=True)) as store:
+        return json.loads(store.execute("SELECT history FROM vm WHERE id = ?", (vm["id"],)).fetchone()[0])
+
+
+def disks_of(vm, history):
+    """Its disks' files: every layer of those with snapshots, one of the others."""
+    known = {head["part"] for head in history.get("heads", [])}
+    plain = {name for name, part in vm["spec"].items() if part.get("kind") == "disk" or name.startswith("disk")} - known
+    return {f"{name}.qcow2" for name in plain} | {layer["file"] for layer in history.get("layers", [])}
+
+
+def check_snapshots(folder, history):
+    memories = {snapshot["memory"]["file"] for snapshot in history.get("snapshots", []) if "memory" in snapshot}
+    assert {f"snapshots/{name}" for name in names_in(folder / "snapshots")} == memories
 
 
 def check_folder(daemon, vm):
     """Its files are those that its spec and its status speak of."""
     folder = daemon.state / "vms" / vm["id"]
     files = names_in(folder)
-    must = disks_of(vm) | ({"memory.state"} if vm["status"].get("sleep") == "disk" else set())
-    may = must | ALWAYS | (LIVE if vm["status"].get("pid") else set()) | ({"seed.iso"} if "seed" in vm["spec"] else set())
+    history = history_of(daemon, vm)
+    check_snapshots(folder, history)
+    must = disks_of(vm, history) | ({"memory.state"} if vm["status"].get("sleep") == "disk" else set())
+    may = must | ALWAYS | (LIVE if vm["status"].get("pid") else set()) | ({"seed.iso"} if "seed" in vm["spec"] else set()) | {"snapshots"}
     assert must <= files <= may, f"{vm['name']} is {vm['status']['power']}: missing {must - files}, too many {files - may}"
 
 

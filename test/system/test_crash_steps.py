@@ -216,6 +216,58 @@ def test_resume_from_disk():
         Case("vm.stop", post("stop", hard=True), is_power("off"), prepare=prepared("suspend")))
 
 
+# ---- snapshots ----
+
+
+class Snapshots:
+    """Makes VMs with snapshots and tells what they have; a Case's functions are told of the VM only."""
+
+    def __init__(self, *taken, live=True):
+        self.taken, self.live, self.daemon = taken, live, None
+
+    def prepare(self, daemon, name):
+        self.daemon = daemon
+        make(daemon, name, start=self.live, disk1={"size": 1 << 20})
+        for snapshot in self.taken:
+            api_of(daemon).job("POST", f"/v1/vms/{name}/snapshots", {"name": snapshot})
+
+    def are(self, *names, power=None):
+        def check(vm):
+            found = {snapshot["name"] for snapshot in api_of(self.daemon).call("GET", f"/v1/vms/{vm['id']}/snapshots")}
+            return found == set(names) and (power is None or vm["status"]["power"] == power)
+        return check
+
+
+def snapshot(**body):
+    return lambda name: ("POST", f"/v1/vms/{name}/snapshots", {"name": "new"} | body)
+
+
+@limit(600)
+def test_snapshot_create():
+    live, off, disks = Snapshots(), Snapshots(live=False), Snapshots("old")
+    run(Case("snapshot.create", snapshot(), live.are("new", power="running"), prepare=live.prepare, before=live.are(power="running"),
+             refusal="exists", same_process=True),
+        Case("snapshot.create", snapshot(disks=True), disks.are("old", "new"), prepare=disks.prepare, before=disks.are("old"),
+             refusal="exists", same_process=True),
+        Case("snapshot.create", snapshot(), off.are("new", power="off"), prepare=off.prepare, before=off.are(power="off"), refusal="exists"))
+
+
+@limit(600)
+def test_snapshot_revert():
+    live, off = Snapshots("one", "two"), Snapshots("one", "two", live=False)
+    revert = lambda name: ("POST", f"/v1/vms/{name}/revert", {"snapshot": "one"})
+    run(Case("vm.revert", revert, live.are("one", "two", power="running"), prepare=live.prepare, before=live.are("one", "two")),
+        Case("vm.revert", revert, off.are("one", "two", power="off"), prepare=off.prepare, before=off.are("one", "two")))
+
+
+@limit(600)
+def test_snapshot_remove():
+    live, off = Snapshots("one", "two", "three"), Snapshots("one", "two", "three", live=False)
+    remove_one = lambda name: ("DELETE", f"/v1/vms/{name}/snapshots/two", None)
+    run(Case("snapshot.rm", remove_one, live.are("one", "three"), prepare=live.prepare, refusal="not-found", same_process=True),
+        Case("snapshot.rm", remove_one, off.are("one", "three"), prepare=off.prepare, refusal="not-found"))
+
+
 # ---- changes ----
 
 

@@ -1,0 +1,74 @@
+/*
+ * What a VM was, as its row has it, and the files that its disks are made of. See layers.h for the rules; snapshot.c
+ * and revert.c act on them.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "vm/layers.h"
+#include "vm/vm_internal.h"
+
+void vm_history(Vm *vm, HostlerVmHistory *ret_history)
+{
+        g_mutex_lock(&vm->lock);
+        record_copy(&hostler_vm_history_type, &vm->history, ret_history);
+        g_mutex_unlock(&vm->lock);
+}
+
+void vm_keep_history(Vm *vm, const HostlerVmHistory *history)
+{
+        HostlerVmHistory copy, old;
+        record_copy(&hostler_vm_history_type, history, &copy);
+        g_mutex_lock(&vm->lock);
+        old = vm->history;
+        vm->history = copy;
+        g_mutex_unlock(&vm->lock);
+        record_clear(&hostler_vm_history_type, &old);
+}
+
+bool vm_set_history(Vm *vm, const HostlerVmHistory *history, GError **error)
+{
+        json_auto_t *json = record_to_json(&hostler_vm_history_type, history, RECORD_STORED);
+        g_autofree char *text = json_dumps(json, JSON_COMPACT);
+        if (!store_vm_set_history(manager_store(vm->manager), vm->id, text, error))
+                return false;
+        vm_keep_history(vm, history);
+        return true;
+}
+
+char **vm_disk_files(Vm *vm, const char *part)
+{
+        g_autoptr(GStrvBuilder) files = g_strv_builder_new();
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        g_autoptr(GPtrArray) chain = layers_chain(&history, part);
+        g_autofree char *only = disk_file_name(part);
+        for (guint i = 0; i < chain->len || i == 0; i++) {
+                g_autofree char *path = vm_path(vm, chain->len ? chain->pdata[i] : only);
+                g_strv_builder_add(files, path);
+        }
+        record_clear(&hostler_vm_history_type, &history);
+        return g_strv_builder_end(files);
+}
+
+char *vm_disk_head(Vm *vm, const char *part)
+{
+        g_auto(GStrv) files = vm_disk_files(vm, part);
+        return g_strdup(files[0]);
+}
+
+char *vm_new_layer(Vm *vm, const char *part)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        char *file = disk_file_name(part);
+        for (int i = 1;; i++) {
+                g_autofree char *path = vm_path(vm, file);
+                if (!layers_has(&history, file) && !g_file_test(path, G_FILE_TEST_EXISTS))
+                        break;
+                g_free(file);
+                file = g_strdup_printf("%s.%d.qcow2", part, i);
+        }
+        record_clear(&hostler_vm_history_type, &history);
+        return file;
+}

@@ -1,0 +1,23 @@
+/* What taking and going back to a snapshot leave behind, for their undo and finish operations (operations.c). */
+#pragma once
+
+#include "vm/manager.h"
+
+#define SNAPSHOT_FOLDER "snapshots"
+
+/* {vm, layers: [{part, file, below}], memory, run}: a snapshot that did not come about. Its layers leave the disks,
+ * with what was written to them; the guest goes on, if it ran. */
+bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **error);
+/* {vm, snapshot, layers, run}: the snapshot is written down, the guest goes on. */
+bool operation_snapshot_keep(Manager *manager, const json_t *args, GError **error);
+/* {vm, layers: [{part, file}]}: those that did not become part of the VM are gone. */
+bool operation_layers_remove(Manager *manager, const json_t *args, GError **error);
+
+/* A file name in the VM's folder for the snapshot's memory. Caller frees. */
+char *snapshot_memory_file(const char *snapshot);
+/* Names for a new layer on each of @disks: [{"part", "file", "below"}], owned by the caller. */
+json_t *snapshot_layer_names(Vm *vm, const HostlerDiskLayerList *disks);
+/* Makes them, empty and synced. */
+bool snapshot_make_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_t *names, GError **error);
+/* Of the list that snapshot_layer_names() made: the new layer of @part; NULL: none. Borrowed. */
+const char *snapshot_layer_of(const json_t *names, const char *part);

@@ -1,0 +1,2 @@
+snapshot.ls
+{"vm": "tiny"}
