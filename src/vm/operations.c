@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "vm/change.h"
+#include "vm/saved_state.h"
 #include "vm/snapshot.h"
 
 /* NULL when the VM is not there (any more): then there is nothing to undo. */
@@ -33,19 +34,6 @@ static bool operation_vm_kill(Manager *manager, const json_t *args, GError **err
         return ok;
 }
 
-/*
- * QEMU refuses to write the memory of a VM that stands still after having been written once; only `cont` ends that
- * state. For a VM that its user has paused that is a moment of running.
- */
-static bool leave_postmigrate(Qmp *qmp, GError **error)
-{
-        json_auto_t *status = NULL;
-        if (!qmp_call(qmp, "query-status", NULL, &status, error))
-                return false;
-        return g_strcmp0(json_string_value(json_object_get(status, "status")), "postmigrate") != 0 ||
-               (qmp_call(qmp, "cont", NULL, NULL, error) && qmp_call(qmp, "stop", NULL, NULL, error));
-}
-
 /* After a suspend was given up: the guest goes on, if it ran (`run`). */
 static bool operation_vm_continue(Manager *manager, const json_t *args, GError **error)
 {
@@ -55,7 +43,7 @@ static bool operation_vm_continue(Manager *manager, const json_t *args, GError *
                 return true;
         qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
         if (!json_is_true(json_object_get(args, "run")))
-                return leave_postmigrate(qmp, error);
+                return saved_state_let_go(qmp, error);
         return qmp_call(qmp, "cont", NULL, NULL, error);
 }
 

@@ -122,6 +122,15 @@ static bool say_damaged(Vm *vm, const char *how, GError **error)
             object + strlen("vm/"));
 }
 
+bool saved_state_let_go(Qmp *qmp, GError **error)
+{
+        json_auto_t *status = NULL;
+        if (!qmp_call(qmp, "query-status", NULL, &status, error))
+                return false;
+        return g_strcmp0(json_string_value(json_object_get(status, "status")), "postmigrate") != 0 ||
+               (qmp_call(qmp, "cont", NULL, NULL, error) && qmp_call(qmp, "stop", NULL, NULL, error));
+}
+
 bool saved_state_is_whole(Vm *vm, const HostlerSavedState *saved)
 {
         int64_t bytes = 0, crc = 0;

@@ -13,6 +13,11 @@
 bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error);
 /* HOSTLER_ERROR_FAILED with a hint when it is missing, cut short or damaged. */
 bool saved_state_check(Vm *vm, GError **error);
+/*
+ * A VM whose memory was written is in QEMU's state `postmigrate`, with its disks given up; only `cont` ends that. It
+ * stands still again afterwards, for a VM that its user has paused after a moment of running.
+ */
+bool saved_state_let_go(Qmp *qmp, GError **error);
 /* Whether the file that @saved names has its length and checksum. Reads all of it. */
 bool saved_state_is_whole(Vm *vm, const HostlerSavedState *saved);
 /* Feeds it to a QEMU launched with -incoming; the VM stands still afterwards. */

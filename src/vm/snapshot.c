@@ -164,6 +164,9 @@ bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **erro
                 return true;
         if (qmp)
                 qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        /* Nothing can be written to the disks of a guest whose memory has been. */
+        if (qmp && !saved_state_let_go(qmp, error))
+                return false;
         json_array_foreach (layers, i, entry) {
                 const char *file = json_string_value(json_object_get(entry, "file"));
                 g_autofree char *path = vm_path(vm, file);

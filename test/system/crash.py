@@ -4,7 +4,9 @@ import datetime
 import json
 import os
 import pathlib
+import shutil
 import sqlite3
+import tempfile
 
 from api import Api
 from harness import wait_until
@@ -63,9 +65,13 @@ def names_in(folder):
 
 
 def history_of(daemon, vm):
-    """What the store knows of the VM's snapshots and disk layers."""
-    with contextlib.closing(sqlite3.connect(f"file:{daemon.state}/hostler.db?mode=ro", uri=True)) as store:
-        return json.loads(store.execute("SELECT history FROM vm WHERE id = ?", (vm["id"],)).fetchone()[0])
+    """What the store knows of the VM's snapshots and disk layers; read from a copy, for the daemon has the store for itself."""
+    with tempfile.TemporaryDirectory(dir=daemon.folder) as folder:
+        for name in ("hostler.db", "hostler.db-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(daemon.state / name, folder)
+        with contextlib.closing(sqlite3.connect(f"{folder}/hostler.db")) as store:
+            return json.loads(store.execute("SELECT history FROM vm WHERE id = ?", (vm["id"],)).fetchone()[0])
 
 
 def disks_of(vm, history):
@@ -77,7 +83,8 @@ def disks_of(vm, history):
 
 def check_snapshots(folder, history):
     memories = {snapshot["memory"]["file"] for snapshot in history.get("snapshots", []) if "memory" in snapshot}
-    assert {f"snapshots/{name}" for name in names_in(folder / "snapshots")} == memories
+    files = {f"snapshots/{name}" for name in names_in(folder / "snapshots")}
+    assert files == memories, f"files {files}, snapshots of {memories}"
 
 
 def check_folder(daemon, vm):
