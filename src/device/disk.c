@@ -94,11 +94,20 @@ static json_t *front_end(const DeviceContext *context, const HostlerPart *part)
         return args;
 }
 
+/* Of the files of a disk, number @index from the bottom: those of another VM may be called like its own. */
+static char *node_of(const DeviceContext *context, const HostlerPart *part, const char *path, guint index)
+{
+        g_autofree char *folder = g_path_get_dirname(path);
+        return strcmp(folder, context->vm_dir) == 0 ? disk_layer_node(path)
+                                                    : g_strdup_printf("%s.o%u", part->name, index);
+}
+
 /* @below NULL: on nothing. */
-static void plan_layer(const HostlerPart *part, const char *path, const char *below, bool readonly, Plan *plan)
+static void plan_layer(const HostlerPart *part, const char *node, const char *path, const char *below, bool readonly,
+                       Plan *plan)
 {
         const HostlerDiskProps *props = part->props;
-        g_autofree char *node = disk_layer_node(path), *file = g_strdup_printf("%s.file", node);
+        g_autofree char *file = g_strdup_printf("%s.file", node);
         json_t *bytes = file_node(file, path, props->cache, props->readonly);
         /* A lower layer is written to when another is merged into it, and only then. */
         if (readonly && !props->readonly)
@@ -109,7 +118,8 @@ static void plan_layer(const HostlerPart *part, const char *path, const char *be
 
 void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan)
 {
-        plan_layer(part, path, NULL, false, plan);
+        g_autofree char *node = disk_layer_node(path);
+        plan_layer(part, node, path, NULL, false, plan);
 }
 
 static void disk_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
@@ -119,10 +129,12 @@ static void disk_plan(const DeviceContext *context, const HostlerPart *part, Pla
         g_autofree char *below = props->image ? g_strdup_printf("%s.base", part->name) : NULL;
         if (props->image)
                 plan_image(context, part, below, plan);
-        for (guint i = g_strv_length(files); i > 0; i--) {
-                plan_layer(part, files[i - 1], below, props->readonly || i > 1, plan);
+        guint count = g_strv_length(files);
+        for (guint i = count; i > 0; i--) {
+                char *node = node_of(context, part, files[i - 1], count - i);
+                plan_layer(part, node, files[i - 1], below, props->readonly || i > 1, plan);
                 g_free(below);
-                below = disk_layer_node(files[i - 1]);
+                below = node;
         }
         plan_add(plan, STEP_DEVICE, front_end(context, part));
 }

@@ -36,6 +36,23 @@ bool vm_set_history(Vm *vm, const HostlerVmHistory *history, GError **error)
         return true;
 }
 
+/* A clone of a clone stands on layers of more than one other VM. */
+static void add_origin(Vm *vm, const HostlerDiskOrigin *origin, GStrvBuilder *files)
+{
+        HostlerVmHistory history;
+        g_autoptr(Vm) other = origin ? manager_any_vm(vm_manager(vm), origin->vm) : NULL;
+        if (!other)
+                return;
+        vm_history(other, &history);
+        g_autoptr(GPtrArray) chain = layers_below(&history, origin->file);
+        for (guint i = 0; i < chain->len; i++) {
+                g_autofree char *path = vm_path(other, chain->pdata[i]);
+                g_strv_builder_add(files, path);
+        }
+        add_origin(other, layers_origin(&history, origin->disk), files);
+        record_clear(&hostler_vm_history_type, &history);
+}
+
 char **vm_disk_files(Vm *vm, const char *part)
 {
         g_autoptr(GStrvBuilder) files = g_strv_builder_new();
@@ -47,6 +64,7 @@ char **vm_disk_files(Vm *vm, const char *part)
                 g_autofree char *path = vm_path(vm, chain->len ? chain->pdata[i] : only);
                 g_strv_builder_add(files, path);
         }
+        add_origin(vm, layers_origin(&history, part), files);
         record_clear(&hostler_vm_history_type, &history);
         return g_strv_builder_end(files);
 }

@@ -39,13 +39,33 @@ const char *layers_head(const HostlerVmHistory *history, const char *part)
         return head ? head->file : NULL;
 }
 
-GPtrArray *layers_chain(const HostlerVmHistory *history, const char *part)
+GPtrArray *layers_below(const HostlerVmHistory *history, const char *file)
 {
         GPtrArray *chain = g_ptr_array_new();
-        for (HostlerLayer *layer = find_layer(history, layers_head(history, part)); layer;
-             layer = find_layer(history, layer->parent))
+        for (HostlerLayer *layer = find_layer(history, file); layer; layer = find_layer(history, layer->parent))
                 g_ptr_array_add(chain, layer->file);
         return chain;
+}
+
+GPtrArray *layers_chain(const HostlerVmHistory *history, const char *part)
+{
+        return layers_below(history, layers_head(history, part));
+}
+
+const HostlerDiskOrigin *layers_origin(const HostlerVmHistory *history, const char *part)
+{
+        for (size_t i = 0; i < history->origins.count; i++)
+                if (g_str_equal(history->origins.items[i].part, part))
+                        return &history->origins.items[i];
+        return NULL;
+}
+
+void layers_set_origin(HostlerVmHistory *history, const char *part, const char *vm, const char *disk, const char *file)
+{
+        HostlerDiskOriginList *origins = &history->origins;
+        origins->items = g_renew(HostlerDiskOrigin, origins->items, origins->count + 1);
+        origins->items[origins->count++] = (HostlerDiskOrigin){
+            .part = g_strdup(part), .vm = g_strdup(vm), .disk = g_strdup(disk), .file = g_strdup(file)};
 }
 
 bool layers_has(const HostlerVmHistory *history, const char *file)
@@ -204,11 +224,25 @@ static size_t count_children(const HostlerVmHistory *history, const char *file, 
         return count;
 }
 
+/* Whether a clone stands on @file or on anything that stands on it. */
+static bool is_under_clone(const HostlerVmHistory *history, const char *file)
+{
+        for (size_t i = 0; i < history->pins.count; i++) {
+                g_autoptr(GPtrArray) chain = layers_below(history, history->pins.items[i].file);
+                for (guint k = 0; k < chain->len; k++)
+                        if (g_str_equal(chain->pdata[k], file))
+                                return true;
+        }
+        return false;
+}
+
 bool layers_waste(const HostlerVmHistory *history, Waste *ret_waste)
 {
         for (size_t i = 0; i < history->layers.count; i++) {
                 const HostlerLayer *layer = &history->layers.items[i], *child;
                 if (is_held(history, layer->file) || count_children(history, layer->file, &child) > 1)
+                        continue;
+                if (child && is_under_clone(history, child->file))
                         continue;
                 *ret_waste = (Waste){.file = layer->file, .child = child ? child->file : NULL, .parent = layer->parent};
                 return true;

@@ -5,7 +5,8 @@
  * Only heads are written to. A snapshot is the heads of a moment, which then never change: every disk goes on in a new
  * head on top. To go back is a new head on the snapshot's layer. A layer that is no head, in no snapshot, under no
  * linked clone and under at most one other layer is not needed: it is deleted, or its one child takes over its
- * contents (layers_waste() says which, one at a time, so that each can be done and written down by itself).
+ * contents (layers_waste() says which, one at a time, so that each can be done and written down by itself). A child
+ * that a clone stands on, itself or further up, is left as it is: the clone's QEMU may have it open.
  *
  * So whatever is deleted in whatever order, every head and every snapshot reads the same bytes as before.
  *
@@ -40,6 +41,12 @@ void layers_forget(HostlerVmHistory *history, const char *name);
 /* @vm stands on @file, or (layers_unpin) on nothing of ours any more. */
 void layers_pin(HostlerVmHistory *history, const char *file, const char *vm);
 void layers_unpin(HostlerVmHistory *history, const char *vm);
+
+/* What a linked clone's disk stands on; NULL: on its image or on nothing. */
+const HostlerDiskOrigin *layers_origin(const HostlerVmHistory *history, const char *part);
+void layers_set_origin(HostlerVmHistory *history, const char *part, const char *vm, const char *disk, const char *file);
+/* File names from @file down to the last one; borrowed. g_ptr_array_unref. */
+GPtrArray *layers_below(const HostlerVmHistory *history, const char *file);
 
 typedef struct {
         const char *file;   /* a layer that nobody needs; borrowed from the history */

@@ -245,6 +245,15 @@ Vm *manager_vm_ready(Manager *manager, const char *name_or_id, GError **error)
         return NULL;
 }
 
+Vm *manager_any_vm(Manager *manager, const char *id)
+{
+        g_mutex_lock(&manager->lock);
+        Vm *vm = g_hash_table_lookup(manager->vms, id);
+        vm = vm ? vm_ref(vm) : NULL;
+        g_mutex_unlock(&manager->lock);
+        return vm;
+}
+
 Vm *manager_trashed_vm(Manager *manager, const char *name_or_id, GError **error)
 {
         g_autoptr(GPtrArray) trash = manager_vms(manager, true);

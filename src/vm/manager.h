@@ -44,6 +44,8 @@ Vm *manager_vm(Manager *manager, const char *name_or_id, GError **error);
 Vm *manager_vm_ready(Manager *manager, const char *name_or_id, GError **error);
 /* The youngest of that name in the trash, or by id. */
 Vm *manager_trashed_vm(Manager *manager, const char *name_or_id, GError **error);
+/* By id, in the trash or not; NULL: there is none. A new reference. */
+Vm *manager_any_vm(Manager *manager, const char *id);
 /* References, ordered by name. g_ptr_array_unref. */
 GPtrArray *manager_vms(Manager *manager, bool trashed);
 /* Puts it in the table; HOSTLER_ERROR_EXISTS when the name is taken. */

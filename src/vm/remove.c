@@ -80,6 +80,26 @@ static bool keep_disks(Job *job, Vm *vm, GError **error)
         return true;
 }
 
+/* Names the clones that stand on its disks. */
+static bool check_clones(Job *job, Vm *vm, GError **error)
+{
+        HostlerVmHistory history;
+        g_autofree char *object = vm_object(vm);
+        g_autoptr(GString) names = g_string_new(NULL);
+        vm_history(vm, &history);
+        for (size_t i = 0; i < history.pins.count; i++) {
+                g_autoptr(Vm) clone = manager_any_vm(job_manager(job), history.pins.items[i].vm);
+                g_autofree char *name = clone ? vm_name(clone) : NULL;
+                if (name && !strstr(names->str, name))
+                        g_string_append_printf(names, "%s%s", names->len ? ", " : "", name);
+        }
+        record_clear(&hostler_vm_history_type, &history);
+        if (names->len == 0)
+                return true;
+        error_set(error, HOSTLER_ERROR_BUSY, object, "linked clones stand on its disks: %s", names->str);
+        return error_hint(error, "remove them first, or leave this one in the trash");
+}
+
 static bool purge(Job *job, Vm *vm, GError **error)
 {
         g_autofree char *object = vm_object(vm);
@@ -111,7 +131,8 @@ bool vm_rm(Job *job, const HostlerVmRmArgs *args, GError **error)
         g_autoptr(Vm) vm = find_any(job, known ? json_string_value(known) : args->vm, known ? NULL : error);
         if (!vm)
                 return known != NULL; /* run again: it is gone */
-        if (!check_protection(vm, error) || !check_confirmed(vm, args, error))
+        if (!check_protection(vm, error) || !check_confirmed(vm, args, error) ||
+            ((args->now || args->keep_disks) && !check_clones(job, vm, error)))
                 return false;
         if (!job_is_dry_run(job) && !job_remember(job, "vm", json_string(vm_id(vm)), error))
                 return false;

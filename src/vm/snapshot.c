@@ -154,6 +154,15 @@ static Vm *vm_of(Manager *manager, const json_t *args)
         return manager_vm(manager, id ? id : "", NULL);
 }
 
+static bool is_layer(Vm *vm, const char *file)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        bool is = layers_has(&history, file);
+        record_clear(&hostler_vm_history_type, &history);
+        return is;
+}
+
 bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **error)
 {
         g_autoptr(Vm) vm = vm_of(manager, args);
@@ -169,13 +178,16 @@ bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **erro
                 return false;
         json_array_foreach (layers, i, entry) {
                 const char *file = json_string_value(json_object_get(entry, "file"));
+                if (is_layer(vm, file))
+                        continue;
                 g_autofree char *path = vm_path(vm, file);
                 const char *below = json_string_value(json_object_get(entry, "below"));
                 if ((qmp && !take_out(qmp, file, below, error)) || !volume_delete(path, error))
                         return false;
         }
-        g_autofree char *memory = vm_path(vm, json_string_value(json_object_get(args, "memory")));
-        if (unlink(memory) < 0 && errno != ENOENT && errno != ENOTDIR)
+        const char *name = json_string_value(json_object_get(args, "memory"));
+        g_autofree char *memory = vm_path(vm, name);
+        if (*name && unlink(memory) < 0 && errno != ENOENT && errno != ENOTDIR)
                 return error_set_errno(error, errno, NULL, "cannot remove %s", memory);
         bool ok = go_on(vm, json_is_true(json_object_get(args, "run")), error);
         thaw(vm);
@@ -194,6 +206,22 @@ static void apply(HostlerVmHistory *history, HostlerSnapshot *snapshot_taken, co
                 g_autofree char *below = g_strdup(layers_head(history, part));
                 layers_go_on(history, part, json_string_value(json_object_get(entry, "file")), below);
         }
+}
+
+/* The disks have gone on: that is so from now on, whether a snapshot remembers it or not. */
+static bool write_layers(Vm *vm, const json_t *layers, GError **error)
+{
+        HostlerVmHistory history;
+        json_t *entry;
+        size_t i;
+        layers_history(vm, &history);
+        json_array_foreach ((json_t *)layers, i, entry)
+                layers_go_on(&history, json_string_value(json_object_get(entry, "part")),
+                             json_string_value(json_object_get(entry, "file")),
+                             json_string_value(json_object_get(entry, "below")));
+        bool ok = vm_set_history(vm, &history, error);
+        record_clear(&hostler_vm_history_type, &history);
+        return ok;
 }
 
 static bool write_down(Vm *vm, const json_t *json, const json_t *layers, GError **error)
@@ -367,4 +395,27 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         if (!take(&taking, error))
                 return false;
         return snapshot_info(vm, name, ret_result);
+}
+
+bool snapshot_freeze(Job *job, Vm *vm, GError **error)
+{
+        bool run = vm_power(vm) == HOSTLER_POWER_RUNNING, live = vm_is_live(vm);
+        g_autoptr(Qmp) qmp = live ? vm_require_qmp(vm, error) : NULL;
+        HostlerVmHistory history;
+        if (live && !qmp)
+                return false;
+        if (!job_step(job, "freeze", "let each disk go on in a new layer"))
+                return true;
+        layers_history(vm, &history);
+        json_auto_t *layers = snapshot_layer_names(vm, &history.heads);
+        bool ok =
+            job_undo(job, "snapshot-undo",
+                     json_pack("{s:s, s:O, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "memory", "", "run", run),
+                     error) &&
+            (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
+            snapshot_make_layers(vm, &history.heads, layers, error) &&
+            (!live || switch_layers(vm, &history.heads, layers, error)) && write_layers(vm, layers, error) &&
+            go_on(vm, run, error);
+        record_clear(&hostler_vm_history_type, &history);
+        return ok;
 }

@@ -15,6 +15,12 @@ bool operation_layers_remove(Manager *manager, const json_t *args, GError **erro
 
 /* A file name in the VM's folder for the snapshot's memory. Caller frees. */
 char *snapshot_memory_file(const char *snapshot);
+/*
+ * Lets every disk go on in a new layer, so that what it was until now never changes again; a guest that runs stands
+ * still for that moment. Steps, undo and all of the verb that asks. The layers stay when the job is undone later: they
+ * are part of the VM then.
+ */
+bool snapshot_freeze(Job *job, Vm *vm, GError **error);
 /* Names for a new layer on each of @disks: [{"part", "file", "below"}], owned by the caller. */
 json_t *snapshot_layer_names(Vm *vm, const HostlerDiskLayerList *disks);
 /* Makes them, empty and synced. */

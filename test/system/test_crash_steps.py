@@ -268,6 +268,29 @@ def test_snapshot_remove():
         Case("snapshot.rm", remove_one, off.are("one", "three"), prepare=off.prepare, refusal="not-found"))
 
 
+class Clones(Snapshots):
+    """Of the VM a clone is made each time, under another name that the next one may not find taken."""
+
+    def made(self, *clones):
+        def check(vm):
+            names = {other["name"] for other in api_of(self.daemon).call("GET", "/v1/vms")}
+            return names == {vm["name"], *(f"{vm['name']}-{clone}" for clone in clones)}
+        return check
+
+    def reset(self, daemon, name):
+        for clone in ("a", "b"):
+            remove(daemon, f"{name}-{clone}")
+        remove(daemon, name)
+
+
+@limit(600)
+def test_clone():
+    live, off = Clones(), Clones("one", live=False)
+    clone = lambda **how: lambda name: ("POST", f"/v1/vms/{name}/clone", {"names": [f"{name}-a", f"{name}-b"]} | how)
+    run(Case("vm.clone", clone(), live.made("a", "b"), prepare=live.prepare, before=live.made(), refusal="exists", reset=live.reset, same_process=True),
+        Case("vm.clone", clone(full=True), off.made("a", "b"), prepare=off.prepare, before=off.made(), refusal="exists", reset=off.reset))
+
+
 # ---- changes ----
 
 
