@@ -37,7 +37,7 @@ class Completion(unittest.TestCase):
 
     def test_words(self):
         self.assert_offers("hostler sta", "start")
-        self.assert_offers("hostler sn")
+        self.assert_offers("hostler sx")
         self.assert_offers("hostler vm sta", "start")
         self.assert_offers("hostler disk ", "add", "ls", "rm")
         self.assert_offers("hostler wait web1 ", "running", "agent", "ip", "off")

@@ -433,8 +433,10 @@ static int version_of(sqlite3 *db)
 /* A file of version 1, made here, with data in it, is brought to a version 2 that only this test knows. */
 static void test_migration(Fixture *fixture, const void *data)
 {
-        const char *two[] = {schema_steps[0], "ALTER TABLE vm ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", NULL};
-        const char *broken[] = {schema_steps[0], "ALTER TABLE vm ADD COLUMN colour TEXT; NONSENSE", NULL};
+        const char *more[] = {schema_steps[0], schema_steps[1],
+                              "ALTER TABLE vm ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", NULL};
+        const char *broken[] = {schema_steps[0], schema_steps[1], "ALTER TABLE vm ADD COLUMN colour TEXT; NONSENSE",
+                                NULL};
         g_autoptr(GError) error = NULL;
         VmRow row = vm("a", "web1");
         g_assert_true(store_vm_insert(fixture->store, &row, NULL));
@@ -442,14 +444,14 @@ static void test_migration(Fixture *fixture, const void *data)
 
         sqlite3 *db;
         g_assert_cmpint(sqlite3_open(fixture->path, &db), ==, SQLITE_OK);
-        g_assert_cmpint(version_of(db), ==, 1);
+        g_assert_cmpint(version_of(db), ==, 2);
         g_assert_false(schema_migrate(db, broken, &error));
         g_assert_true(error_is(error, HOSTLER_ERROR_FAILED));
         g_clear_error(&error);
-        g_assert_cmpint(version_of(db), ==, 1);
-        g_assert_true(schema_migrate(db, two, &error));
         g_assert_cmpint(version_of(db), ==, 2);
-        g_assert_true(schema_migrate(db, two, &error));
+        g_assert_true(schema_migrate(db, more, &error));
+        g_assert_cmpint(version_of(db), ==, 3);
+        g_assert_true(schema_migrate(db, more, &error));
         g_assert_cmpint(sqlite3_exec(db, "UPDATE vm SET colour = 'blue' WHERE name = 'web1'", NULL, NULL, NULL), ==,
                         SQLITE_OK);
         g_assert_cmpint(sqlite3_changes(db), ==, 1);
