@@ -52,9 +52,13 @@ static void hostusb_plan(const DeviceContext *context, const HostlerPart *part, 
         plan_add(plan, STEP_DEVICE, args);
 }
 
+/* What is plugged into the very port of its controller; behind a hub it is not looked for. */
+static const char hostusb_guest[] = "cd /sys/bus/pci/devices/$3 && cat usb*/*-$4/product";
+
 const DeviceType hostusb_device = {
     .kind = "hostusb",
     .check = hostusb_check,
     .acquire = hostusb_acquire,
     .plan = hostusb_plan,
+    .guest = hostusb_guest,
 };

@@ -86,7 +86,7 @@ static bool is_bridge(const HostPaths *paths, const char *address)
         return g_str_has_prefix(class, CLASS_BRIDGE);
 }
 
-/* "0000:01:00.1 snd_hda_intel": the others of the group that a VM would get with it; bridges stay the host's. */
+/* "0000:01:00.1 snd_hda_intel": the others of the group. */
 static char **siblings_of(const HostPaths *paths, const char *folder, const char *address)
 {
         g_autofree char *group = g_build_filename(folder, "iommu_group/devices", NULL);
@@ -94,7 +94,7 @@ static char **siblings_of(const HostPaths *paths, const char *folder, const char
         g_autoptr(GStrvBuilder) siblings = g_strv_builder_new();
         for (guint i = 0; i < names->len; i++) {
                 const char *name = names->pdata[i];
-                if (strcmp(name, address) == 0 || is_bridge(paths, name))
+                if (strcmp(name, address) == 0)
                         continue;
                 g_autofree char *other = pci_folder(paths, name), *driver = link_in(other, "driver");
                 g_autofree char *text = driver ? g_strdup_printf("%s %s", name, driver) : g_strdup(name);
@@ -119,11 +119,12 @@ static void read_pci(const HostPaths *paths, PciNames *names, const char *addres
                 device->siblings = siblings_of(paths, folder, address);
 }
 
-/* What may share a group with a device that a VM has: driver-api/vfio.rst. */
+/* Drivers under which a device may share a group with one that a VM has (driver-api/vfio.rst). */
 static bool is_harmless(const char *sibling)
 {
+        static const char *const drivers[] = {VFIO_DRIVER, "pci-stub", "pcieport", NULL};
         const char *driver = strchr(sibling, ' ');
-        return !driver || strcmp(driver + 1, VFIO_DRIVER) == 0 || strcmp(driver + 1, "pci-stub") == 0;
+        return !driver || g_strv_contains(drivers, driver + 1);
 }
 
 static char *group_fault(const HostPaths *paths, const HostlerHostDevice *device)

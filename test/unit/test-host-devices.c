@@ -112,7 +112,7 @@ static void test_drivers(HostTree *tree, const void *data)
                              "0000:00:04.0: the daemon may not open /dev/vfio/4");
 }
 
-/* Bridges of a group stay the host's; what has a driver of the host's keeps all the others. */
+/* Ports above a device stay the host's; what else has a driver of the host's keeps all the others. */
 static void test_groups(HostTree *tree, const void *data)
 {
         host_tree_write(tree, "dev/vfio/1", "");
@@ -123,8 +123,13 @@ static void test_groups(HostTree *tree, const void *data)
         add_pci(tree, "0000:01:00.2", "0x0c0330", NULL, "1", "bus");
         add_pci(tree, "0000:02:00.0", "0x030000", "vfio-pci", "2", "bus");
         add_pci(tree, "0000:02:00.1", "0x040300", "snd_hda_intel", "2", "bus");
+        host_tree_write(tree, "dev/vfio/3", "");
+        add_pci(tree, "0000:00:1f.0", "0x060100", "lpc_ich", "3", NULL);
+        add_pci(tree, "0000:00:1f.3", "0x0c0500", "vfio-pci", "3", "pm");
         assert_details(tree,
                        "0000:00:1c.0: it is a bridge\n"
+                       "0000:00:1f.0: it is a bridge\n"
+                       "0000:00:1f.3: 0000:00:1f.0 lpc_ich is in the same IOMMU group and in use by the host\n"
                        "0000:01:00.0: -\n"
                        "0000:01:00.1: -\n"
                        "0000:01:00.2: no driver has it, and vfio-pci must\n"
