@@ -82,11 +82,21 @@ bool vm_host_device(Manager *manager, const Vm *vm, const char *name, bool unres
         return ok;
 }
 
+static void note_user(Manager *manager, const HostlerHostDeviceList *list, HostlerHostDevice *device)
+{
+        device->user = user_of(manager, NULL, list, device);
+        if (!device->user)
+                return;
+        device->usable = false;
+        g_free(device->detail);
+        device->detail = g_strdup_printf("VM %s has it", device->user);
+}
+
 static void keep_usable(HostlerHostDeviceList *list)
 {
         size_t kept = 0;
         for (size_t i = 0; i < list->count; i++) {
-                if (list->items[i].usable && !list->items[i].user)
+                if (list->items[i].usable)
                         list->items[kept++] = list->items[i];
                 else
                         record_clear(&hostler_host_device_type, &list->items[i]);
@@ -99,7 +109,7 @@ bool host_devices(const Call *call, const HostlerHostDevicesArgs *args, HostlerH
 {
         host_devices_list(&host_paths, ret_result);
         for (size_t i = 0; i < ret_result->count; i++)
-                ret_result->items[i].user = user_of(call->manager, NULL, ret_result, &ret_result->items[i]);
+                note_user(call->manager, ret_result, &ret_result->items[i]);
         if (args->usable)
                 keep_usable(ret_result);
         return true;
