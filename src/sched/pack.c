@@ -140,9 +140,9 @@ static void take(Packing *packing, unsigned host, const GArray *members, unsigne
 }
 
 /* Many hosts have as much room: a pattern is kept as long as there are VMs enough for it. */
-static const unsigned *best_pattern(Packing *packing, int room)
+static const unsigned *best_pattern(Packing *packing, gint64 room)
 {
-        unsigned *known = g_hash_table_lookup(packing->patterns, GINT_TO_POINTER(room));
+        unsigned *known = g_hash_table_lookup(packing->patterns, GSIZE_TO_POINTER(room));
         bool good = known;
 
         for (unsigned i = 0; good && i < packing->n_classes; i++)
@@ -150,15 +150,15 @@ static const unsigned *best_pattern(Packing *packing, int room)
         if (good)
                 return known;
         unsigned *counts = g_new(unsigned, packing->n_classes);
-        pattern_fill(packing->classes, packing->n_classes, room, counts);
-        g_hash_table_insert(packing->patterns, GINT_TO_POINTER(room), counts);
+        pattern_fill(packing->classes, packing->n_classes, (double)room, counts);
+        g_hash_table_insert(packing->patterns, GSIZE_TO_POINTER(room), counts);
         return counts;
 }
 
 static void fill_by_pattern(Packing *packing, unsigned number, double margin)
 {
         const Host *host = &packing->fleet->hosts[number];
-        const unsigned *counts = best_pattern(packing, (int)(host->spec.memory - host->memory));
+        const unsigned *counts = best_pattern(packing, (gint64)(host->spec.memory - host->memory));
         for (unsigned i = 0; i < packing->n_classes; i++)
                 take(packing, number, packing->members[i], counts[i], margin);
 }

@@ -17,7 +17,7 @@ typedef struct {
 
 static int cells(double size, double all, int n)
 {
-        return (int)ceil(size / all * n - 1e-9);
+        return (int)MIN(ceil(size / all * n - 1e-9), G_MAXINT / 2);
 }
 
 static Grid grid_new(const PatternClass *classes, unsigned n, double memory, double cpu)

@@ -12,6 +12,9 @@
 #include "sched/rules.h"
 
 #define FIRST_ROUNDS 2 /* in which the fleet is packed whatever the prices say */
+/* Sizes whose cubes can be added up and divided without overflow. */
+#define SMALLEST 1e-6
+#define LARGEST 1e15
 #define PACK_ABOVE 1.5 /* and later when its hosts take this many times the least power */
 
 const char *const move_reasons[] = {"relief", "rule", "maintenance", "pack", "empty", "balance"};
@@ -63,19 +66,23 @@ PlacePolicy place_policy(PlaceStyle style)
         };
 }
 
+static bool is_size(double value, double least)
+{
+        return isfinite(value) && value >= least && value <= LARGEST;
+}
+
 static bool host_is_sane(const SchedHost *host)
 {
-        bool sane = isfinite(host->cpu) && host->cpu > 0 && isfinite(host->core) && host->core >= 0 &&
-                    isfinite(host->memory) && host->memory >= 0;
+        bool sane = is_size(host->cpu, SMALLEST) && is_size(host->core, 0) && is_size(host->memory, 0);
         for (int i = 0; i < SCHED_POWER_POINTS; i++)
-                sane = sane && isfinite(host->watts[i]) && host->watts[i] >= 0;
-        return sane && host->watts[SCHED_POWER_POINTS - 1] > 0;
+                sane = sane && is_size(host->watts[i], 0);
+        return sane && host->watts[SCHED_POWER_POINTS - 1] >= SMALLEST;
 }
 
 static bool vm_is_sane(const SchedVm *vm)
 {
-        return isfinite(vm->cpu) && vm->cpu > 0 && isfinite(vm->core) && vm->core >= 0 && isfinite(vm->memory) &&
-               vm->memory >= 0 && isfinite(vm->move_seconds) && vm->move_seconds >= 0;
+        return is_size(vm->cpu, SMALLEST) && is_size(vm->core, 0) && is_size(vm->memory, 0) &&
+               is_size(vm->move_seconds, 0);
 }
 
 static bool check(const SchedHost *hosts, unsigned n_hosts, const SchedVm *vms, unsigned n_vms, GError **error)
@@ -83,11 +90,11 @@ static bool check(const SchedHost *hosts, unsigned n_hosts, const SchedVm *vms, 
         for (unsigned i = 0; i < n_hosts; i++)
                 if (!host_is_sane(&hosts[i]))
                         return error_set(error, HOSTLER_ERROR_INVALID, NULL,
-                                         "host %u: its size or power is not a positive number", i);
+                                         "host %u: its size or power is no positive number of a sensible size", i);
         for (unsigned i = 0; i < n_vms; i++) {
                 if (!vm_is_sane(&vms[i]))
-                        return error_set(error, HOSTLER_ERROR_INVALID, NULL, "VM %u: its size is not a positive number",
-                                         i);
+                        return error_set(error, HOSTLER_ERROR_INVALID, NULL,
+                                         "VM %u: its size is no positive number of a sensible size", i);
                 if (vms[i].host >= (int)n_hosts)
                         return error_set(error, HOSTLER_ERROR_INVALID, NULL, "VM %u is said to be on host %d of %u", i,
                                          vms[i].host, n_hosts);

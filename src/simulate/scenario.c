@@ -13,6 +13,7 @@
 #define FILE_LIMIT_BYTES (1024 * 1024 * 1024)
 #define MB_PER_SECOND 62.5 /* half of 1 Gbit/s, as CloudSim has it */
 #define DEFAULT_HOSTS 800
+#define LARGEST 1e12 /* of a VM, in any unit */
 
 /* SPECpower_ssj2008 of HP ProLiant ML110 G4 and G5, and the VM sizes that CloudSim 3 takes from EC2. */
 static const double g4_watts[] = {86, 89.4, 92.6, 96, 99.5, 102, 106, 108, 112, 114, 117};
@@ -125,7 +126,7 @@ static bool read_csv(Traces *traces, const char *path, GError **error)
                         return refuse(error, path, i + 1, "a VM needs a name, processor, memory and samples");
                 SchedVm vm = {.cpu = g_ascii_strtod(words[1], NULL), .memory = g_ascii_strtod(words[2], NULL)};
                 vm.core = vm.cpu;
-                if (!(isfinite(vm.cpu) && vm.cpu > 0 && isfinite(vm.memory) && vm.memory >= 0))
+                if (!(vm.cpu > 0 && vm.cpu <= LARGEST && vm.memory >= 0 && vm.memory <= LARGEST))
                         return refuse(error, path, i + 1, "processor and memory must be positive numbers");
                 for (unsigned j = 3; j < n; j++)
                         if (!add_percent(traces, words[j], path, i + 1, error))
