@@ -50,7 +50,7 @@ PlacePolicy place_policy(PlaceStyle style)
                          .prior_skew = 0.5,
                          .trend_gain = 0.2},
             .shortage_price = price[style],
-            .tail = 1.13,
+            .tail = 1.15,
             .fill_limit = 0.98,
             .packing_margin = 2.3,
             .move_overhead = 0.02,
