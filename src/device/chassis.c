@@ -1,6 +1,6 @@
 /*
  * The chassis: what every VM has, whatever its parts. Machine type, root ports, QMP, serial console, agent channel,
- * entropy, panic notifier, generation id.
+ * generation id.
  *
  * The numbers of PCI slots are written down here and nowhere else, so that a VM comes back from disk with every device
  * where it was.
@@ -57,24 +57,15 @@ static void plan_channels(Plan *plan)
         plan_chardev_listen(plan, "agent", CHASSIS_AGENT_SOCKET, 0);
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s, s:s}", "driver", "virtio-serial-pci", "id", "channels", "bus", "pcie.0",
-                           "addr", "0x4"));
+                           "addr", CHASSIS_SLOT_CHANNELS));
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtserialport", "id", "agent", "bus", "channels.0",
                            "chardev", "agent", "name", CHASSIS_AGENT_LABEL));
 }
 
-static void plan_platform(Plan *plan)
+json_t *chassis_device(const HostlerPart *part, const char *driver, const char *slot)
 {
-        plan_add(plan, STEP_OBJECT,
-                 json_pack("{s:s, s:s, s:s}", "qom-type", "rng-random", "id", "entropy", "filename", "/dev/urandom"));
-        plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-rng-pci", "id", "rng", "rng", "entropy",
-                           "bus", "pcie.0", "addr", "0x5"));
-        plan_add(
-            plan, STEP_DEVICE,
-            json_pack("{s:s, s:s, s:s, s:s}", "driver", "pvpanic-pci", "id", "panic", "bus", "pcie.0", "addr", "0x6"));
-        plan_add(plan, STEP_DEVICE,
-                 json_pack("{s:s, s:s, s:s}", "driver", "vmgenid", "id", "generation", "guid", "auto"));
+        return json_pack("{s:s, s:s, s:s, s:s}", "driver", driver, "id", part->name, "bus", "pcie.0", "addr", slot);
 }
 
 void chassis_plan(const DeviceContext *context, Plan *plan)
@@ -82,5 +73,6 @@ void chassis_plan(const DeviceContext *context, Plan *plan)
         plan_machine(context, plan);
         plan_ports(plan);
         plan_channels(plan);
-        plan_platform(plan);
+        plan_add(plan, STEP_DEVICE,
+                 json_pack("{s:s, s:s, s:s}", "driver", "vmgenid", "id", "generation", "guid", "auto"));
 }

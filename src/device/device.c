@@ -10,9 +10,11 @@
 /* One a line, so that two people who add a kind do not meet. */
 /* clang-format off */
 static const DeviceType *const device_types[] = {
+    &balloon_device,
     &boot_device,
     &cpu_device,
     &disk_device,
+    &firmware_device,
     &hostpci_device,
     &hostusb_device,
     &hub_device,
@@ -22,12 +24,18 @@ static const DeviceType *const device_types[] = {
     &midi_device,
     &mpeg_device,
     &nic_device,
+    &panic_device,
     &parallel_device,
     &pci_device,
     &pcie_device,
+    &rng_device,
     &seed_device,
     &serial_device,
+    &share_device,
+    &tpm_device,
     &usb_device,
+    &vsock_device,
+    &watchdog_device,
 };
 /* clang-format on */
 

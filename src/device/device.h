@@ -112,6 +112,11 @@ typedef struct {
          * alone; release() ends them.
          */
         bool (*connect)(const DeviceContext *context, const HostlerPart *part, GError **error);
+        /*
+         * A folder of the host (absolute path, borrowed) that QEMU or a helper gets open, by a path without symbolic
+         * links: their arguments name it "@DIR:<part's name>@". Cold parts only.
+         */
+        const char *(*folder)(const HostlerPart *part);
         /* Programs that must run beside QEMU from its start: appends DeviceHelper (its strings given away). */
         void (*helpers)(const DeviceContext *context, const HostlerPart *part, GArray *helpers);
         /* What can only be said to a QEMU that runs: before the guest does, or right after the part was plugged. */
@@ -191,9 +196,15 @@ bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const c
  * frees. */
 char *device_ask_guest(const DeviceChange *change, const char *const *argv);
 
-/* chassis.c: what every VM has, whatever its parts: machine, root ports, QMP, console, agent channel, entropy, panic
- * notifier. */
+/* chassis.c: what every VM has, whatever its parts: machine, root ports, QMP, console, agent channel. */
 void chassis_plan(const DeviceContext *context, Plan *plan);
+/* The beginning of a device whose slot on the board is one of these; the caller owns it. */
+json_t *chassis_device(const HostlerPart *part, const char *driver, const char *slot);
+#define CHASSIS_SLOT_CHANNELS "0x4"
+#define CHASSIS_SLOT_RNG "0x5"
+#define CHASSIS_SLOT_PANIC "0x6"
+#define CHASSIS_SLOT_BALLOON "0x7"
+#define CHASSIS_SLOT_SEED "0x8"
 #define CHASSIS_QMP_SOCKET "qmp.sock"
 #define CHASSIS_AGENT_SOCKET "agent.sock"
 #define CHASSIS_AGENT_LABEL "org.qemu.guest_agent.0"
@@ -213,6 +224,12 @@ bool disk_commit_layer(Qmp *qmp, const char *node, const char *below, GError **e
 /* memory.c: what follows from the properties that were given; bytes. */
 int64_t memory_boot_bytes(const HostlerMemoryProps *props);
 int64_t memory_max_bytes(const HostlerMemoryProps *props);
+/*
+ * balloon.c: after the memory of a running VM has changed, its balloon leaves what the spec says again. HOSTLER_ERROR_
+ * INVALID when it cannot with @plugged_bytes that are out of its reach.
+ */
+bool balloon_follow(const DeviceContext *context, Qmp *qmp, GError **error);
+bool balloon_leaves(const DeviceContext *context, int64_t plugged_bytes, GError **error);
 /* cpu.c */
 int64_t cpu_max(const HostlerCpuProps *props);
 /* input.c: what the spec's parts want of the board's keyboard controller; whether a part has keys, or points. */
@@ -220,10 +237,18 @@ typedef enum { INPUT_NONE, INPUT_PS2, INPUT_VMMOUSE } InputOfBoard;
 InputOfBoard input_of_board(const HostlerSpec *spec);
 bool input_is_keyboard(const HostlerPart *part);
 bool input_is_pointer(const HostlerPart *part);
+/* firmware.c: the file in the VM's folder of what it remembers (qcow2); NULL: none. Borrowed. */
+const char *firmware_file_name(const HostlerPart *part);
+/* Whether its guest can sleep to RAM. */
+bool firmware_sleeps(const HostlerPart *part);
+/* share.c: whether a folder is shared by a program that must see the guest's memory. */
+bool share_wants_shared_memory(const HostlerSpec *spec);
 
+extern const DeviceType balloon_device;
 extern const DeviceType boot_device;
 extern const DeviceType cpu_device;
 extern const DeviceType disk_device;
+extern const DeviceType firmware_device;
 extern const DeviceType hostpci_device;
 extern const DeviceType hostusb_device;
 extern const DeviceType hub_device;
@@ -233,9 +258,15 @@ extern const DeviceType memory_device;
 extern const DeviceType midi_device;
 extern const DeviceType mpeg_device;
 extern const DeviceType nic_device;
+extern const DeviceType panic_device;
 extern const DeviceType parallel_device;
 extern const DeviceType pci_device;
 extern const DeviceType pcie_device;
+extern const DeviceType rng_device;
 extern const DeviceType seed_device;
 extern const DeviceType serial_device;
+extern const DeviceType share_device;
+extern const DeviceType tpm_device;
 extern const DeviceType usb_device;
+extern const DeviceType vsock_device;
+extern const DeviceType watchdog_device;

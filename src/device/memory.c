@@ -1,10 +1,12 @@
 /*
- * Memory: a plain part the guest boots with, and above it a virtio-mem region that grows and shrinks live.
+ * Memory: a plain part the guest boots with, and above it a virtio-mem region that grows and shrinks live. Both are
+ * QEMU's own, or such that other programs can map, or in huge pages, as the machine was started.
  */
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/units.h"
 #include "device/device.h"
 
@@ -16,6 +18,15 @@
 /* A loaded guest under emulation took 8 s to give back 448 MiB. */
 #define SETTLE_MS 30000
 #define STALL_MS 8000
+#define HUGE_PAGE_BYTES (2LL * MIB)
+#define HUGE_PAGES "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+/* What QEMU itself calls the memory that a machine boots with: a saved state knows it by this name. */
+#define BOOT_BACKEND "pc.ram"
+
+/* What kind of memory of the host it is. */
+typedef struct {
+        bool shared, huge;
+} Backing;
 
 int64_t memory_boot_bytes(const HostlerMemoryProps *props)
 {
@@ -25,6 +36,28 @@ int64_t memory_boot_bytes(const HostlerMemoryProps *props)
 int64_t memory_max_bytes(const HostlerMemoryProps *props)
 {
         return props->max != HOSTLER_UNSET ? props->max : MAX(4 * props->size, 4 * GIB);
+}
+
+static Backing backing_of(const DeviceContext *context, const HostlerMemoryProps *props)
+{
+        return (Backing){props->shared || share_wants_shared_memory(context->spec), props->hugepages};
+}
+
+/* @reserve false: room to grow is a promise, not an allocation. */
+static json_t *backend(const char *id, int64_t bytes, Backing backing, bool reserve)
+{
+        bool plain = !backing.shared && !backing.huge;
+        json_t *args = json_pack("{s:s, s:s, s:I}", "qom-type", plain ? "memory-backend-ram" : "memory-backend-memfd",
+                                 "id", id, "size", (json_int_t)bytes);
+        if (!plain)
+                json_object_set_new(args, "share", json_boolean(backing.shared));
+        if (backing.huge) {
+                json_object_set_new(args, "hugetlb", json_true());
+                json_object_set_new(args, "hugetlbsize", json_integer(HUGE_PAGE_BYTES));
+        }
+        if (!reserve)
+                json_object_set_new(args, "reserve", json_false());
+        return args;
 }
 
 static int64_t boot_of(const DeviceContext *context, const HostlerMemoryProps *props)
@@ -59,15 +92,35 @@ static void memory_check(const DeviceContext *context, const HostlerPart *part, 
                 faults_add(faults, "/spec/memory/boot", "more than memory.size");
 }
 
+/* A number that the kernel says of its huge pages; 0 where it has none. */
+static int64_t huge_pages(const char *which)
+{
+        g_autofree char *path = g_strconcat(HUGE_PAGES, which, NULL), *text = file_read(path, 64, NULL, NULL);
+        return text ? g_ascii_strtoll(text, NULL, 10) : 0;
+}
+
+/* QEMU would end at its start for want of pages, or be killed when the guest touches them. */
+static bool memory_acquire(const DeviceContext *context, const HostlerPart *part, GError **error)
+{
+        const HostlerMemoryProps *props = part->props;
+        int64_t wanted = (props->size + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES;
+        int64_t have = huge_pages("free_hugepages") - huge_pages("resv_hugepages");
+        if (!props->hugepages || wanted <= have)
+                return true;
+        error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL,
+                  "the VM wants %" G_GINT64_FORMAT " huge pages of 2 MiB and the host has %" G_GINT64_FORMAT " free",
+                  wanted, MAX(have, 0));
+        return error_hint(error, "sysctl vm.nr_hugepages=%" G_GINT64_FORMAT "   (as root)",
+                          huge_pages("nr_hugepages") + wanted - MAX(have, 0));
+}
+
 /* @port: its root port. */
-static void plan_device(const DeviceContext *context, const HostlerMemoryProps *props, int port, Plan *plan)
+static void plan_device(const DeviceContext *context, const HostlerMemoryProps *props, Backing backing, int port,
+                        Plan *plan)
 {
         int64_t extra = MAX(props->size - boot_of(context, props), 0);
         g_autofree char *bus = g_strdup_printf("rp%d", port);
-        /* reserve=off: room to grow is a promise, not an allocation. */
-        plan_add(plan, STEP_OBJECT,
-                 json_pack("{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-ram", "id", "memory-room", "size",
-                           (json_int_t)region_of(context, props), "reserve", 0));
+        plan_add(plan, STEP_OBJECT, backend("memory-room", region_of(context, props), backing, false));
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s, s:s, s:I, s:I}", "driver", "virtio-mem-pci", "id", "memory", "bus", bus,
                            "memdev", "memory-room", "requested-size", (json_int_t)extra, "block-size",
@@ -82,9 +135,14 @@ static void memory_plan(const DeviceContext *context, const HostlerPart *part, P
         g_autofree char *size =
             region > 0 ? g_strdup_printf("size=%" G_GINT64_FORMAT "B,maxmem=%" G_GINT64_FORMAT "B", boot, boot + region)
                        : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
+        Backing backing = backing_of(context, props);
         plan_argument(plan, "-m", size);
+        if (backing.shared || backing.huge) {
+                plan_add(plan, STEP_OBJECT, backend(BOOT_BACKEND, boot, backing, true));
+                plan_argument(plan, "-machine", "memory-backend=" BOOT_BACKEND);
+        }
         if (port >= 0 && region > 0)
-                plan_device(context, props, port, plan);
+                plan_device(context, props, backing, port, plan);
 }
 
 static bool plugged_bytes(Qmp *qmp, int64_t *ret_bytes, GError **error)
@@ -138,6 +196,13 @@ static bool device_is_there(Qmp *qmp)
         return plugged_bytes(qmp, &bytes, NULL);
 }
 
+static bool backend_is(Qmp *qmp, const char *property)
+{
+        json_auto_t *value = NULL;
+        json_t *args = json_pack("{s:s, s:s}", "path", "/objects/" BOOT_BACKEND, "property", property);
+        return qmp_call(qmp, "qom-get", args, &value, NULL) && json_is_true(value);
+}
+
 /* @ret_there: false when there is no device and none is needed for @wanted bytes. */
 static bool need_device(const DeviceChange *change, int64_t wanted, bool *ret_there, GError **error)
 {
@@ -149,7 +214,9 @@ static bool need_device(const DeviceChange *change, int64_t wanted, bool *ret_th
         if (port < 0)
                 return error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL, "no port is left to plug memory into");
         g_autoptr(Plan) plan = plan_new();
-        plan_device(context, change->new_part->props, port, plan);
+        /* Of the kind that the machine was started with, whatever the spec says by now. */
+        Backing backing = {backend_is(change->qmp, "share"), backend_is(change->qmp, "hugetlb")};
+        plan_device(context, change->new_part->props, backing, port, plan);
         *ret_there = plan_run(plan, change->qmp, error);
         return *ret_there;
 }
@@ -171,9 +238,11 @@ static bool set_size(const DeviceChange *change, GError **error)
                                "it booted with more; that part can only go at the next start (see memory.boot)");
         if (wanted > region_of(change->context, old))
                 return pending(change, "QEMU was started with less room (memory.max)");
-        if (!need_device(change, wanted, &there, error))
+        if (!balloon_leaves(change->context, wanted, error) || !need_device(change, wanted, &there, error))
                 return false;
         if (there && (!request(change->qmp, wanted, error) || !settle(change, wanted, &plugged, error)))
+                return false;
+        if (!balloon_follow(change->context, change->qmp, error))
                 return false;
         change->change->device = size_format(boot + plugged);
         report_guest(change);
@@ -189,6 +258,7 @@ const DeviceType memory_device = {
     .kind = "memory",
     .seats = memory_seats,
     .check = memory_check,
+    .acquire = memory_acquire,
     .plan = memory_plan,
     .setters = memory_setters,
 };

@@ -87,6 +87,11 @@ void plan_chardev_connect(Plan *plan, const char *id, const char *path)
         plan_chardev(plan, id, "socket", data);
 }
 
+void plan_chardev_attach(Plan *plan, const char *id, const char *path)
+{
+        plan_chardev(plan, id, "socket", socket_data(path, false));
+}
+
 void plan_chardev_ring(Plan *plan, const char *id, int64_t size_bytes)
 {
         plan_chardev(plan, id, "ringbuf", json_pack("{s:I}", "size", (json_int_t)size_bytes));

@@ -44,12 +44,14 @@ void plan_argument(Plan *plan, const char *option, const char *value);
 
 /*
  * Character devices, the host ends of ports. Names are relative to QEMU's working directory VMDIR/run, never a user's.
- * A socket that listens (@log_fdset > 0: what passes is also written to that descriptor set) or connects and comes back
- * after a second when the other end went; a ring of @size bytes (a power of two) that ringbuf-read empties; a
- * pseudo-terminal; a file that is appended to, by descriptor set; nothing at all.
+ * A socket that listens (@log_fdset > 0: what passes is also written to that descriptor set), connects and comes back
+ * after a second when the other end went, or attaches to a helper's, which must be there, once and for all; a ring of
+ * @size bytes (a power of two) that ringbuf-read empties; a pseudo-terminal; a file that is appended to, by descriptor
+ * set; nothing at all.
  */
 void plan_chardev_listen(Plan *plan, const char *id, const char *path, int log_fdset);
 void plan_chardev_connect(Plan *plan, const char *id, const char *path);
+void plan_chardev_attach(Plan *plan, const char *id, const char *path);
 void plan_chardev_ring(Plan *plan, const char *id, int64_t size_bytes);
 void plan_chardev_pty(Plan *plan, const char *id);
 void plan_chardev_log(Plan *plan, const char *id, int fdset);

@@ -16,7 +16,7 @@ static void seed_plan(const DeviceContext *context, const HostlerPart *part, Pla
                            "read-only", 1));
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "driver", "virtio-blk-pci", "id", "seed", "drive", "seed",
-                           "bus", "pcie.0", "addr", "0x8", "serial", "seed"));
+                           "bus", "pcie.0", "addr", CHASSIS_SLOT_SEED, "serial", "seed"));
 }
 
 const DeviceType seed_device = {

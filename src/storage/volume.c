@@ -3,13 +3,15 @@
  * starting qemu-img takes longer than starting a VM. What is in foreign files is image_inspect.c's business. Called by
  * the VM layer.
  *
- * Layout of a new file, in clusters of 64 KiB: header, refcount table, one refcount block, L1 table; no data.
+ * Layout of a new file, in clusters of 64 KiB: header, refcount table, one refcount block, L1 table; no data. One that
+ * is filled goes on with one L2 table and the data.
  */
 #include "storage/volume.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #define QCOW2_MAGIC 0x514649fb
 #define CLUSTER_BITS 16
 #define CLUSTER ((int64_t)1 << CLUSTER_BITS)
+#define QCOW2_COPIED ((uint64_t)1 << 63)
 #define L2_COVERS (CLUSTER / 8 * CLUSTER) /* bytes of guest disk behind one entry of the L1 table */
 #define FIRST_L1_CLUSTER 3
 #define BACKING_FORMAT_EXTENSION 0xe2792aca
@@ -181,6 +184,45 @@ bool volume_create_overlay(const char *path, const char *base_path, const char *
 bool volume_create_empty(const char *path, int64_t size_bytes, GError **error)
 {
         return size_check(size_bytes, error) && create(path, size_bytes, NULL, NULL, error);
+}
+
+/* The one L2 table, and the data behind it; the file was just created. */
+static bool fill(int fd, const void *bytes, gsize length)
+{
+        int64_t l2 = FIRST_L1_CLUSTER + 1, n_data = ((int64_t)length + CLUSTER - 1) / CLUSTER;
+        uint64_t l1_entry = htobe64(QCOW2_COPIED | (uint64_t)(l2 * CLUSTER));
+        g_autofree uint64_t *entries = g_new(uint64_t, (gsize)n_data);
+
+        for (int64_t i = 0; i < n_data; i++)
+                entries[i] = htobe64(QCOW2_COPIED | (uint64_t)((l2 + 1 + i) * CLUSTER));
+        return ftruncate(fd, (l2 + 1 + n_data) * CLUSTER) == 0 && write_refcounts(fd, l2 + 1 + n_data) &&
+               write_at(fd, &l1_entry, sizeof l1_entry, FIRST_L1_CLUSTER * CLUSTER) &&
+               write_at(fd, entries, (gsize)n_data * sizeof *entries, l2 * CLUSTER) &&
+               write_at(fd, bytes, length, (l2 + 1) * CLUSTER);
+}
+
+static bool create_filled(const char *path, const void *bytes, gsize length, GError **error)
+{
+        if (!volume_create_empty(path, (int64_t)length, error))
+                return false;
+        autoclose int fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        return (fd >= 0 && fill(fd, bytes, length)) || error_set_errno(error, errno, NULL, "Writing disk %s", path);
+}
+
+bool volume_create_filled(const char *path, const void *bytes, gsize length, GError **error)
+{
+        g_autofree char *half = g_strconcat(path, ".new", NULL);
+
+        if (length > VOLUME_FILLED_MAX)
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "A filled disk has at most 512 MiB");
+        unlink(half);
+        if (create_filled(half, bytes, length, error) && file_sync(half, error)) {
+                if (rename(half, path) == 0)
+                        return file_sync(path, error);
+                error_set_errno(error, errno, NULL, "Making disk %s", path);
+        }
+        unlink(half);
+        return false;
 }
 
 static bool backing_read(int fd, const Qcow2Header *header, VolumeInfo *info)

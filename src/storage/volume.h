@@ -1,6 +1,7 @@
 /*
  * Volumes: the disk files of VMs, all qcow2. Formats are always stated, never probed. Nothing here waits for the disk
- * (fsync); the caller syncs once before it answers. Any thread; volume_grow() runs qemu-img and blocks.
+ * (fsync) but volume_create_filled(); the caller syncs once before it answers. Any thread; volume_grow() runs qemu-img
+ * and blocks.
  */
 #pragma once
 
@@ -27,6 +28,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VolumeInfo, volume_info_clear)
 bool volume_create_overlay(const char *path, const char *base_path, const char *base_format, int64_t size_bytes,
                            GError **error);
 bool volume_create_empty(const char *path, int64_t size_bytes, GError **error);
+/* The same, holding @length bytes (a multiple of 512, at most VOLUME_FILLED_MAX). Whole and on the disk, or not there.
+ */
+bool volume_create_filled(const char *path, const void *bytes, gsize length, GError **error);
+#define VOLUME_FILLED_MAX ((gsize)512 << 20)
 /* Reads the header of qcow2 file @path with our own reader; never the data. HOSTLER_ERROR_INVALID if it is not a qcow2
  * file. */
 bool volume_info(const char *path, VolumeInfo *ret_info, GError **error);

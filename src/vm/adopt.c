@@ -76,6 +76,8 @@ static bool read_power(Vm *vm, Qmp *qmp, GError **error)
                 return false;
         const char *state = json_string_value(json_object_get(status, "status"));
         vm_set_power(vm, power_of(state ? state : ""), "adopted");
+        if (g_strcmp0(state, "guest-panicked") == 0)
+                vm_set_condition(vm, "panicked", VM_PANICKED);
         json_decref(status);
         return true;
 }

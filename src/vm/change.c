@@ -467,6 +467,33 @@ static bool change_volumes(Change *change, const char *name, const char *propert
         return strcmp(property, "size") != 0 || grow_volume(change, new, error);
 }
 
+/* ---- what goes for good ---- */
+
+/* Whether QEMU still has the part: then what is kept of it goes at the next start. */
+static bool is_launched(const Change *change, const char *name)
+{
+        return change->live && spec_part(&change->runtime.launched, name);
+}
+
+/* Written down before the point of no return, done after it. */
+static bool finish_removed(Change *change, char *const *paths, GError **error)
+{
+        bool ok = true;
+        for (size_t i = 0; ok && paths[i]; i++) {
+                const HostlerPart *part = spec_part(change->before, paths[i]);
+                const DeviceType *type = part ? device_type(part->kind) : NULL;
+                if (!type || !type->remove || spec_part(change->wanted, paths[i]) || is_launched(change, paths[i]))
+                        continue;
+                json_t *props = record_to_json(kind_find(part->kind)->props, part->props, RECORD_STORED);
+                json_object_set_new(props, "kind", json_string(part->kind));
+                ok = job_finish(change->job, "part-remove",
+                                json_pack("{s:s, s:s, s:{s:o}}", "vm", vm_id(change->vm), "part", part->name, "spec",
+                                          part->name, props),
+                                error);
+        }
+        return ok;
+}
+
 /* ---- the whole ---- */
 
 static bool change_one(Change *change, const char *path, GError **error)
@@ -538,7 +565,8 @@ static bool change_all(Change *change, char *const *paths, int64_t expected, GEr
         record_copy(&hostler_spec_type, change->wanted, &copy);
         g_autoptr(Spec) spec = spec_new(&copy);
         g_autofree char *object = vm_object(change->vm);
-        if (!vm_store(change->vm, NULL, spec, -1, expected, error) || !job_commit(change->job, error))
+        if (!finish_removed(change, paths, error) || !vm_store(change->vm, NULL, spec, -1, expected, error) ||
+            !job_commit(change->job, error))
                 return false;
         event_emit(manager_events(vm_manager(change->vm)), "vm-changed", object,
                    json_pack("{s:I}", "generation", (json_int_t)vm_generation(change->vm)));
@@ -558,21 +586,12 @@ static bool check_generation(Job *job, Vm *vm, int64_t expected, GError **error)
                          "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now, expected);
 }
 
-/* An adapter that was given no address gets one now, so that it never changes by itself later. */
-static void settle_macs(Vm *vm, HostlerSpec *spec)
-{
-        for (size_t i = 0; i < spec->count; i++) {
-                HostlerNicProps *nic = spec->items[i].props;
-                if (strcmp(spec->items[i].kind, "nic") == 0 && !nic->mac)
-                        nic->mac = vm_new_mac(vm_id(vm), spec->items[i].name);
-        }
-}
-
 bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms,
                  HostlerPropertyChangeList *ret_changes, GError **error)
 {
         g_autoptr(Spec) before = vm_spec(vm);
-        settle_macs(vm, wanted_taken);
+        for (size_t i = 0; i < wanted_taken->count; i++)
+                vm_settle_part(vm_id(vm), &wanted_taken->items[i]);
         g_auto(GStrv) paths = spec_differences(&before->value, wanted_taken);
         Change change = {
             .job = job,

@@ -90,10 +90,8 @@ static json_t *requested_spec(const HostlerVmCreateArgs *args, const HostlerImag
 /* What is left open is decided now and written down, so that it never changes by itself later. */
 static void settle_part(const char *vm_id, HostlerPart *part, const HostlerImage *image)
 {
-        if (strcmp(part->kind, "nic") == 0) {
-                HostlerNicProps *nic = part->props;
-                nic->mac = nic->mac ? nic->mac : vm_new_mac(vm_id, part->name);
-        } else if (strcmp(part->kind, "disk") == 0) {
+        vm_settle_part(vm_id, part);
+        if (strcmp(part->kind, "disk") == 0) {
                 HostlerDiskProps *disk = part->props;
                 if (image && g_strcmp0(disk->image, image->name) == 0 && disk->size == HOSTLER_UNSET)
                         disk->size = image->size;

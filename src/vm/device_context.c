@@ -128,6 +128,26 @@ static void check_macs(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrAr
         }
 }
 
+static int64_t cid_of(const HostlerSpec *spec)
+{
+        const HostlerPart *part = spec_part(spec, "vsock");
+        return part ? ((const HostlerVsockProps *)part->props)->cid : HOSTLER_UNSET;
+}
+
+/* The host's kernel gives an address to one VM at a time. */
+static void check_cid(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrArray *faults)
+{
+        int64_t cid = cid_of(spec);
+        g_autoptr(GPtrArray) vms = cid == HOSTLER_UNSET ? g_ptr_array_new() : manager_vms(manager, false);
+        for (guint i = 0; i < vms->len; i++) {
+                Vm *other = g_ptr_array_index(vms, i);
+                g_autoptr(Spec) theirs = vm_spec(other);
+                g_autofree char *name = vm_name(other);
+                if (strcmp(vm_id(other), vm_id(vm)) != 0 && cid_of(&theirs->value) == cid)
+                        faults_add(faults, "/spec/vsock/cid", "VM %s has this address", name);
+        }
+}
+
 bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **error)
 {
         g_auto(VmContext) context = {0};
@@ -136,6 +156,7 @@ bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **e
         vm_context_init(&context, manager, vm, spec, NULL);
         device_check_spec(&context.context, faults);
         check_macs(manager, vm, spec, faults);
+        check_cid(manager, vm, spec, faults);
         return faults_check(faults, object, error);
 }
 

@@ -73,14 +73,18 @@ static HostlerVmExit *exit_record(Vm *vm, const HostlerVmRuntime *runtime, const
         return record;
 }
 
+bool vm_reason_is_crash(const char *reason)
+{
+        return g_strcmp0(reason, "crashed") == 0 || g_strcmp0(reason, "killed") == 0 ||
+               g_strcmp0(reason, "guest-panic") == 0;
+}
+
 /* A state on disk outlives a QEMU that was to load it. */
 static HostlerPower power_after(Vm *vm, const char *reason)
 {
         if (saved_state_is_there(vm))
                 return HOSTLER_POWER_SUSPENDED;
-        if (g_str_equal(reason, "crashed") || g_str_equal(reason, "killed"))
-                return HOSTLER_POWER_CRASHED;
-        return HOSTLER_POWER_OFF;
+        return vm_reason_is_crash(reason) ? HOSTLER_POWER_CRASHED : HOSTLER_POWER_OFF;
 }
 
 /* True for the one caller that may record this run's end. */
@@ -131,6 +135,8 @@ static void write_down(Vm *vm, HostlerVmRuntime *runtime, HostlerVmExit *record_
                 saved_state_forget(vm, NULL);
         HostlerAddressList none = {0};
         vm_set_addresses(vm, &none);
+        vm_set_guest_memory(vm, NULL);
+        vm_set_condition(vm, "helper-ended", NULL);
         vm_set_unresponsive(vm, false);
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_ABSENT);
         vm_set_power(vm, power_after(vm, reason), reason);

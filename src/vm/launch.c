@@ -63,22 +63,20 @@ static void note_start(HostlerVmRuntime *runtime, void *data)
 
 /* ---- helpers ---- */
 
-/* What a helper is given: its program's words, and the one descriptor it listens on. */
+/* What a helper is given: its program's words, the descriptor it listens on (-1: none), and all its descriptors. */
 typedef struct {
-        KeeperHelper *items;
-        int *fds;
-        gsize count;
-} Helpers;
+        char **argv;
+        int socket;
+        GArray *fds; /* of int; folders are borrowed */
+} Helper;
 
-static void helpers_clear(Helpers *helpers)
+static void helper_clear(gpointer data)
 {
-        for (gsize i = 0; i < helpers->count; i++)
-                if (helpers->fds[i] >= 0)
-                        close(helpers->fds[i]);
-        g_free(helpers->items);
-        g_free(helpers->fds);
+        Helper *helper = data;
+        g_strfreev(helper->argv);
+        fd_close(&helper->socket);
+        g_array_unref(helper->fds);
 }
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Helpers, helpers_clear)
 
 /* It listens before the helper runs, so that QEMU can connect at once, whichever is faster. -1 on error. */
 static int listen_for(Vm *vm, const char *name, GError **error)
@@ -100,51 +98,111 @@ static int listen_for(Vm *vm, const char *name, GError **error)
         return ok ? fd : -1;
 }
 
-/* Puts the descriptor's number where the program's words have "@FD@". */
-static void fill_in(char **argv, int fd)
+/* Puts @text where the program's words have @mark; false when none has it. */
+static bool fill_in(char **argv, const char *mark, const char *text)
 {
-        g_autofree char *number = g_strdup_printf("%d", fd);
+        bool found = false;
         for (char **word = argv; *word; word++) {
-                g_auto(GStrv) pieces = g_strsplit(*word, "@FD@", -1);
+                if (!strstr(*word, mark))
+                        continue;
+                g_auto(GStrv) pieces = g_strsplit(*word, mark, -1);
                 g_free(*word);
-                *word = g_strjoinv(number, pieces);
+                *word = g_strjoinv(text, pieces);
+                found = true;
+        }
+        return found;
+}
+
+/* Names the open folders to a program that asks for them. @fds: what it gets, appended to. */
+static void fill_in_folders(char **argv, const GArray *folders, GArray *fds)
+{
+        for (guint i = 0; i < folders->len; i++) {
+                const SharedFolder *folder = &g_array_index(folders, SharedFolder, i);
+                /* With the dot it is a folder, and not a link, to whoever looks. */
+                g_autofree char *path = g_strdup_printf("/proc/self/fd/%d/.", folder->fd);
+                if (fill_in(argv, folder->word, path))
+                        g_array_append_val(fds, folder->fd);
         }
 }
 
-static bool helpers_open(Vm *vm, GArray *wanted, Helpers *ret_helpers, GError **error)
+/* Of Helper. */
+static GArray *helpers_open(Vm *vm, const GArray *folders, GError **error)
 {
-        *ret_helpers = (Helpers){.items = g_new0(KeeperHelper, wanted->len), .fds = g_new0(int, wanted->len)};
+        g_autoptr(GArray) wanted = vm_helpers(vm), helpers = g_array_new(FALSE, FALSE, sizeof(Helper));
+        g_array_set_clear_func(helpers, helper_clear);
         for (guint i = 0; i < wanted->len; i++) {
-                DeviceHelper *helper = &g_array_index(wanted, DeviceHelper, i);
-                int fd = helper->socket ? listen_for(vm, helper->socket, error) : -1;
-                ret_helpers->fds[ret_helpers->count++] = fd;
-                if (helper->socket && fd < 0)
-                        return false;
-                fill_in(helper->argv, fd);
-                ret_helpers->items[i] = (KeeperHelper){
-                    .argv = (const char *const *)helper->argv, .fds = &ret_helpers->fds[i], .n_fds = fd >= 0};
+                DeviceHelper *one = &g_array_index(wanted, DeviceHelper, i);
+                Helper helper = {.argv = g_strdupv(one->argv),
+                                 .socket = one->socket ? listen_for(vm, one->socket, error) : -1,
+                                 .fds = g_array_new(FALSE, FALSE, sizeof(int))};
+                g_autofree char *number = g_strdup_printf("%d", helper.socket);
+                fill_in(helper.argv, "@FD@", number);
+                fill_in_folders(helper.argv, folders, helper.fds);
+                if (helper.socket >= 0)
+                        g_array_append_val(helper.fds, helper.socket);
+                g_array_append_val(helpers, helper);
+                if (one->socket && helper.socket < 0)
+                        return NULL;
         }
-        return true;
+        return g_steal_pointer(&helpers);
+}
+
+/* As the keeper takes them; borrowed from @helpers. g_free. */
+static KeeperHelper *for_keeper(const GArray *helpers)
+{
+        KeeperHelper *items = g_new0(KeeperHelper, helpers->len);
+        for (guint i = 0; i < helpers->len; i++) {
+                const Helper *helper = &g_array_index(helpers, Helper, i);
+                items[i] = (KeeperHelper){.argv = (const char *const *)helper->argv,
+                                          .fds = (const int *)helper->fds->data,
+                                          .n_fds = helper->fds->len};
+        }
+        return items;
 }
 
 static bool spawn(Vm *vm, bool incoming, GError **error)
 {
         g_auto(GStrv) argv = build_argv(vm, incoming, error);
-        g_autoptr(GArray) wanted = vm_helpers(vm), logs = vm_logs(vm);
-        g_auto(Helpers) helpers = {0};
+        g_autoptr(GArray) logs = vm_logs(vm);
+        g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
         ProcessId qemu;
         if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error) ||
-            !vm_acquire_parts(vm, error) || !helpers_open(vm, wanted, &helpers, error))
+            !vm_acquire_parts(vm, error))
                 return false;
+        g_autoptr(GArray) folders = vm_open_folders(vm, error);
+        g_autoptr(GArray) helpers = folders ? helpers_open(vm, folders, error) : NULL;
+        if (!helpers)
+                return false;
+        g_autofree KeeperHelper *keeper_helpers = for_keeper(helpers);
+        fill_in_folders(argv, folders, fds);
         KeeperLaunch launch = {
-            .helpers = helpers.items,
-            .n_helpers = helpers.count,
+            .helpers = keeper_helpers,
+            .n_helpers = helpers->len,
+            .fds = (const int *)fds->data,
+            .n_fds = fds->len,
             .vm_dir = vm_dir(vm),
             .argv = (const char *const *)argv,
             .logs = (const KeeperLog *)logs->data,
             .n_logs = logs->len,
         };
         return keeper_launch(&launch, &qemu, error);
+}
+
+static void note_no_start(HostlerVmRuntime *runtime, void *data)
+{
+        g_clear_pointer(&runtime->started, g_free);
+}
+
+/* There is no QEMU: what was made for it goes. Where one may run after all, it is left to what finds it. */
+static void abandon(Vm *vm, const GError *reason)
+{
+        g_autofree char *run = vm_path(vm, "run");
+        if (error_is(reason, HOSTLER_ERROR_TIMEOUT) || error_is(reason, HOSTLER_ERROR_BUSY))
+                return;
+        vm_release_parts(vm);
+        dir_remove(run, NULL);
+        vm_update_runtime(vm, note_no_start, NULL, NULL);
+        vm_set_power(vm, vm_power_at_rest(vm), "failed-start");
 }
 
 static void note_failed_start(HostlerVmRuntime *runtime, void *data)
@@ -169,7 +227,12 @@ bool vm_launch(Vm *vm, bool incoming, GError **error)
 {
         g_autoptr(GError) local = NULL;
         vm_set_power(vm, HOSTLER_POWER_STARTING, incoming ? "resuming" : "starting");
-        if (spawn(vm, incoming, &local) && vm_adopt(vm, ADOPT_TIMEOUT_MS, &local))
+        if (!spawn(vm, incoming, &local)) {
+                abandon(vm, local);
+                g_propagate_error(error, g_steal_pointer(&local));
+                return false;
+        }
+        if (vm_adopt(vm, ADOPT_TIMEOUT_MS, &local))
                 return true;
         if (!vm_is_live(vm)) {
                 vm_update_runtime(vm, note_failed_start, NULL, NULL);

@@ -1,6 +1,7 @@
 /*
  * OpenMetrics text (https://openmetrics.io) from what is in memory; QEMU is never asked inside the request.
  */
+#include <stddef.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -37,6 +38,25 @@ static void print_vms(GString *out, GPtrArray *vms)
         }
 }
 
+static void print_size(GString *out, Vm *vm, const char *family_name, int64_t bytes)
+{
+        g_autofree char *name = vm_name(vm);
+        if (bytes != HOSTLER_UNSET)
+                g_string_append_printf(out, "%s{vm=\"%s\"} %" G_GINT64_FORMAT "\n", family_name, name, bytes);
+}
+
+static void print_guest_memory(GString *out, GPtrArray *vms, const char *name, const char *help, size_t offset)
+{
+        family(out, name, "gauge", help);
+        for (guint i = 0; i < vms->len; i++) {
+                HostlerGuestMemory memory;
+                if (!vm_guest_memory(g_ptr_array_index(vms, i), &memory))
+                        continue;
+                print_size(out, g_ptr_array_index(vms, i), name, *(int64_t *)((char *)&memory + offset));
+                record_clear(&hostler_guest_memory_type, &memory);
+        }
+}
+
 static int64_t resident_bytes(void)
 {
         long long pages = 0;
@@ -52,6 +72,13 @@ char *manager_metrics(Manager *manager)
         g_autoptr(GPtrArray) vms = manager_vms(manager, false);
         print_powers(out, vms);
         print_vms(out, vms);
+        print_guest_memory(out, vms, "hostler_vm_guest_memory_total_bytes", "Memory that the guest can use.",
+                           offsetof(HostlerGuestMemory, total));
+        print_guest_memory(out, vms, "hostler_vm_guest_memory_available_bytes",
+                           "Memory that new programs in the guest could have.",
+                           offsetof(HostlerGuestMemory, available));
+        print_guest_memory(out, vms, "hostler_vm_guest_memory_ballooned_bytes", "Memory that the balloon has taken.",
+                           offsetof(HostlerGuestMemory, ballooned));
         family(out, "hostler_events", "counter", "Events so far.");
         g_string_append_printf(out, "hostler_events_total %" G_GINT64_FORMAT "\n",
                                store_event_last(manager_store(manager)));

@@ -13,6 +13,7 @@
 #include "vm/layers.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot.h"
+#include "vm/parts.h"
 
 /* NULL when the VM is not there (any more): then there is nothing to undo. */
 static Vm *vm_of(Manager *manager, const json_t *args)
@@ -150,6 +151,20 @@ static bool operation_part_unplug(Manager *manager, const json_t *args, GError *
         return !vm || !part || change_unplug(vm, part, CHANGE_UNPLUG_MS, error);
 }
 
+static bool operation_part_remove(Manager *manager, const json_t *args, GError **error)
+{
+        const char *part = json_string_value(json_object_get(args, "part"));
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        HostlerSpec known;
+        if (!vm || !part)
+                return true;
+        if (!record_from_json(&hostler_spec_type, json_object_get(args, "spec"), "/spec", &known, error))
+                return false;
+        vm_remove_part(vm, &known, part);
+        record_clear(&hostler_spec_type, &known);
+        return true;
+}
+
 const JobOperation manager_operations[] = {
     {"vm-kill", operation_vm_kill},
     {"vm-continue", operation_vm_continue},
@@ -162,5 +177,6 @@ const JobOperation manager_operations[] = {
     {"snapshot-keep", operation_snapshot_keep},
     {"layers-remove", operation_layers_remove},
     {"layers-unpin", operation_layers_unpin},
+    {"part-remove", operation_part_remove},
     {NULL, NULL},
 };

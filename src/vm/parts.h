@@ -15,8 +15,17 @@ void vm_release_parts(Vm *vm);
 GArray *vm_logs(Vm *vm);
 /* Programs that must run beside QEMU, of DeviceHelper. g_array_unref. */
 GArray *vm_helpers(Vm *vm);
-/*
- * The MAC address of an adapter that was given none: locally administered, unicast, always the same for this VM and
- * part. Caller frees.
+/* A folder that a part shares, opened once: what QEMU and its helpers get is this one, wherever its path leads later.
  */
-char *vm_new_mac(const char *vm_id, const char *part);
+typedef struct {
+        char *word; /* "@DIR:share0@", what arguments have in its place */
+        int fd;
+} SharedFolder;
+/* Of SharedFolder; g_array_unref closes them. NULL and error when one is not there or is not to be shared. */
+GArray *vm_open_folders(Vm *vm, GError **error);
+/* For good: what is kept on the host of the part @name, which has left the VM's spec; @known: one that has it. */
+void vm_remove_part(Vm *vm, const HostlerSpec *known, const char *name);
+/* The same for all parts of @known that @spec has not. */
+void vm_remove_parts(Vm *vm, const HostlerSpec *known, const HostlerSpec *spec);
+/* What is left open of a part is decided and written down, so that it never changes by itself later. */
+void vm_settle_part(const char *vm_id, HostlerPart *part);

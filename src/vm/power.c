@@ -99,6 +99,8 @@ static bool start_saved(Job *job, Vm *vm, GError **error)
         if (job_step(job, "load", "load memory and devices") &&
             (!saved_state_load(vm, job_cancellable(job), error) || !vm_connect_parts(vm, error)))
                 return false;
+        if (job_step(job, "settings", "set what only a started QEMU can be told") && !prepare_launched(vm, error))
+                return false;
         return !job_step(job, "run", "let the guest run") || run_from_saved(job, vm, error);
 }
 
@@ -237,7 +239,8 @@ static bool drop_saved_state(Vm *vm, bool hard, GError **error)
 
 static bool stop_live(Job *job, Vm *vm, const HostlerVmStopArgs *args, GError **error)
 {
-        if (args->hard)
+        /* A kernel that has panicked hears nothing more. */
+        if (args->hard || vm_power(vm) == HOSTLER_POWER_CRASHED)
                 return !job_step(job, "power-off", "power off") || vm_kill(vm, "host-stop", error);
         if (vm_power(vm) == HOSTLER_POWER_SUSPENDED && !wake(job, vm, error))
                 return false;
@@ -368,7 +371,7 @@ bool vm_restart(Job *job, const HostlerVmRestartArgs *args, GError **error)
                 return power_start(job, vm, error);
         if (!vm_is_live(vm))
                 return refuse_state(vm, "restart", error);
-        if (args->hard)
+        if (args->hard || vm_power(vm) == HOSTLER_POWER_CRASHED)
                 return reset_hard(job, vm, error);
         return restart_politely(job, vm, args->timeout, error);
 }

@@ -21,7 +21,9 @@ static bool check_memory(Vm *vm, const HostlerSpec *spec, GError **error)
 {
         const HostlerMemoryProps *memory = spec_part(spec, "memory")->props;
         int64_t available = host_memory_available_bytes();
-        if (available < 0 || memory->size + QEMU_OVERHEAD_BYTES <= available)
+        /* Huge pages were set aside: they are counted where they are taken (device/memory.c). */
+        int64_t wanted_bytes = (memory->hugepages ? 0 : memory->size) + QEMU_OVERHEAD_BYTES;
+        if (available < 0 || wanted_bytes <= available)
                 return true;
         g_autofree char *object = vm_object(vm);
         g_autofree char *wanted = size_format(memory->size), *have = size_format(available);
@@ -82,6 +84,7 @@ static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
         g_auto(VmContext) context = {0};
         bool kvm = manager_kvm(vm_manager(vm));
         vm_runtime(vm, &old);
+        vm_remove_parts(vm, &old.launched, spec);
         record_init(&hostler_vm_runtime_type, &runtime);
         vm_context_init(&context, vm_manager(vm), vm, spec, NULL);
         record_copy(&hostler_spec_type, spec, &runtime.launched);

@@ -51,8 +51,7 @@ HostlerPower vm_power_at_rest(Vm *vm)
         HostlerPower power = HOSTLER_POWER_OFF;
         if (runtime.saved && !runtime.saved->spent)
                 power = HOSTLER_POWER_SUSPENDED;
-        else if (runtime.exit &&
-                 (g_strcmp0(runtime.exit->reason, "crashed") == 0 || g_strcmp0(runtime.exit->reason, "killed") == 0))
+        else if (runtime.exit && vm_reason_is_crash(runtime.exit->reason))
                 power = HOSTLER_POWER_CRASHED;
         record_clear(&hostler_vm_runtime_type, &runtime);
         return power;

@@ -186,6 +186,47 @@ void vm_set_plugged(Vm *vm, int64_t cpus, int64_t memory_bytes)
         g_mutex_unlock(&vm->lock);
 }
 
+static void clear_guest_memory_locked(Vm *vm)
+{
+        if (vm->status.guest_memory)
+                record_clear(&hostler_guest_memory_type, vm->status.guest_memory);
+        g_clear_pointer(&vm->status.guest_memory, g_free);
+}
+
+void vm_set_guest_memory(Vm *vm, HostlerGuestMemory *memory_taken)
+{
+        g_mutex_lock(&vm->lock);
+        int64_t ballooned = vm->status.guest_memory ? vm->status.guest_memory->ballooned : HOSTLER_UNSET;
+        clear_guest_memory_locked(vm);
+        if (memory_taken) {
+                vm->status.guest_memory = g_new(HostlerGuestMemory, 1);
+                *vm->status.guest_memory = *memory_taken;
+                vm->status.guest_memory->ballooned = ballooned;
+        }
+        g_mutex_unlock(&vm->lock);
+}
+
+void vm_set_ballooned(Vm *vm, int64_t left_bytes)
+{
+        g_mutex_lock(&vm->lock);
+        if (!vm->status.guest_memory) {
+                vm->status.guest_memory = g_new(HostlerGuestMemory, 1);
+                record_init(&hostler_guest_memory_type, vm->status.guest_memory);
+        }
+        vm->status.guest_memory->ballooned = MAX(vm->runtime.memory_boot - left_bytes, 0);
+        g_mutex_unlock(&vm->lock);
+}
+
+bool vm_guest_memory(Vm *vm, HostlerGuestMemory *ret_memory)
+{
+        g_mutex_lock(&vm->lock);
+        bool known = vm->status.guest_memory != NULL;
+        if (known)
+                record_copy(&hostler_guest_memory_type, vm->status.guest_memory, ret_memory);
+        g_mutex_unlock(&vm->lock);
+        return known;
+}
+
 static bool address_counts(const char *text)
 {
         g_autoptr(GInetAddress) address = g_inet_address_new_from_string(text);
@@ -348,10 +389,11 @@ GuestAgent *vm_require_agent(Vm *vm, GError **error)
                 refuse_unresponsive(vm, error);
                 return NULL;
         }
-        if (power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_SUSPENDED) {
+        if (power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_SUSPENDED || power == HOSTLER_POWER_CRASHED) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is %s, so its guest agent cannot answer",
                           hostler_power_enum.values[power]);
-                error_hint(error, "hostler resume %s", strchr(object, '/') + 1);
+                error_hint(error, "hostler %s %s", power == HOSTLER_POWER_CRASHED ? "restart" : "resume",
+                           strchr(object, '/') + 1);
                 return NULL;
         }
         GuestAgent *agent = vm_agent(vm);

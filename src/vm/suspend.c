@@ -31,7 +31,12 @@ static bool check_sleep(Vm *vm, GError **error)
         vm_runtime(vm, &runtime);
         for (size_t i = 0; i < runtime.slots.count; i++)
                 plugged = plugged || strcmp(runtime.slots.items[i].part, "memory") == 0;
+        bool sleeps = firmware_sleeps(spec_part(&runtime.launched, "firmware"));
         record_clear(&hostler_vm_runtime_type, &runtime);
+        if (!sleeps) {
+                error_set(error, HOSTLER_ERROR_UNSUPPORTED, object, "with Secure Boot a guest cannot sleep to RAM");
+                return error_hint(error, "suspend it to disk: hostler suspend %s", object + strlen("vm/"));
+        }
         if (!plugged)
                 return true;
         error_set(error, HOSTLER_ERROR_UNSUPPORTED, object,

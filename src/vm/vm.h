@@ -67,6 +67,10 @@ void vm_set_condition(Vm *vm, const char *type, const char *detail); /* @detail 
 void vm_set_addresses(Vm *vm, HostlerAddressList *addresses_taken);
 void vm_set_guest(Vm *vm, const char *host_name, const char *os);
 void vm_set_plugged(Vm *vm, int64_t cpus, int64_t memory_bytes); /* HOSTLER_UNSET leaves as it is */
+/* @memory_taken NULL: nothing is known any more; else takes what it holds. What is ballooned stays as it is. */
+void vm_set_guest_memory(Vm *vm, HostlerGuestMemory *memory_taken);
+void vm_set_ballooned(Vm *vm, int64_t left_bytes);            /* of what it booted with */
+bool vm_guest_memory(Vm *vm, HostlerGuestMemory *ret_memory); /* a copy; false: nothing is known */
 /* watch.c: asks QEMU and sets it; blocks, so not on the main loop. */
 void vm_read_plugged(Vm *vm, Qmp *qmp);
 bool vm_has_address(Vm *vm);

@@ -46,6 +46,9 @@ struct Vm {
         struct ConsoleHub *console; /* console.c; main loop only */
 };
 
+/* What the condition `panicked` says. */
+#define VM_PANICKED "the guest's kernel has panicked; see its console log"
+
 /* state.c: with the lock held. */
 void vm_touch_locked(Vm *vm);
 
@@ -53,6 +56,14 @@ void vm_touch_locked(Vm *vm);
 void vm_watch_start(Vm *vm);
 void vm_watch_stop(Vm *vm);
 void vm_watch_event(Vm *vm, const char *event, const json_t *data);
+
+/* guest_memory.c, main loop only: asks what the guest does with its memory. */
+void guest_memory_ask(Vm *vm, Qmp *qmp);
+
+/* watch_helpers.c, main loop only: how many programs run beside QEMU; the condition `helper-ended` when one is missing.
+ */
+int watch_helpers_expected(Vm *vm);
+void watch_helpers_check(Vm *vm, int expected);
 
 /* console.c, main loop only. */
 void console_hub_start(Vm *vm);
@@ -70,6 +81,8 @@ void vm_record_exit(Vm *vm);
  * exit.json, or from a keeper.json of before the host was started. Nothing to be done when every end is known.
  */
 void vm_record_missed_exit(Vm *vm);
+/* Whether a VM whose run ended so has crashed; NULL: it has not. */
+bool vm_reason_is_crash(const char *reason);
 /* state.c: in memory only, where vm_set_runtime() could not store it. */
 void vm_keep_runtime(Vm *vm, const HostlerVmRuntime *runtime);
 

@@ -14,6 +14,8 @@
 /* A silent QEMU shows within five seconds: one beat, its time limit, and some air. */
 #define HEARTBEAT_MS 2000
 #define HEARTBEAT_LIMIT_MS 1800
+/* The guest tells its balloon as often (device/balloon.c). */
+#define BEATS_PER_GUEST_MEMORY 5
 #define AGENT_LIMIT_MS 4000
 /* Soon while the guest is coming up, then now and then. */
 #define AGENT_SOON_MS 300
@@ -25,6 +27,8 @@ typedef struct VmWatch {
         Vm *vm;
         int pidfd;
         guint ended, heartbeat, agent_timer;
+        unsigned beats;
+        int helpers;
         bool beating, asking;
         bool named;
         char window[CONSOLE_WINDOW + 1]; /* the console's last bytes, for phases */
@@ -66,9 +70,12 @@ static gboolean on_heartbeat_time(gpointer data)
 {
         VmWatch *watch = data;
         g_autoptr(Qmp) qmp = vm_qmp(watch->vm);
+        watch_helpers_check(watch->vm, watch->helpers);
         if (qmp && !watch->beating) {
                 watch->beating = true;
                 qmp_send(qmp, "query-status", NULL, HEARTBEAT_LIMIT_MS, on_heartbeat, watch);
+                if (watch->beats++ % BEATS_PER_GUEST_MEMORY == 0)
+                        guest_memory_ask(watch->vm, qmp);
         }
         return G_SOURCE_CONTINUE;
 }
@@ -261,13 +268,18 @@ static void on_chardevs(Qmp *qmp, const json_t *result, const GError *error, voi
 
 /* ---- QEMU's events ---- */
 
+static void set_exit_reason(Vm *vm, const char *reason)
+{
+        g_mutex_lock(&vm->lock);
+        g_free(vm->exit_reason);
+        vm->exit_reason = g_strdup(reason);
+        g_mutex_unlock(&vm->lock);
+}
+
 static void on_shutdown(Vm *vm, const json_t *data)
 {
         const char *reason = json_string_value(json_object_get(data, "reason"));
-        g_mutex_lock(&vm->lock);
-        g_free(vm->exit_reason);
-        vm->exit_reason = g_strdup(reason ? reason : "guest-shutdown");
-        g_mutex_unlock(&vm->lock);
+        set_exit_reason(vm, reason ? reason : "guest-shutdown");
         vm_set_power(vm, HOSTLER_POWER_STOPPING, reason ? reason : "guest-shutdown");
 }
 
@@ -279,6 +291,8 @@ static void on_reset(Vm *vm, const json_t *data)
         /* The firmware resets the machine once or twice more to get it clean; that is one restart to everybody else. */
         bool again = by_guest && vm_phase(vm) == HOSTLER_BOOT_PHASE_FIRMWARE;
         vm_set_addresses(vm, &none);
+        vm_set_condition(vm, "panicked", NULL);
+        vm_set_guest_memory(vm, NULL);
         vm_set_phase(vm, HOSTLER_BOOT_PHASE_FIRMWARE);
         vm_count_reset(vm);
         vm->watch->window_length = 0;
@@ -306,6 +320,8 @@ static void on_resumed(Vm *vm)
 {
         vm_set_power(vm, HOSTLER_POWER_RUNNING, "resumed");
         vm_set_condition(vm, "io-error", NULL);
+        vm_set_condition(vm, "panicked", NULL);
+        vm_set_condition(vm, "watchdog", NULL);
         /* A state that came from disk brought its memory with it. */
         ask_plugged(vm->watch);
         vm_set_phase(vm, vm_phase(vm) == HOSTLER_BOOT_PHASE_ABSENT ? HOSTLER_BOOT_PHASE_FIRMWARE : vm_phase(vm));
@@ -313,9 +329,32 @@ static void on_resumed(Vm *vm)
 
 static void on_stopped(Vm *vm)
 {
-        /* A guest that is on its way out stops once more; that is not a pause. */
-        if (vm_power(vm) != HOSTLER_POWER_STOPPING)
+        /* A guest that is on its way out, or has panicked, stops once more; that is not a pause. */
+        if (vm_power(vm) != HOSTLER_POWER_STOPPING && vm_power(vm) != HOSTLER_POWER_CRASHED)
                 vm_set_power(vm, HOSTLER_POWER_PAUSED, "stopped");
+}
+
+static void on_panicked(Vm *vm, const json_t *data)
+{
+        const char *action = json_string_value(json_object_get(data, "action"));
+        g_autofree char *object = vm_object(vm);
+        event_emit(manager_events(vm_manager(vm)), "vm-panicked", object,
+                   json_pack("{s:s}", "action", action ? action : "run"));
+        vm_set_condition(vm, "panicked", VM_PANICKED);
+        if (g_strcmp0(action, "pause") == 0)
+                vm_set_power(vm, HOSTLER_POWER_CRASHED, "guest-panic");
+}
+
+static void on_watchdog(Vm *vm, const json_t *data)
+{
+        const char *action = json_string_value(json_object_get(data, "action"));
+        g_autofree char *object = vm_object(vm);
+        event_emit(manager_events(vm_manager(vm)), "vm-watchdog", object,
+                   json_pack("{s:s}", "action", action ? action : "none"));
+        if (g_strcmp0(action, "pause") == 0)
+                vm_set_condition(vm, "watchdog", "its watchdog was not fed, so it was paused");
+        if (g_strcmp0(action, "poweroff") == 0)
+                set_exit_reason(vm, "watchdog");
 }
 
 void vm_watch_event(Vm *vm, const char *event, const json_t *data)
@@ -335,7 +374,9 @@ void vm_watch_event(Vm *vm, const char *event, const json_t *data)
         else if (g_str_equal(event, "WAKEUP"))
                 vm_set_power(vm, HOSTLER_POWER_RUNNING, "woken");
         else if (g_str_equal(event, "GUEST_PANICKED"))
-                vm_set_condition(vm, "panicked", "the guest's kernel has panicked; see its console log");
+                on_panicked(vm, data);
+        else if (g_str_equal(event, "WATCHDOG"))
+                on_watchdog(vm, data);
         else if (g_str_equal(event, "BLOCK_IO_ERROR"))
                 on_io_error(vm, data);
         else if (g_str_equal(event, "VSERPORT_CHANGE"))
@@ -387,6 +428,7 @@ void vm_watch_start(Vm *vm)
         VmWatch *watch = g_new0(VmWatch, 1);
         g_autoptr(Qmp) qmp = vm_qmp(vm);
         watch->vm = vm_ref(vm);
+        watch->helpers = watch_helpers_expected(vm);
         watch->pidfd = process_id_open(&process);
         vm->watch = watch;
         if (watch->pidfd >= 0)

@@ -149,6 +149,15 @@ static const struct {
     {"bus-names", "{'board': {'kind': 'usb'}, 'ports': {'kind': 'usb'}}",
      "/spec/board: every VM has a device of its own that is called board\n"
      "/spec/ports: every VM has a device of its own that is called ports"},
+    {"balloon-all", "{'balloon': {'target': '256M'}}", "/spec/balloon/target: must be less than memory.size (256M)"},
+    {"balloon-plugged", "{'memory': {'size': '512M', 'boot': '256M'}, 'balloon': {'target': '256M'}}",
+     "/spec/balloon/target: must be more than 256M: a balloon takes no memory that was plugged"},
+    {"rng-period", "{'rng': {'period': 100}}", "/spec/rng/period: a period goes with a rate"},
+    {"shares",
+     "{'share0': {'source': '/a'}, 'share1': {'source': '/a', 'tag': 'share0'},"
+     " 'share2': {'source': '/a', 'model': 'virtiofs', 'readonly': true}}",
+     "/spec/share1/tag: share0 has the same tag\n"
+     "/spec/share2/readonly: virtiofsd cannot share read-only; use model=virtio-9p"},
     {"names-taken",
      "{'agent': {'kind': 'nic'}, 'rp3': {'kind': 'nic'}, 'cpu2': {'kind': 'nic'}, 'cpus': {'kind': 'nic'},"
      " 'qmp': {'kind': 'serial'}}",

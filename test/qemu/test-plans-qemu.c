@@ -3,7 +3,9 @@
  * that stands before its first instruction can go again or leaves nothing when it fails.
  */
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -234,6 +236,82 @@ static void add_sinks(const SpecPlan *spec, GPtrArray *argv)
         }
 }
 
+/* ---- programs beside QEMU ---- */
+
+/* Puts @text where the words have @mark. */
+static void fill_in(char **words, const char *mark, const char *text)
+{
+        for (char **word = words; *word; word++) {
+                GString *filled = g_string_new(*word);
+                g_string_replace(filled, mark, text, 0);
+                g_free(*word);
+                *word = g_string_free(filled, FALSE);
+        }
+}
+
+/* Folders are opened by the vm layer; here their paths will do. */
+static void fill_in_folders(const SpecPlan *spec, char **words)
+{
+        for (size_t i = 0; i < spec->spec.count; i++) {
+                const HostlerPart *part = &spec->spec.items[i];
+                const DeviceType *type = device_type(part->kind);
+                g_autofree char *mark = g_strdup_printf("@DIR:%s@", part->name);
+                if (type && type->folder)
+                        fill_in(words, mark, type->folder(part));
+        }
+}
+
+/* A helper works in QEMU's folder, which is VMDIR/run elsewhere. */
+static void run_helper(const Machine *machine, DeviceHelper *helper)
+{
+        g_autoptr(GError) error = NULL;
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const int target = MACHINE_SINK_FD;
+        g_autofree char *number = g_strdup_printf("%d", target);
+        g_snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", machine->folder, helper->socket);
+        g_assert_true(bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0);
+        fill_in(helper->argv, "@FD@", number);
+        fill_in(helper->argv, "../tpm", "tpm");
+        g_spawn_async_with_pipes_and_fds(machine->folder, (const char *const *)helper->argv, NULL, G_SPAWN_DEFAULT,
+                                         NULL, NULL, -1, -1, -1, &fd, &target, 1, NULL, NULL, NULL, NULL, &error);
+        g_assert_no_error(error);
+        g_strfreev(helper->argv);
+        g_free(helper->socket);
+}
+
+/* They end with QEMU's connection. */
+static void run_helpers(const Machine *machine, const SpecPlan *spec)
+{
+        g_autoptr(GArray) helpers = g_array_new(FALSE, FALSE, sizeof(DeviceHelper));
+        for (size_t i = 0; i < spec->spec.count; i++) {
+                const HostlerPart *part = &spec->spec.items[i];
+                const DeviceType *type = device_type(part->kind);
+                if (type && type->helpers)
+                        type->helpers(&spec->context, part, helpers);
+        }
+        for (guint i = 0; i < helpers->len; i++) {
+                DeviceHelper *helper = &g_array_index(helpers, DeviceHelper, i);
+                fill_in_folders(spec, helper->argv);
+                run_helper(machine, helper);
+        }
+}
+
+/* False when this host has not what a part stands on; the test is skipped then, with what it said. */
+static bool acquire(const SpecPlan *spec)
+{
+        for (size_t i = 0; i < spec->spec.count; i++) {
+                const HostlerPart *part = &spec->spec.items[i];
+                const DeviceType *type = device_type(part->kind);
+                g_autoptr(GError) error = NULL;
+                if (type && type->acquire && !type->acquire(&spec->context, part, &error)) {
+                        g_test_skip(error->message);
+                        return false;
+                }
+        }
+        return true;
+}
+
 static void start(Machine *machine, const SpecPlan *spec)
 {
         g_autoptr(Plan) plan = plan_new();
@@ -242,6 +320,8 @@ static void start(Machine *machine, const SpecPlan *spec)
         add_sinks(spec, argv);
         plan_to_argv(plan, argv);
         g_ptr_array_add(argv, NULL);
+        fill_in_folders(spec, (char **)argv->pdata);
+        run_helpers(machine, spec);
         machine_start(machine, (const char *const *)argv->pdata, CHASSIS_QMP_SOCKET);
 }
 
@@ -253,6 +333,8 @@ static void test_start(gconstpointer data)
         machine_init(&machine, loop);
         spec_plan_load(&spec, data, machine.folder, machine.folder);
         write_files(&spec);
+        if (!acquire(&spec))
+                return;
         start(&machine, &spec);
         json_auto_t *status = machine_ask(&machine, "query-status", NULL);
         g_assert_cmpstr(json_string_value(json_object_get(status, "status")), ==, "prelaunch");

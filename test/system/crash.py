@@ -14,6 +14,7 @@ from harness import wait_until
 # What every VM's folder may hold beside its disks; what is only there while it runs is in LIVE.
 ALWAYS = {"lock", "parts", "exit.json", "qemu.log", "console.log", "qemu.log.1", "console.log.1"}
 LIVE = {"run", ".exit.json"}
+FIRMWARE = {"uefi": {"firmware.uefi.qcow2"}, "uefi-secure": {"firmware.uefi-secure.qcow2"}}
 SMALL = {"memory": {"size": 64 << 20}, "disk0": {"size": 16 << 20}}
 
 
@@ -94,17 +95,19 @@ def check_folder(daemon, vm):
     history = history_of(daemon, vm)
     check_snapshots(folder, history)
     must = disks_of(vm, history) | ({"memory.state"} if vm["status"].get("sleep") == "disk" else set())
-    may = must | ALWAYS | (LIVE if vm["status"].get("pid") else set()) | ({"seed.iso"} if "seed" in vm["spec"] else set()) | {"snapshots"}
+    may = must | ALWAYS | FIRMWARE.get(vm["spec"]["firmware"]["model"], set()) | ({"tpm"} if "tpm" in vm["spec"] else set()) | {"snapshots"}
+    may |= (LIVE if vm["status"].get("pid") else set()) | ({"seed.iso"} if "seed" in vm["spec"] else set())
     assert must <= files <= may, f"{vm['name']} is {vm['status']['power']}: missing {must - files}, too many {files - may}"
 
 
 def stray_processes(daemon, vms):
-    """Processes of this state folder that belong to nothing; a live VM has one QEMU and one keeper."""
+    """Processes of this state folder that belong to nothing; a live VM has one QEMU, one keeper and what the keeper started beside QEMU."""
     owned = {daemon.process.pid}
     for vm in vms.values():
         pid = vm["status"].get("pid")
         if pid:
-            owned |= {pid, keeper_of(daemon, vm)}
+            keeper = keeper_of(daemon, vm)
+            owned |= {pid, keeper} | children_of(keeper)
             assert alive(pid), f"{vm['name']} is {vm['status']['power']}, but its QEMU {pid} is gone"
     return {pid: command for pid, command in daemon.processes().items() if pid not in owned and alive(pid)}
 
@@ -116,6 +119,12 @@ def keeper_record(daemon, vm):
 def keeper_of(daemon, vm):
     with contextlib.suppress(OSError):
         return keeper_record(daemon, vm)["keeper"]["pid"]
+
+
+def children_of(pid):
+    with contextlib.suppress(OSError):
+        return {int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set()
 
 
 def alive(pid):

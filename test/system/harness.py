@@ -187,12 +187,13 @@ class Daemon:
         return [path.read_text(errors="replace") for path in sorted(self.folder.glob("sanitizer.*"))]
 
     def processes(self):
-        """{pid: command line} of every process that works in this daemon's folders, the daemon included."""
+        """{pid: command line} of every process that names this daemon's folders or works in them, the daemon included."""
         found = {}
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 command = (process / "cmdline").read_bytes()
-                if str(self.folder).encode() in command and int(process.name) != os.getpid():
+                where = os.readlink(process / "cwd")
+                if (str(self.folder).encode() in command or where.startswith(str(self.folder))) and int(process.name) != os.getpid():
                     found[int(process.name)] = command.replace(b"\0", b" ").decode(errors="replace")[:200].strip()
         return found
 

@@ -62,7 +62,9 @@ static void test_parts(void)
             &spec);
         g_autofree char *names = names_of(&spec);
         g_assert_cmpstr(names, ==,
-                        "boot:boot cpu:cpu disk2:disk disk10:disk data:disk memory:memory nic0:nic options:options");
+                        "balloon:balloon boot:boot cpu:cpu disk2:disk disk10:disk data:disk firmware:firmware "
+                        "memory:memory nic0:nic "
+                        "options:options panic:panic rng:rng");
         const HostlerDiskProps *disk = spec_part(&spec, "disk2")->props;
         g_assert_cmpint(disk->size, ==, 1 << 30);
         const HostlerCpuProps *cpu = spec_part(&spec, "cpu")->props;

@@ -33,7 +33,7 @@ SECTION_KEYS = {
     "flag": {"doc": str, "short": str, "value": str, "words": list},
 }
 MUST = {"error": ("http", "exit", "title", "doc"), "enum": ("doc", "values"), "record": ("doc", "fields"),
-        "noun": ("plural", "doc"), "device": ("doc", "fields"), "event": ("doc",),
+        "noun": ("plural", "doc"), "device": ("doc",), "event": ("doc",),
         "verb": ("kind", "role", "summary", "doc"), "command": ("summary", "doc"), "flag": ("doc",)}
 METHODS = {"ls": "GET", "show": "GET", "create": "POST", "add": "POST", "rm": "DELETE", "set": "PATCH"}
 COMPLETIONS = {"vm", "trash", "device", "disk", "kind", "image", "job", "property", "snapshot", "file"}
@@ -125,6 +125,9 @@ class Loader:
 
     def read_device(self, name, table, where):
         models = self.read_models(name, table.get("models", {}), where)
+        table = {"fields": {}} | table
+        if not models and not table["fields"]:
+            where.fault("`fields` is missing")
         if models and "model" not in table["fields"]:
             first = {"type": f"enum:{name}_model", "default": next(iter(models)), "live": "restart", "doc": "What the guest sees."}
             table = table | {"fields": {"model": first} | table["fields"]}
