@@ -46,8 +46,10 @@ static void add_argv(GPtrArray *argv, const char *const *more)
 
 static void add_log(GPtrArray *argv, const KeeperLog *log)
 {
-        g_ptr_array_add(argv, g_strdup("--log"));
-        g_ptr_array_add(argv, g_strdup_printf("%d:%" G_GINT64_FORMAT ":%s", log->fd_set, log->max_bytes, log->name));
+        g_autofree char *set = g_strdup_printf("%d", log->fd_set);
+        g_ptr_array_add(argv, g_strdup(log->link ? "--pipe" : "--log"));
+        g_ptr_array_add(argv, g_strdup_printf("%s:%" G_GINT64_FORMAT ":%s", log->link ? log->link : set, log->max_bytes,
+                                              log->name));
 }
 
 static void add_helper(GPtrArray *argv, const KeeperHelper *helper)

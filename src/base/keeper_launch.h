@@ -32,12 +32,14 @@ typedef struct {
  * What a character device of QEMU writes, kept in a file that cannot grow without bound: at @max_bytes it is renamed to
  * NAME.1, in place of an older one. The keeper adds `-add-fd set=<fd_set>,fd=…` itself; QEMU's arguments hold a chardev
  * with `logfile=/dev/fdset/<fd_set>,logappend=on`, or one of type file with `path=/dev/fdset/<fd_set>,append=on`
- * (without appending QEMU truncates the file first, which a pipe refuses).
+ * (without appending QEMU truncates the file first, which a pipe refuses). Or, with a link, what QEMU writes to a file
+ * that it opens by its name, as often as it does.
  */
 typedef struct {
         const char *name;  /* in vm_dir, no folders */
         int fd_set;        /* its own among all logs */
         int64_t max_bytes; /* KEEPER_LOG_MIN_BYTES to KEEPER_LOG_MAX_BYTES */
+        const char *link;  /* name of that file in vm_dir/run; NULL: it is a set */
 } KeeperLog;
 #define KEEPER_LOGS_MAX 64
 #define KEEPER_LOG_MIN_BYTES 8192

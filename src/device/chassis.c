@@ -5,12 +5,14 @@
  * The numbers of PCI slots are written down here and nowhere else, so that a VM comes back from disk with every device
  * where it was.
  */
-#include "device/device.h"
+#include "device/audio.h"
 
 /* Pinned, so that a saved state and a guest's view of its board outlive an upgrade of QEMU. */
 #define MACHINE "pc-q35-7.2"
 /* What stock guests do not need; SATA is the one disk bus that cannot be hot-plugged. Saves start time and memory. */
 #define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=%s,i8042=%s,graphics=off,dump-guest-core=off"
+
+#define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=%s,resourcecontrol=deny"
 
 #define FIRST_PORT_SLOT 2
 #define PORTS_PER_SLOT 8
@@ -22,6 +24,7 @@ static void plan_machine(const DeviceContext *context, Plan *plan)
         /* VMware's port brings its mouse where there is a keyboard controller. */
         g_autofree char *machine = g_strdup_printf(MACHINE MACHINE_OPTIONS, input == INPUT_VMMOUSE ? "on" : "off",
                                                    input != INPUT_NONE ? "on" : "off");
+        g_autofree char *sandbox = g_strdup_printf(SANDBOX, audio_forks(context->spec) ? "allow" : "deny");
         plan_argument(plan, "-nodefaults", NULL);
         plan_argument(plan, "-no-user-config", NULL);
         plan_argument(plan, "-name", name);
@@ -30,7 +33,7 @@ static void plan_machine(const DeviceContext *context, Plan *plan)
         plan_argument(plan, "-accel", context->kvm ? "kvm" : "tcg");
         plan_argument(plan, "-display", "none");
         plan_argument(plan, "-S", NULL);
-        plan_argument(plan, "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+        plan_argument(plan, "-sandbox", sandbox);
         /* S3 is on by default in q35; S4 hangs under TCG and would lose the guest. */
         plan_argument(plan, "-global", "ICH9-LPC.disable_s4=1");
 }
@@ -75,4 +78,5 @@ void chassis_plan(const DeviceContext *context, Plan *plan)
         plan_channels(plan);
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s}", "driver", "vmgenid", "id", "generation", "guid", "auto"));
+        audio_plan_silence(plan);
 }

@@ -10,10 +10,12 @@
 /* One a line, so that two people who add a kind do not meet. */
 /* clang-format off */
 static const DeviceType *const device_types[] = {
+    &audio_device,
     &balloon_device,
     &boot_device,
     &cpu_device,
     &disk_device,
+    &dsp_device,
     &firmware_device,
     &hostpci_device,
     &hostusb_device,
@@ -32,6 +34,7 @@ static const DeviceType *const device_types[] = {
     &seed_device,
     &serial_device,
     &share_device,
+    &sound_device,
     &tpm_device,
     &usb_device,
     &vsock_device,
@@ -116,6 +119,15 @@ bool device_hot_plug(const DeviceContext *context, const HostlerPart *part)
         if (type && type->hot_plug)
                 return type->hot_plug(context, part);
         return type && model && model->hot_plug;
+}
+
+void device_settle(HostlerSpec *spec)
+{
+        for (size_t i = 0; i < spec->count; i++) {
+                const DeviceType *type = device_type(spec->items[i].kind);
+                if (type && type->settle)
+                        type->settle(spec, &spec->items[i]);
+        }
 }
 
 /* Parts that need each other in a ring are refused by check_needs(); here the ring is just cut. */
@@ -276,7 +288,7 @@ int device_log_set(const DeviceContext *context, const HostlerPart *part)
         int set = CHASSIS_CONSOLE_FDSET + 1;
         for (const HostlerPart *other = context->spec->items; other < part; other++) {
                 g_auto(HostEnd) end = device_host_end(context, other);
-                set += end.kind == HOST_END_LOG;
+                set += end.kind == HOST_END_LOG || end.kind == HOST_END_SOUND;
         }
         return set;
 }

@@ -53,6 +53,7 @@ typedef enum {
         HOST_END_NONE,
         HOST_END_FILE,   /* a file in VMDIR, written by QEMU or a helper */
         HOST_END_LOG,    /* the same, written by the keeper; what came before is in NAME.1 */
+        HOST_END_SOUND,  /* the same, of frames as in wav.h, which QEMU writes to a pipe */
         HOST_END_RING,   /* the id of a character device of QEMU: bytes that are gone with the run */
         HOST_END_SOCKET, /* a socket in VMDIR/run that listens */
         HOST_END_PTY     /* the id of a character device of QEMU: a pseudo-terminal */
@@ -60,7 +61,8 @@ typedef enum {
 typedef struct {
         HostEndKind kind;
         char *name;          /* owned */
-        int64_t limit_bytes; /* of a log: the size at which it is begun anew */
+        char *pipe;          /* owned; of sound: name in VMDIR/run under which QEMU opens the pipe */
+        int64_t limit_bytes; /* of a log or sound: the size at which it is begun anew */
 } HostEnd;
 
 /* A live change under way. Runs on the job's thread; blocking calls allowed. */
@@ -81,6 +83,8 @@ typedef struct {
 /* What a kind is. Everything but kind and plan may be left out; what a model's row says need not be said again. */
 typedef struct {
         const char *kind;
+        /* Decides what a part that joins @spec leaves open, so that it never changes by itself later. */
+        void (*settle)(const HostlerSpec *spec, HostlerPart *part);
         /* The bus its device sits on. NULL: by the model's row. */
         bool (*seats)(const DeviceContext *context, const HostlerPart *part, Seats *ret_seats);
         /* Of a controller that is not the one its bus is named after: the bus it offers to parts that name it (a hub is
@@ -147,6 +151,8 @@ const char *device_controller_kind(const HostlerPart *part);
 GPtrArray *device_needs(const DeviceContext *context, const HostlerPart *part);
 /* Whether it may be plugged into and taken from a running VM. */
 bool device_hot_plug(const DeviceContext *context, const HostlerPart *part);
+/* What its parts leave open and their kinds decide once, each by its settle(). */
+void device_settle(HostlerSpec *spec);
 /* All parts (const HostlerPart *, borrowed), each after those it needs. g_ptr_array_unref. */
 GPtrArray *device_order(const DeviceContext *context);
 /* All faults of a whole spec beyond its declaration: every part's check() and what concerns several parts. */
@@ -158,11 +164,13 @@ void device_check_blocks(const DeviceContext *context, GPtrArray *faults);
 void device_plan_all(const DeviceContext *context, Plan *plan);
 /* Its host's end, HOST_END_NONE for a part that has none. */
 HostEnd device_host_end(const DeviceContext *context, const HostlerPart *part);
-/* The descriptor set of QEMU that a part with a log (HOST_END_LOG) writes to: 2 and up, in the order of the spec. */
+/* The descriptor set of QEMU that a part with a log (HOST_END_LOG) writes to: 2 and up, in the order of the spec.
+ * Recordings are counted too: there is a limit to both. */
 int device_log_set(const DeviceContext *context, const HostlerPart *part);
 static inline void host_end_clear(HostEnd *end)
 {
         g_free(end->name);
+        g_free(end->pipe);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HostEnd, host_end_clear)
 
@@ -244,10 +252,12 @@ bool firmware_sleeps(const HostlerPart *part);
 /* share.c: whether a folder is shared by a program that must see the guest's memory. */
 bool share_wants_shared_memory(const HostlerSpec *spec);
 
+extern const DeviceType audio_device;
 extern const DeviceType balloon_device;
 extern const DeviceType boot_device;
 extern const DeviceType cpu_device;
 extern const DeviceType disk_device;
+extern const DeviceType dsp_device;
 extern const DeviceType firmware_device;
 extern const DeviceType hostpci_device;
 extern const DeviceType hostusb_device;
@@ -266,6 +276,7 @@ extern const DeviceType rng_device;
 extern const DeviceType seed_device;
 extern const DeviceType serial_device;
 extern const DeviceType share_device;
+extern const DeviceType sound_device;
 extern const DeviceType tpm_device;
 extern const DeviceType usb_device;
 extern const DeviceType vsock_device;

@@ -86,9 +86,11 @@ typedef struct {
         pid_t pid;
 } Helper;
 
-/* What one of QEMU's character devices writes to a descriptor set, kept in a file of at least LOG_CHUNK_BYTES. */
+/* What QEMU writes to a descriptor set or to a file of its working directory, kept in a file of at least
+ * LOG_CHUNK_BYTES. */
 typedef struct {
         const char *name;
+        const char *link; /* name of QEMU's file; NULL: a set */
         int set, max_bytes;
 } LogOption;
 

@@ -50,20 +50,31 @@ static char **parse_helper(char **argv, VmOptions *options)
         return argv + 1;
 }
 
-/* "SET:BYTES:NAME" */
-static void add_log(char *text, VmOptions *options)
+static bool is_file_name(const char *name)
 {
+        return *name && !strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* "SET:BYTES:NAME", for --pipe "LINK:BYTES:NAME" */
+static void add_log(const char *option, char *text, VmOptions *options)
+{
+        bool by_link = strcmp(option, "--pipe") == 0;
         char *bytes = strchr(text, ':'), *name = bytes ? strchr(bytes + 1, ':') : NULL;
 
         if (options->n_logs == LOGS_MAX)
                 fail(E2BIG, "more than %d logs", LOGS_MAX);
-        if (!name || !name[1] || strchr(name, '/'))
-                fail(EINVAL, "--log %s: a set, a size and a file name without folders are wanted", text);
+        if (!name || !is_file_name(name + 1))
+                fail(EINVAL, "%s %s: a set or file, a size and a file name without folders are wanted", option, text);
         *bytes++ = *name++ = '\0';
+        if (by_link && !is_file_name(text))
+                fail(EINVAL, "%s %s: a file name without folders is wanted", option, text);
         LogOption *log = &options->logs[options->n_logs++];
-        *log = (LogOption){.name = name, .set = number_parse("--log", text), .max_bytes = number_parse("--log", bytes)};
+        *log = (LogOption){.name = name,
+                           .link = by_link ? text : NULL,
+                           .set = by_link ? -1 : number_parse(option, text),
+                           .max_bytes = number_parse(option, bytes)};
         if (log->max_bytes < LOG_CHUNK_BYTES)
-                fail(EINVAL, "--log %s: less than %d bytes", name, LOG_CHUNK_BYTES);
+                fail(EINVAL, "%s %s: less than %d bytes", option, name, LOG_CHUNK_BYTES);
 }
 
 static void parse_option(const char *name, char *value, VmOptions *options)
@@ -72,8 +83,8 @@ static void parse_option(const char *name, char *value, VmOptions *options)
                 options->dir = value;
         else if (strcmp(name, "--pass-fd") == 0)
                 add_fd(&options->fds, value);
-        else if (strcmp(name, "--log") == 0)
-                add_log(value, options);
+        else if (strcmp(name, "--log") == 0 || strcmp(name, "--pipe") == 0)
+                add_log(name, value, options);
         else if (strcmp(name, "--uid") == 0)
                 options->uid = number_parse(name, value);
         else if (strcmp(name, "--gid") == 0)

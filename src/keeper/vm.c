@@ -28,7 +28,8 @@ enum {
         HELPER_GRACE_MS = 1000,
         AGAIN_MS = 500,
         OUTPUT_MAX_BYTES = 1024 * 1024,
-        DRAIN_MAX_CHUNKS = 64, /* a helper that never stops writing must not hold up exit.json */
+        PIPE_BYTES = 256 * 1024, /* less than is drained at the end */
+        DRAIN_MAX_CHUNKS = 64,   /* a helper that never stops writing must not hold up exit.json */
 };
 
 /* What is written to a pipe, and the file that it is kept in. */
@@ -42,7 +43,8 @@ typedef struct {
         int dir_fd, lock_fd, exit_fd, signal_fd;
         Stream output;         /* what QEMU and the helpers write */
         Stream logs[LOGS_MAX]; /* what the guest writes; as many as in the options */
-        FdSet sets[LOGS_MAX];  /* QEMU's ends of them */
+        FdSet sets[LOGS_MAX];  /* QEMU's ends of those that it has by number */
+        int n_sets;
         pid_t qemu;
         bool ended;
         bool told;  /* to end */
@@ -183,13 +185,40 @@ static void note_start(Vm *vm)
         log_printf(&vm->output.log, "---- %s %s starts with pid %d\n", text, vm->options.argv[0], (int)vm->qemu);
 }
 
+/*
+ * QEMU opens this pipe by a name in run/, which leads to the descriptor that it has under the same number. Opened anew
+ * it blocks, so it has room for what a keeper cannot take for a moment, held up by its disk.
+ */
+static void make_link(const VmOptions *options, const LogOption *log, int write_fd)
+{
+        char target[64];
+
+        snprintf(target, sizeof target, "/proc/self/fd/%d", write_fd);
+        unlink(log->link);
+        if (symlink(target, log->link) < 0 || fchown(write_fd, options->uid, options->gid) < 0)
+                fail(errno, "Cannot make %s/run/%s", options->dir, log->link);
+        fcntl(write_fd, F_SETPIPE_SZ, PIPE_BYTES);
+}
+
+/* Whoever else opened it would open a descriptor of his own. */
+static void remove_links(const VmOptions *options)
+{
+        for (int i = 0; i < options->n_logs; i++) {
+                if (options->logs[i].link)
+                        unlink(options->logs[i].link);
+        }
+}
+
 /* QEMU gets the writing ends. */
 static void pass_logs(Vm *vm)
 {
         VmOptions *options = &vm->options;
 
         for (int i = 0; i < options->n_logs; i++) {
-                vm->sets[i] = (FdSet){.set = options->logs[i].set, .fd = vm->logs[i].write_fd};
+                if (options->logs[i].link)
+                        make_link(options, &options->logs[i], vm->logs[i].write_fd);
+                else
+                        vm->sets[vm->n_sets++] = (FdSet){.set = options->logs[i].set, .fd = vm->logs[i].write_fd};
                 options->fds.fds[options->fds.count++] = vm->logs[i].write_fd;
         }
 }
@@ -207,7 +236,7 @@ static int run_qemu(Vm *vm)
             .fds = &options->fds,
             .out_fd = vm->output.write_fd,
             .sets = vm->sets,
-            .n_sets = options->n_logs,
+            .n_sets = vm->n_sets,
             .uid = options->uid,
             .gid = options->gid,
         };
@@ -358,6 +387,7 @@ static void finish(Vm *vm)
         drain(&vm->output);
         for (int i = 0; i < vm->options.n_logs; i++)
                 drain(&vm->logs[i]);
+        remove_links(&vm->options);
         exit_record(vm->dir_fd, vm->exit_fd, vm->status);
         record_not_running();
         children_end(HELPER_GRACE_MS);

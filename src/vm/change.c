@@ -592,6 +592,7 @@ bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, 
         g_autoptr(Spec) before = vm_spec(vm);
         for (size_t i = 0; i < wanted_taken->count; i++)
                 vm_settle_part(vm_id(vm), &wanted_taken->items[i]);
+        device_settle(wanted_taken);
         g_auto(GStrv) paths = spec_differences(&before->value, wanted_taken);
         Change change = {
             .job = job,

@@ -124,6 +124,8 @@ static bool make_spec(Manager *manager, const char *vm_id, const HostlerVmCreate
                 settle_part(vm_id, &ret_spec->items[i], has_image ? &image : NULL);
                 check_disk_size(&ret_spec->items[i], has_image ? &image : NULL, faults);
         }
+        if (ok)
+                device_settle(ret_spec);
         if (has_image)
                 record_clear(&hostler_image_type, &image);
         if (ok && !faults_check(faults, object, error)) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "device/wav.h"
 #include "hostler-handlers.h"
 #include "vm/device_info.h"
 
@@ -47,6 +48,8 @@ char *device_output_text(Vm *vm, const HostEnd *end, bool attached)
         case HOST_END_FILE:
         case HOST_END_LOG:
                 return vm_path(vm, end->name);
+        case HOST_END_SOUND:
+                return g_strdup("recording");
         case HOST_END_SOCKET:
                 return g_build_filename(vm_dir(vm), "run", end->name, NULL);
         case HOST_END_PTY:
@@ -142,7 +145,7 @@ static bool log_open(Vm *vm, const char *name, Halves *ret_halves, GError **erro
 
 static bool halves_open(Vm *vm, const HostEnd *end, Halves *ret_halves, GError **error)
 {
-        if (end->kind == HOST_END_LOG)
+        if (end->kind == HOST_END_LOG || end->kind == HOST_END_SOUND)
                 return log_open(vm, end->name, ret_halves, error);
         *ret_halves = (Halves){.old.fd = -1, .new.fd = -1, .version = g_strdup("0")};
         return half_open(vm, end->name, &ret_halves->new, error);
@@ -161,13 +164,17 @@ static bool half_read(const Half *half, int64_t offset, gsize limit, GByteArray 
         return length >= 0 || error_set_errno(error, errno, NULL, "cannot read what the device has put out");
 }
 
-static bool check_version(const HostlerDeviceReadArgs *args, const Halves *halves, GError **error)
+static bool begun_anew(const HostlerDeviceReadArgs *args, GError **error)
 {
-        if ((!args->version || strcmp(args->version, halves->version) == 0) &&
-            args->offset <= halves->old.size + halves->new.size)
-                return true;
         return error_set(error, HOSTLER_ERROR_PRECONDITION, NULL, "%s has begun anew while it was read; read it again",
                          args->device);
+}
+
+static bool check_version(const HostlerDeviceReadArgs *args, const Halves *halves, GError **error)
+{
+        return ((!args->version || strcmp(args->version, halves->version) == 0) &&
+                args->offset <= halves->old.size + halves->new.size) ||
+               begun_anew(args, error);
 }
 
 static bool read_halves(const HostlerDeviceReadArgs *args, Halves *halves, HostlerDevicePiece *piece, GError **error)
@@ -181,6 +188,59 @@ static bool read_halves(const HostlerDeviceReadArgs *args, Halves *halves, Hostl
         piece->data = out->len ? g_base64_encode(out->data, out->len) : g_strdup("");
         piece->eof = args->offset + out->len >= halves->old.size + halves->new.size;
         piece->version = g_steal_pointer(&halves->version);
+        return true;
+}
+
+/* ---- sound: a log of frames, as a WAV file ---- */
+
+/*
+ * The length stands in the first piece already, so it is that of the first request; the version carries it on to the
+ * others. False: the version is none of ours.
+ */
+static bool sound_bytes(const char *version, const Halves *halves, gint64 *ret_bytes)
+{
+        const char *slash = version ? strchr(version, '/') : NULL;
+        gint64 bytes = MIN(halves->old.size + halves->new.size, (gint64)WAV_DATA_MAX_BYTES);
+        *ret_bytes = bytes - bytes % WAV_FRAME_BYTES;
+        return !version || (slash && g_ascii_string_to_signed(slash + 1, 10, 0, *ret_bytes, ret_bytes, NULL));
+}
+
+/* Frames @from to @end, with QEMU's headers among them made silence: one may stand across either end. */
+static bool read_frames(Halves *halves, gint64 from, gint64 end, gint64 total, GByteArray *out, GError **error)
+{
+        gint64 first = MAX(from - from % WAV_FRAME_BYTES - WAV_HEADER_BYTES, 0);
+        gint64 last = MIN(end + WAV_HEADER_BYTES, total);
+        g_autoptr(GByteArray) frames = g_byte_array_new();
+        if (!half_read(&halves->old, first, (gsize)(last - first), frames, error) ||
+            !half_read(&halves->new, MAX(first - halves->old.size, 0), (gsize)(last - first) - frames->len, frames,
+                       error))
+                return false;
+        if (frames->len < last - first)
+                return error_set(error, HOSTLER_ERROR_BUSY, NULL, "what was recorded is being removed");
+        wav_quiet_headers(frames->data, frames->len);
+        g_byte_array_append(out, frames->data + (from - first), (guint)(end - from));
+        return true;
+}
+
+static bool read_sound(const HostlerDeviceReadArgs *args, Halves *halves, HostlerDevicePiece *piece, GError **error)
+{
+        g_autoptr(GByteArray) out = g_byte_array_new();
+        g_autofree char *log = g_strdup_printf("%s/", halves->version);
+        guint8 header[WAV_HEADER_BYTES];
+        gint64 total, at = args->offset;
+        if ((args->version && !g_str_has_prefix(args->version, log)) || !sound_bytes(args->version, halves, &total) ||
+            at > total + WAV_HEADER_BYTES)
+                return begun_anew(args, error);
+        wav_header((guint32)total, header);
+        gint64 end = MIN(at + args->bytes, total + WAV_HEADER_BYTES);
+        if (at < WAV_HEADER_BYTES)
+                g_byte_array_append(out, header + at, (guint)(MIN(end, WAV_HEADER_BYTES) - at));
+        at += out->len;
+        if (at < end && !read_frames(halves, at - WAV_HEADER_BYTES, end - WAV_HEADER_BYTES, total, out, error))
+                return false;
+        piece->data = out->len ? g_base64_encode(out->data, out->len) : g_strdup("");
+        piece->eof = end == total + WAV_HEADER_BYTES;
+        piece->version = g_strdup_printf("%s%" G_GINT64_FORMAT, log, total);
         return true;
 }
 
@@ -205,6 +265,8 @@ static bool read_end(Vm *vm, const HostEnd *end, bool attached, const HostlerDev
         case HOST_END_FILE:
         case HOST_END_LOG:
                 return halves_open(vm, end, &halves, error) && read_halves(args, &halves, piece, error);
+        case HOST_END_SOUND:
+                return halves_open(vm, end, &halves, error) && read_sound(args, &halves, piece, error);
         case HOST_END_NONE:
         case HOST_END_SOCKET:
         case HOST_END_PTY:

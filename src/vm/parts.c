@@ -96,23 +96,28 @@ static void log_clear(gpointer data)
 {
         KeeperLog *log = data;
         g_free((char *)log->name);
+        g_free((char *)log->link);
 }
 
 GArray *vm_logs(Vm *vm)
 {
         g_auto(Run) run = {0};
         GArray *logs = g_array_new(FALSE, FALSE, sizeof(KeeperLog));
-        KeeperLog console = {g_strdup("console.log"), CHASSIS_CONSOLE_FDSET, CONSOLE_LOG_BYTES};
+        KeeperLog console = {g_strdup("console.log"), CHASSIS_CONSOLE_FDSET, CONSOLE_LOG_BYTES, NULL};
         g_array_set_clear_func(logs, log_clear);
         g_array_append_val(logs, console);
         run_open(&run, vm);
         for (size_t i = 0; i < run.runtime.launched.count; i++) {
                 const HostlerPart *part = &run.runtime.launched.items[i];
                 g_auto(HostEnd) end = device_host_end(&run.context.context, part);
-                if (end.kind != HOST_END_LOG)
+                if (end.kind != HOST_END_LOG && end.kind != HOST_END_SOUND)
                         continue;
-                KeeperLog log = {g_steal_pointer(&end.name), device_log_set(&run.context.context, part),
-                                 end.limit_bytes};
+                KeeperLog log = {
+                    .name = g_steal_pointer(&end.name),
+                    .fd_set = device_log_set(&run.context.context, part),
+                    .max_bytes = end.limit_bytes,
+                    .link = g_steal_pointer(&end.pipe),
+                };
                 g_array_append_val(logs, log);
         }
         return logs;

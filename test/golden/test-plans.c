@@ -189,6 +189,55 @@ static const struct {
      "{'serial0': {}, 'serial1': {}, 'serial2': {}, 'serial3': {}, 'serial4': {'model': 'pci-serial'},"
      " 'lpt0': {}, 'lpt1': {}, 'parallel0': {}, 'parallel1': {}}",
      "/spec/parallel1: the 3 places on isa-parallel are taken\n/spec/serial3: the 3 places on isa-serial are taken"},
+    {"audio-values",
+     "{'audio0': {'memory': 65536}, 'audio1': {'model': 'wav', 'memory': 65532, 'device': 'null'}, 'audio2': {'model':"
+     " 'alsa', 'memory': 1920004, 'server': '/run/pulse'}, 'none': {'kind': 'audio'}}",
+     "/spec/audio0/memory: what goes nowhere is not held anywhere\n"
+     "/spec/audio1/memory: a recording has at least 65536 bytes\n"
+     "/spec/audio1/device: only `alsa` and `pulse` play on a device\n"
+     "/spec/audio2/memory: a player's buffer has at most 1920000 bytes: ten seconds\n"
+     "/spec/audio2/server: only `pulse` has a server\n"
+     "/spec/none: a card's `audio=none` means silence"},
+    {"audio-of-cards",
+     "{'audio0': {}, 'dsp0': {'audio': 'audio0'}, 'sound0': {'audio': 'audio0'}, 'sound1': {'audio': 'dsp0'},"
+     " 'sound2': {'audio': 'audio7'}}",
+     "/spec/sound0/audio: dsp0 plays into audio0 already, and each is for one card\n"
+     "/spec/sound1/audio: dsp0 is no audio part\n"
+     "/spec/sound2: it needs audio7, and there is no such part"},
+    {"sound-values", "{'sound0': {'codec': 'micro'}, 'sound1': {'model': 'intel-hda', 'memory': 19200}}",
+     "/spec/sound0/codec: only HD Audio has one to choose\n"
+     "/spec/sound1/memory: intel-hda plays out of the guest's memory; the buffer on the host is its audio part's"},
+    {"dsp-values",
+     "{'dsp0': {'irq': 6, 'dma': 5, 'iobase': '0x230', 'freq': 44100, 'memory': 1}, 'dsp1': {'model': 'gus', 'irq': 2, "
+     "'dma': 0, 'dma16': 5, 'iobase': '0x270', 'memory': '1M'}, 'dsp2': {'model': 'adlib', 'irq': 5, 'dma': 1, "
+     "'iobase':"
+     " '0x388'}, 'dsp3': {'model': 'cs4231a', 'irq': 12, 'dma': 7}}",
+     "/spec/dsp0/iobase: sb16 can be at 0x220, 0x240, 0x260, 0x280\n"
+     "/spec/dsp0/irq: sb16 can have 5, 7, 9, 10\n"
+     "/spec/dsp0/dma: sb16 can have 1, 0, 3\n"
+     "/spec/dsp0/freq: sb16 plays at the rate that the guest sets\n"
+     "/spec/dsp0/memory: sb16 has no memory: it plays out of the guest's\n"
+     "/spec/dsp1/iobase: gus can be at 0x240, 0x210, 0x220, 0x230, 0x250, 0x260\n"
+     "/spec/dsp1/irq: gus can have 7, 3, 5, 9, 11, 12, 15\n"
+     "/spec/dsp1/dma: gus can have 3, 1, 5, 6, 7\n"
+     "/spec/dsp1/dma16: gus has none\n"
+     "/spec/dsp1/memory: an Ultrasound has 1 MiB of its own, no more and no less\n"
+     "/spec/dsp2/iobase: adlib can be at 0x220, 0x240, 0x260, 0x280\n"
+     "/spec/dsp2/irq: adlib has none\n"
+     "/spec/dsp2/dma: adlib has none\n"
+     "/spec/dsp3/irq: cs4231a can have 9, 7, 10, 11\n"
+     "/spec/dsp3/dma: cs4231a can have 3, 0, 1"},
+    {"dsp-twice",
+     "{'dsp0': {}, 'dsp1': {'irq': 7}, 'dsp2': {'model': 'adlib'}, 'dsp3': {'model': 'adlib', 'iobase': '0x240'},"
+     " 'dsp4': {'model': 'gus', 'dma': 5}}",
+     "/spec/dsp1: dsp0 is at 0x220 already: choose another iobase\n"
+     "/spec/dsp1: dsp0 has DMA channel 1 already: choose another dma\n"
+     "/spec/dsp1: dsp0 has DMA channel 5 already: choose another dma16\n"
+     "/spec/dsp3: a VM has one adlib, and dsp2 is it\n"
+     "/spec/dsp4: dsp0 has DMA channel 5 already: choose another dma\n"
+     "/spec/dsp4: dsp1 has interrupt 7 already: choose another irq\n"
+     "/spec/dsp4: dsp1 has DMA channel 5 already: choose another dma\n"
+     "/spec/dsp4: dsp3 is at 0x240 already: choose another iobase"},
 };
 
 static char *faults_text(const DeviceContext *context)

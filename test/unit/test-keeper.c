@@ -251,8 +251,9 @@ static void test_refusals(Fixture *fixture, const void *data)
         assert_refused(&(KeeperLaunch){.vm_dir = fixture->dir, .argv = SH(""), .fds = (const int[]){999}, .n_fds = 1},
                        HOSTLER_ERROR_FAILED);
         const KeeperLog bad_logs[] = {
-            {"../x", 1, LOG_MAX_BYTES},         {"", 1, LOG_MAX_BYTES}, {"x", -1, LOG_MAX_BYTES},
-            {"x", 1, KEEPER_LOG_MIN_BYTES - 1}, {"x", 1, G_MAXINT64},
+            {"../x", 1, LOG_MAX_BYTES},         {"", 1, LOG_MAX_BYTES},        {"x", -1, LOG_MAX_BYTES},
+            {"x", 1, KEEPER_LOG_MIN_BYTES - 1}, {"x", 1, G_MAXINT64},          {"x", 0, LOG_MAX_BYTES, "../x"},
+            {"x", 0, LOG_MAX_BYTES, "a/b"},     {"..", 0, LOG_MAX_BYTES, "x"},
         };
         for (gsize i = 0; i < G_N_ELEMENTS(bad_logs); i++)
                 assert_refused(
@@ -425,6 +426,33 @@ static void test_console_log(Fixture *fixture, const void *data)
         g_assert_cmpmem(log + length - 7, 7, "login: ", 7);
 }
 
+/* A file that is opened by its name, twice, as QEMU does with recordings. */
+static void test_link(Fixture *fixture, const void *data)
+{
+        g_autofree char *link = in_dir(fixture, "run/sound.wav");
+        const char *script =
+            "printf one > sound.wav; [ -L sound.wav ] || exit 9; head -c 2500000 /dev/zero > sound.wav; printf two > "
+            "sound.wav";
+        KeeperLaunch launch = {
+            .vm_dir = fixture->dir,
+            .argv = SH(script),
+            .logs = &(KeeperLog){"sound.pcm", 0, LOG_MAX_BYTES, "sound.wav"},
+            .n_logs = 1,
+        };
+        ProcessId qemu;
+
+        g_assert_true(keeper_launch(&launch, &qemu, NULL));
+        assert_exit(fixture, false, 0);
+        g_assert_cmpint(size_in_dir(fixture, "sound.pcm"), >, 3);
+        g_assert_cmpint(size_in_dir(fixture, "sound.pcm"), <=, LOG_MAX_BYTES);
+        g_assert_cmpint(size_in_dir(fixture, "sound.pcm.1"), <=, LOG_MAX_BYTES);
+        g_autofree char *path = in_dir(fixture, "sound.pcm"), *log = NULL;
+        gsize length;
+        log = file_read(path, LOG_MAX_BYTES, &length, NULL);
+        g_assert_cmpmem(log + length - 3, 3, "two", 3);
+        g_assert_false(g_file_test(link, G_FILE_TEST_IS_SYMLINK));
+}
+
 static void assert_file(const Fixture *fixture, const char *name, const char *text)
 {
         g_autofree char *found = read_in_dir(fixture, name);
@@ -580,6 +608,7 @@ int main(int argc, char **argv)
         ADD("user", test_user);
         ADD("log-rotation", test_log_rotation);
         ADD("console-log", test_console_log);
+        ADD("link", test_link);
         ADD("many-logs", test_many_logs);
         ADD("full-disk", test_full_disk);
         ADD("foreign-records", test_foreign_records);
