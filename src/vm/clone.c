@@ -71,12 +71,12 @@ static Spec *spec_of_clone(const HostlerSpec *source, const char *id)
                 HostlerPart *part = &spec.items[i];
                 if (strcmp(part->kind, "nic") == 0) {
                         HostlerNicProps *nic = part->props;
-                        g_free(nic->mac);
-                        nic->mac = vm_new_mac(id, part->name);
+                        g_clear_pointer(&nic->mac, g_free);
                         g_clear_pointer(&nic->forward, g_strfreev);
                 } else if (strcmp(part->kind, "seed") == 0) {
                         g_clear_pointer(&((HostlerSeedProps *)part->props)->host_name, g_free);
                 }
+                vm_settle_part(id, part);
         }
         return spec_new(&spec);
 }

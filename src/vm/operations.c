@@ -11,9 +11,9 @@
 #include "base/file.h"
 #include "vm/change.h"
 #include "vm/layers.h"
+#include "vm/parts.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot.h"
-#include "vm/parts.h"
 
 /* NULL when the VM is not there (any more): then there is nothing to undo. */
 static Vm *vm_of(Manager *manager, const json_t *args)
