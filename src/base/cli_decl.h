@@ -27,7 +27,7 @@ typedef struct {
         bool client_only;     /* not in the request: the command itself acts on it */
         bool from_file;       /* the word is a file's path, its text is the value; "-": standard input */
         const char *complete; /* NULL: nothing (enums: field->values); else KIND of `hostler complete KIND`: vm trash
-                                 disk image job property; "file": a path here */
+                                 disk device kind model setting image job property snapshot; "file": a path here */
 } CliArg;
 
 /* Another name of a verb, with arguments preset. */

@@ -1,18 +1,18 @@
 /*
- * Help, made of the declarations: an overview, a verb, a noun, the properties. Nothing here is written by hand but
- * headings.
+ * Help, made of the declarations: an overview, a verb, a noun. Nothing here is written by hand but headings. Kinds of
+ * devices and their properties are help_kind.c's.
  */
 #include <string.h>
 
 #include "base/units.h"
 #include "cli/cli.h"
+#include "cli/help.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 
 static void help_overview(GString *out);
 static void help_noun(const CliNoun *noun, GString *out);
 static void help_verb(const CliVerb *verb, GString *out);
-static bool help_properties(const char *kind_name, GString *out, GError **error);
 
 static bool help_topic(const Invocation *invocation, GString *out, GError **error);
 
@@ -39,10 +39,9 @@ bool command_version(Cli *cli, const Invocation *invocation, GError **error)
         return cli_print(out, error);
 }
 
-/* Rows of a name and its meaning under a heading. */
-static void append_rows(GString *out, const char *heading, const GPtrArray *cells, guint n_columns)
+void help_append_rows(GString *out, const char *heading, const GPtrArray *cells, guint n_columns)
 {
-        TableLayout layout = {n_columns, NULL, NULL, false};
+        const TableLayout layout = {n_columns, NULL, NULL, false};
         g_autoptr(GString) table = g_string_new(NULL);
         g_auto(GStrv) lines = NULL;
 
@@ -72,7 +71,7 @@ static void append_noun(const CliNoun *noun, const char *heading, GString *out)
 {
         g_autoptr(GPtrArray) rows = noun_rows(noun);
 
-        append_rows(out, heading, rows, 2);
+        help_append_rows(out, heading, rows, 2);
 }
 
 static void append_globals(GString *out)
@@ -88,7 +87,7 @@ static void append_globals(GString *out)
                                                       flag->value ? flag->value : "", optional ? "]" : ""));
                 g_ptr_array_add(rows, g_strdup(flag->doc));
         }
-        append_rows(out, "Flags of every command:", rows, 2);
+        help_append_rows(out, "Flags of every command:", rows, 2);
 }
 
 static void help_overview(GString *out)
@@ -103,7 +102,7 @@ static void help_overview(GString *out)
                         append_noun(noun, heading, out);
         }
         append_globals(out);
-        g_string_append(out, "\nMore: hostler help VERB, hostler help properties\n");
+        g_string_append(out, "\nMore: hostler help VERB, hostler help devices, hostler help properties\n");
 }
 
 static void help_noun(const CliNoun *noun, GString *out)
@@ -112,7 +111,7 @@ static void help_noun(const CliNoun *noun, GString *out)
         append_noun(noun, "Verbs:", out);
 }
 
-static const char *value_word(const Field *field)
+const char *help_value_word(const Field *field)
 {
         switch (field->type) {
         case FIELD_SIZE:
@@ -135,8 +134,7 @@ static const char *value_word(const Field *field)
         }
 }
 
-/* "text" without the quotes that JSON needs. */
-static char *default_text(const Field *field)
+char *help_default_text(const Field *field)
 {
         json_auto_t *value = field->default_value ? json_loads(field->default_value, JSON_DECODE_ANY, NULL) : NULL;
 
@@ -153,25 +151,25 @@ static char *default_text(const Field *field)
         return g_strdup(field->default_value);
 }
 
-static char *enum_text(const Field *field)
+char *help_enum_text(const Field *field)
 {
         return g_strjoinv("|", (char **)field->values->values + 1);
 }
 
 static char *flag_title(const CliArg *arg)
 {
-        g_autofree char *values = arg->field->type == FIELD_ENUM ? enum_text(arg->field) : NULL;
+        g_autofree char *values = arg->field->type == FIELD_ENUM ? help_enum_text(arg->field) : NULL;
         g_autofree char *name = arg->short_name ? g_strdup_printf("-%c, --%s", arg->short_name, arg->name)
                                                 : g_strdup_printf("    --%s", arg->name);
 
         if (arg->form == CLI_SWITCH)
                 return g_steal_pointer(&name);
-        return g_strdup_printf("%s %s", name, arg->from_file ? "FILE" : values ? values : value_word(arg->field));
+        return g_strdup_printf("%s %s", name, arg->from_file ? "FILE" : values ? values : help_value_word(arg->field));
 }
 
 static char *arg_doc(const CliArg *arg)
 {
-        g_autofree char *preset = default_text(arg->field);
+        g_autofree char *preset = help_default_text(arg->field);
         bool stated = preset && arg->form != CLI_SWITCH;
 
         return g_strdup_printf("%s%s%s%s", arg->field->doc, stated ? " Default: " : "", stated ? preset : "",
@@ -185,7 +183,7 @@ static void append_arguments(const CliVerb *verb, GString *out)
 
         for (const CliArg *arg = verb->args; arg->name; arg++) {
                 bool flag = arg->form == CLI_FLAG || arg->form == CLI_SWITCH;
-                g_autofree char *values = !flag && arg->field->type == FIELD_ENUM ? enum_text(arg->field) : NULL;
+                g_autofree char *values = !flag && arg->field->type == FIELD_ENUM ? help_enum_text(arg->field) : NULL;
                 g_autofree char *upper = g_ascii_strup(arg->name, -1);
 
                 g_ptr_array_add(flag ? flags : words, flag ? flag_title(arg)
@@ -194,8 +192,8 @@ static void append_arguments(const CliVerb *verb, GString *out)
                                                           : g_strdup(values ? values : upper));
                 g_ptr_array_add(flag ? flags : words, arg_doc(arg));
         }
-        append_rows(out, "Arguments:", words, 2);
-        append_rows(out, "Flags:", flags, 2);
+        help_append_rows(out, "Arguments:", words, 2);
+        help_append_rows(out, "Flags:", flags, 2);
 }
 
 static void help_verb(const CliVerb *verb, GString *out)
@@ -215,65 +213,6 @@ static void help_verb(const CliVerb *verb, GString *out)
         g_string_append(out, "\nFlags of every command: hostler help\n");
 }
 
-static char *range_text(const Field *field)
-{
-        bool size = field->type == FIELD_SIZE;
-        g_autofree char *low = NULL, *high = NULL;
-
-        if (field->type == FIELD_ENUM)
-                return enum_text(field);
-        if ((field->type != FIELD_INT && !size) || (field->min == HOSTLER_UNSET && field->max == HOSTLER_UNSET))
-                return g_strdup(value_word(field));
-        low = field->min == HOSTLER_UNSET ? g_strdup("")
-              : size                      ? size_format(field->min)
-                                          : g_strdup_printf("%" G_GINT64_FORMAT, field->min);
-        high = field->max == HOSTLER_UNSET ? g_strdup("")
-               : size                      ? size_format(field->max)
-                                           : g_strdup_printf("%" G_GINT64_FORMAT, field->max);
-        return g_strdup_printf("%s–%s", low, high);
-}
-
-static const char *changes_text(const Field *field)
-{
-        return field->live == LIVE_NOW ? "live" : field->live == LIVE_RESTART ? "restart" : "never";
-}
-
-static void append_kind(const KindDecl *kind, GString *out)
-{
-        g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(g_free);
-        g_autofree char *heading = g_strdup_printf("%s%s: %s", kind->kind, kind->single ? "" : "N", kind->props->doc);
-
-        for (size_t i = 0; i < kind->props->n_fields; i++) {
-                const Field *field = &kind->props->fields[i];
-                g_autofree char *preset = default_text(field);
-
-                g_ptr_array_add(rows, g_strdup_printf("%s%s.%s", kind->kind, kind->single ? "" : "N", field->name));
-                g_ptr_array_add(rows, range_text(field));
-                g_ptr_array_add(rows, preset ? g_steal_pointer(&preset) : g_strdup("-"));
-                g_ptr_array_add(rows, g_strdup(changes_text(field)));
-                g_ptr_array_add(rows, g_strdup(field->doc));
-        }
-        append_rows(out, heading, rows, 5);
-}
-
-static bool help_properties(const char *kind_name, GString *out, GError **error)
-{
-        const KindDecl *only = kind_name ? kind_find(kind_name) : NULL;
-
-        if (kind_name && !only)
-                only = kind_of_name(kind_name);
-        if (kind_name && !only) {
-                error_set(error, HOSTLER_ERROR_NOT_FOUND, NULL, "there is no kind of part %s", kind_name);
-                return error_hint(error, "hostler help properties");
-        }
-        g_string_append(out, "Properties: path, range, default, when a change takes effect, meaning.\n"
-                             "Set them with `hostler set VM PATH=VALUE…`.\n");
-        for (const KindDecl *kind = hostler_kinds; kind->kind; kind++)
-                if (!only || kind == only)
-                        append_kind(kind, out);
-        return true;
-}
-
 static bool help_topic(const Invocation *invocation, GString *out, GError **error)
 {
         const char *first = invocation->words[0];
@@ -282,15 +221,25 @@ static bool help_topic(const Invocation *invocation, GString *out, GError **erro
         const CliVerb *verb =
             cli_verb_find(noun && second ? noun->name : cli_silent_noun()->name, noun && second ? second : first, NULL);
 
+        const KindDecl *kind = second ? NULL : kind_by_word(first);
+
         if (g_str_equal(first, "properties"))
                 return help_properties(second, out, error);
+        if (g_str_equal(first, "devices") && !second) {
+                help_devices(out);
+                return true;
+        }
         if (noun && !second && cli_only_verb(noun))
                 verb = cli_only_verb(noun);
         if (verb)
                 help_verb(verb, out);
         else if (noun && !second)
                 help_noun(noun, out);
-        else {
+        if (kind && (verb || noun))
+                g_string_append_c(out, '\n');
+        if (kind)
+                help_kind(kind, out);
+        if (!verb && !kind && !(noun && !second)) {
                 error_set(error, HOSTLER_ERROR_NOT_FOUND, NULL, "there is no help on %s%s%s", first, second ? " " : "",
                           second ? second : "");
                 return error_hint(error, "hostler help");

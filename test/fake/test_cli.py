@@ -115,7 +115,7 @@ class Help(Case):
 
     def test_texts(self):
         commands = [["help"], ["help", "create"], ["stop", "--help"], ["help", "disk"], ["help", "disk", "add"], ["help", "exec"],
-                    ["help", "properties"], ["help", "properties", "nic0"]]
+                    ["help", "properties"], ["help", "properties", "nic0"], ["help", "devices"], ["help", "serial"], ["help", "network"]]
         text = "".join(f"$ hostler {' '.join(words)}\n{self.hostler(*words).stdout.decode()}\n" for words in commands)
         if os.environ.get("HOSTLER_REGENERATE"):
             GOLDEN_HELP.write_text(text)
@@ -129,6 +129,20 @@ class Help(Case):
         properties = self.hostler("complete", "property", "web1").stdout.decode().split()
         self.assertIn("cpu.count=", properties)
         self.assertNotIn("nic0.mac=", properties)
+
+    def test_completion_of_devices(self):
+        spec = {"cpu": {"kind": "cpu"}, "disk0": {"kind": "disk"}, "com": {"kind": "serial"}, "\x1b[0m": {"kind": "nic"}}
+        self.serve(("GET", "/v1/vms/web1", lambda handler: handler.answer(VM | {"spec": spec})))
+
+        def offered(*words):
+            return self.hostler("complete", *words).stdout.decode().split()
+        self.assertEqual(offered("device", "web1"), ["disk0", "com"])
+        self.assertTrue({"nic", "network", "serial"} <= set(offered("kind", "web1")) and "cpu" not in offered("kind", "web1"))
+        self.assertEqual(offered("model", "web1", "serial")[0], "isa-serial")
+        self.assertEqual(offered("model", "web1", "toaster") + offered("model", "web1") + offered("setting"), [])
+        self.assertIn("backend=", offered("setting", "web1", "com"))
+        self.assertIn("mac=", offered("setting", "web1", "network"))
+        self.assertEqual(offered("setting", "web1", "com9"), [])
 
     def test_completion_is_silent_without_a_daemon(self):
         result = self.hostler("complete", "vm", HOSTLER_SOCKET="/nonexistent/api.sock")
@@ -272,6 +286,28 @@ class Guest(Case):
             self.assertEqual(bytes(stored), content)
             self.assertEqual(self.hostler("cp", "web1:/tmp/x", "-").stdout, content)
         self.assertEqual(self.hostler("cp", "a", "b").returncode, 2)
+
+    def test_device_read(self):
+        stored = os.urandom(600001)
+
+        def read(handler, _vm, device):
+            start, version = handler.sent["offset"], handler.sent.get("version")
+            if device == "new" and version == "7":
+                return handler.refuse("precondition", 412, "it has begun anew")
+            self.assertEqual(version, "7" if start else None)
+            piece = stored[start:start + handler.sent["bytes"]]
+            handler.answer({"data": base64.b64encode(piece).decode(), "eof": start + len(piece) >= len(stored), "version": "7"})
+        self.serve(("POST", r"/v1/vms/(\w+)/devices/(\w+)/read", read))
+        self.assertEqual(self.hostler("device", "read", "web1", "serial0").stdout, stored)
+        target = pathlib.Path(self.daemon.folder, "out")
+        self.assertEqual(self.hostler("device", "read", "web1", "serial0", "-w", target).stdout, b"")
+        self.assertEqual(target.read_bytes(), stored)
+        self.assertEqual(self.hostler("device", "read", "web1", "new").returncode, 4)
+        stored = b""
+        self.assertEqual(self.hostler("device", "read", "web1", "serial0", "-w", target).returncode, 0)
+        self.assertEqual(target.read_bytes(), b"")
+        self.assertEqual(self.hostler("device", "read", "nobody", "a-b", "-w", target.parent / "untouched").returncode, 3)
+        self.assertFalse((target.parent / "untouched").exists())
 
     def test_event_watch_goes_on_after_a_restart(self):
         def stream(handler):

@@ -51,6 +51,12 @@ class Completion(unittest.TestCase):
         self.assert_offers("hostler set web1 ", "asked:complete_property_web1")
         self.assert_offers("hostler set web1 cpu.count=2 ", "asked:complete_property_web1_cpu.count=2")
         self.assert_offers("hostler job ls ")
+        self.assert_offers("hostler device add web1 ", "asked:complete_kind_web1")
+        self.assert_offers("hostler device add web1 sound ", "asked:complete_setting_web1_sound")
+        self.assert_offers("hostler device add web1 sound --model ", "asked:complete_model_web1_sound")
+        self.assert_offers("hostler device rm web1 ", "asked:complete_device_web1")
+        self.assert_offers("hostler device read web1 ", "asked:complete_device_web1")
+        self.assert_offers("hostler device set web1 nic0 link=off ", "asked:complete_setting_web1_nic0_link=off")
 
     def test_flags(self):
         self.assert_offers("hostler start --dr", "--dry-run")

@@ -50,7 +50,7 @@ def page(model):
             parts.append(f".Ss {escape(noun.name.capitalize())}\n{paragraph(noun.doc)}.Bl -tag -width Ds\n")
             parts += [command_item(model, command) for command in entries]
             parts.append(".El\n")
-    parts += [properties(model), environment(), exit_codes(model)]
+    parts += [devices(model), properties(model), environment(), exit_codes(model)]
     parts.append(".Sh SEE ALSO\n.Xr hostler-keeper 8 ,\n.Xr hostlerd 8\n")
     return "".join(parts)
 
@@ -88,6 +88,19 @@ def command_item(model, command):
 
 def default_text(field):
     return f" Default: {value_text(field, field.default)}." if field.default not in (None, False) else ""
+
+
+def devices(model):
+    about = ("Kinds of devices and their models, for `hostler device add VM KIND --model MODEL`; the first is the default. "
+             "Those marked * come and go with the next start only.")
+    parts = [".Sh DEVICES\n", paragraph(about), ".Bl -tag -width Ds\n"]
+    for device in model.devices.values():
+        if device.models:
+            names = ", ".join([device.kind, *device.aliases])
+            parts.append(f".It Cm {escape(names)}\n{paragraph(device.doc)}.Bl -tag -width Ds -compact\n")
+            parts += [f".It Cm {escape(row.name)}{'' if row.live else ' *'}\n{paragraph(row.doc)}" for row in device.models.values()]
+            parts.append(".El\n")
+    return "".join(parts) + ".El\n"
 
 
 def properties(model):

@@ -3,6 +3,7 @@
 from .commands import alias_titles, assignments, flag_name, limits_text, positionals, title, usage, value_name, value_text
 
 GENERATED = "<!-- Made by tools/declare.py out of the declarations (src/*/*.toml): change those, then `make docs`. -->\n"
+BUS = {"none": "-", "serial": "virtio-serial"}
 LIVE = {"now": "yes", "restart": "at the next start", "never": "never"}
 
 
@@ -79,11 +80,13 @@ def type_text(field):
 def properties(model):
     parts = [f"{GENERATED}# Properties\n",
              "`hostler set VM PART.PROPERTY=VALUE`. A part is named like its kind, with a number where there may be several "
-             "(`disk0`); with any other name it says its `kind`. Sizes: `4G`, `500M` (binary); an empty value goes back to the default.\n"]
+             "(`disk0`); with any other name it says its `kind`. The first of several models is the default. Sizes: `4G`, `500M` (binary); an empty value goes back to the default.\n"]
     for device in model.devices.values():
         name = device.kind if device.single else f"{device.kind}N"
         how = "Every VM has it." if device.always else "At most one." if device.single else "Any number."
         parts.append(f"## {name}\n\n{device.doc} {how}\n")
+        if device.models:
+            parts.append(table(("model", "bus", "comes and goes live", ""), list(model_rows(device))))
         parts.append(table(("property", "type", "default", "limits", "changes live", ""), [
             (f"`{name}.{prop.name}`", type_text(prop), value_text(prop, prop.default), limits_text(prop, model), LIVE[prop.live],
              prop.doc + (" Never shown." if prop.secret else "")) for prop in device.props.fields]))
@@ -94,6 +97,13 @@ def properties(model):
             parts.append(f"### {enum.name}\n\n{enum.doc}\n")
             parts.append(table(("value", ""), [(f"`{value}`", doc) for value, doc in enum.values.items()]))
     return "\n".join(parts)
+
+
+def model_rows(device):
+    """The first is the default."""
+    for row in device.models.values():
+        doc = row.doc + (f" A VM that has it cannot be suspended to disk or migrated: {row.blocks}." if row.blocks else "")
+        yield f"`{row.name}`", BUS.get(row.bus, row.bus), "yes" if row.live else "no", doc
 
 
 def errors(model):
