@@ -302,8 +302,21 @@ static bool was_reset(Vm *vm, void *data)
         return vm_resets(vm) != *(const uint64_t *)data || !vm_is_live(vm);
 }
 
+/* Off and on again, at once. */
+static bool start_anew(Job *job, Vm *vm, GError **error)
+{
+        if (!job_is_dry_run(job) && !job_remember(job, "stopped", json_true(), error))
+                return false;
+        if (job_step(job, "power-off", "power off") && !vm_kill(vm, "host-stop", error))
+                return false;
+        return start_vm(job, vm, error);
+}
+
 static bool reset_hard(Job *job, Vm *vm, GError **error)
 {
+        /* QEMU ends when it is reset and cannot reach its TPM. */
+        if (vm_has_condition(vm, "helper-ended"))
+                return start_anew(job, vm, error);
         uint64_t before = vm_resets(vm);
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
         if (!qmp || !job_step(job, "reset", "press the reset button"))
@@ -351,7 +364,7 @@ static bool restart_politely(Job *job, Vm *vm, int64_t timeout_ms, GError **erro
 {
         g_autoptr(GError) local = NULL;
         g_autoptr(GuestAgent) agent = vm_agent(vm);
-        if (!agent || has_pending(vm))
+        if (!agent || has_pending(vm) || vm_has_condition(vm, "helper-ended"))
                 return restart_through_off(job, vm, timeout_ms, error);
         if (reboot_by_agent(job, vm, agent, timeout_ms, &local))
                 return true;

@@ -140,6 +140,14 @@ void vm_set_condition(Vm *vm, const char *type, const char *detail)
                                detail ? detail : ""));
 }
 
+bool vm_has_condition(Vm *vm, const char *type)
+{
+        g_mutex_lock(&vm->lock);
+        bool has = find_condition(&vm->status.conditions, type) < vm->status.conditions.count;
+        g_mutex_unlock(&vm->lock);
+        return has;
+}
+
 void vm_set_addresses(Vm *vm, HostlerAddressList *addresses_taken)
 {
         HostlerVmStatus probe = {.addresses = *addresses_taken}, old = {0};

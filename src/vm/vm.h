@@ -64,6 +64,7 @@ void vm_set_phase(Vm *vm, HostlerBootPhase phase); /* forward only; HOSTLER_BOOT
 HostlerBootPhase vm_phase(Vm *vm);
 void vm_set_unresponsive(Vm *vm, bool unresponsive);
 void vm_set_condition(Vm *vm, const char *type, const char *detail); /* @detail NULL: take it away */
+bool vm_has_condition(Vm *vm, const char *type);
 void vm_set_addresses(Vm *vm, HostlerAddressList *addresses_taken);
 void vm_set_guest(Vm *vm, const char *host_name, const char *os);
 void vm_set_plugged(Vm *vm, int64_t cpus, int64_t memory_bytes); /* HOSTLER_UNSET leaves as it is */

@@ -188,6 +188,45 @@ static void test_fast(Fixture *fixture, const void *data)
         g_assert_cmpint(best, <, 10000);
 }
 
+/* What it is filled with is what QEMU reads, up to its last byte. */
+static void test_filled(Fixture *fixture, const void *data)
+{
+        static const gsize lengths[] = {512, 65536, 540672, 3 * MIB + 512};
+        for (guint i = 0; i < G_N_ELEMENTS(lengths); i++) {
+                g_autoptr(GError) error = NULL;
+                g_autofree char *path = path_in(fixture, "filled.qcow2"), *raw = path_in(fixture, "raw");
+                g_autofree char *bytes = g_malloc(lengths[i]), *read = NULL;
+                gsize length;
+                for (gsize k = 0; k < lengths[i]; k++)
+                        bytes[k] = (char)(k * 7 + k / 4096);
+                volume_create_filled(path, bytes, lengths[i], &error);
+                g_assert_no_error(error);
+                check_size(path, (int64_t)lengths[i]);
+                const char *const convert[] = {"qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw, NULL};
+                process_run(&(ProcessOptions){.argv = convert, .timeout_ms = 60000}, NULL, &error);
+                g_assert_no_error(error);
+                g_assert_true(g_file_get_contents(raw, &read, &length, NULL));
+                g_assert_cmpmem(read, length, bytes, lengths[i]);
+                g_assert_cmpint(g_unlink(path), ==, 0);
+        }
+}
+
+static void test_filled_refusals(Fixture *fixture, const void *data)
+{
+        g_autoptr(GError) error = NULL;
+        g_autofree char *path = path_in(fixture, "filled.qcow2"), *lost = path_in(fixture, "no/folder.qcow2");
+        g_assert_false(volume_create_filled(path, "odd", 3, &error));
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_INVALID);
+        g_clear_error(&error);
+        g_assert_false(volume_create_filled(path, "", VOLUME_FILLED_MAX + 512, &error));
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_INVALID);
+        g_clear_error(&error);
+        g_assert_false(volume_create_filled(lost, "", 512, &error));
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_NOT_FOUND);
+        g_autoptr(GDir) dir = g_dir_open(fixture->dir, 0, NULL);
+        g_assert_null(g_dir_read_name(dir));
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -198,5 +237,7 @@ int main(int argc, char **argv)
         TEST("refusals", test_refusals);
         TEST("grow", test_grow);
         TEST("fast", test_fast);
+        TEST("filled", test_filled);
+        TEST("filled-refusals", test_filled_refusals);
         return g_test_run();
 }
