@@ -73,6 +73,8 @@ static Spec *spec_of_clone(const HostlerSpec *source, const char *id)
                         HostlerNicProps *nic = part->props;
                         g_clear_pointer(&nic->mac, g_free);
                         g_clear_pointer(&nic->forward, g_strfreev);
+                } else if (strcmp(part->kind, "vsock") == 0) {
+                        ((HostlerVsockProps *)part->props)->cid = HOSTLER_UNSET;
                 } else if (strcmp(part->kind, "seed") == 0) {
                         g_clear_pointer(&((HostlerSeedProps *)part->props)->host_name, g_free);
                 }

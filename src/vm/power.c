@@ -309,7 +309,7 @@ static bool start_anew(Job *job, Vm *vm, GError **error)
                 return false;
         if (job_step(job, "power-off", "power off") && !vm_kill(vm, "host-stop", error))
                 return false;
-        return start_vm(job, vm, error);
+        return power_start(job, vm, error);
 }
 
 static bool reset_hard(Job *job, Vm *vm, GError **error)
