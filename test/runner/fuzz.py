@@ -10,11 +10,15 @@ def run(results, seconds):
     fuzzers = [path for path in sorted(folder.glob("fuzz-*")) if path.is_file() and os.access(path, os.X_OK) and results.wants(f"fuzz/{path.name[5:]}")]
     running = [(path.name[5:], start(path, seconds)) for path in fuzzers]
     for subject, process in running:
-        output, _ = process.communicate()
-        if process.returncode == 0:
+        if process.wait() == 0:
             results.ok(f"fuzz/{subject}")
         else:
-            results.fail(f"fuzz/{subject}", output)
+            results.fail(f"fuzz/{subject}", log_of(subject).read_text(errors="replace"))
+
+
+def log_of(subject):
+    """Files and no pipes: nobody reads while another fuzzer is waited for, and one that says much would stand still."""
+    return builds.FUZZ.folder / "crashes" / f"{subject}.log"
 
 
 def start(path, seconds):
@@ -27,5 +31,5 @@ def start(path, seconds):
         folder.mkdir(parents=True, exist_ok=True)
     argv = [str(path), f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048", "-max_len=65536", "-print_final_stats=1",
             f"-artifact_prefix={crashes}/{subject}-", str(learned), *([str(seeds)] if seeds.is_dir() else [])]
-    return subprocess.Popen(argv, env=os.environ | builds.FUZZ.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True, errors="replace")
+    with open(log_of(subject), "wb") as log:
+        return subprocess.Popen(argv, env=os.environ | builds.FUZZ.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
