@@ -346,8 +346,9 @@ static bool serve_request(Link *link, int index)
                             result > 0 ? (uint32_t)result : 0);
                 return true;
         }
-        request->done +=
-            (uint32_t)device->type->out(device->self, request->data + request->done, request->length - request->done);
+        if (request->length > 0) /* a transfer of nothing has no data either, and the device has no say in it */
+                request->done += (uint32_t)device->type->out(device->self, request->data + request->done,
+                                                             request->length - request->done);
         if (request->done < request->length)
                 return false;
         answer_bulk(link, request, usb_redir_success, NULL, request->length);
