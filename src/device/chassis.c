@@ -10,7 +10,7 @@
 /* Pinned, so that a saved state and a guest's view of its board outlive an upgrade of QEMU. */
 #define MACHINE "pc-q35-7.2"
 /* What stock guests do not need; SATA is the one disk bus that cannot be hot-plugged. Saves start time and memory. */
-#define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=%s,i8042=%s,graphics=off,dump-guest-core=off"
+#define MACHINE_OPTIONS ",usb=off,smbus=off,sata=off,vmport=%s,i8042=%s,graphics=%s,dump-guest-core=off"
 
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=%s,resourcecontrol=deny"
 
@@ -22,8 +22,12 @@ static void plan_machine(const DeviceContext *context, Plan *plan)
         InputOfBoard input = input_of_board(context->spec);
         g_autofree char *name = g_strdup_printf("guest=%s,debug-threads=on", context->vm_name);
         /* VMware's port brings its mouse where there is a keyboard controller. */
-        g_autofree char *machine = g_strdup_printf(MACHINE MACHINE_OPTIONS, input == INPUT_VMMOUSE ? "on" : "off",
-                                                   input != INPUT_NONE ? "on" : "off");
+        g_autofree char *options =
+            g_strdup_printf(MACHINE_OPTIONS, input == INPUT_VMMOUSE ? "on" : "off", input != INPUT_NONE ? "on" : "off",
+                            video_has_card(context->spec) ? "on" : "off");
+        /* SeaBIOS would hang in management mode, reading a VGA card of the ISA bus instead of its own code. */
+        g_autofree char *machine =
+            g_strconcat(MACHINE, options, video_hides_smram(context->spec) ? ",smm=off" : "", NULL);
         g_autofree char *sandbox = g_strdup_printf(SANDBOX, audio_forks(context->spec) ? "allow" : "deny");
         plan_argument(plan, "-nodefaults", NULL);
         plan_argument(plan, "-no-user-config", NULL);
@@ -38,15 +42,19 @@ static void plan_machine(const DeviceContext *context, Plan *plan)
         plan_argument(plan, "-global", "ICH9-LPC.disable_s4=1");
 }
 
-static void plan_ports(Plan *plan)
+/* Firmware gives an empty port 2 MiB, and Linux leaves it at that when something larger is plugged. */
+static void plan_ports(const DeviceContext *context, Plan *plan)
 {
         for (int i = 0; i < DEVICE_PORTS; i++) {
                 g_autofree char *id = g_strdup_printf("rp%d", i);
                 g_autofree char *slot =
                     g_strdup_printf("%d.%d", FIRST_PORT_SLOT + i / PORTS_PER_SLOT, i % PORTS_PER_SLOT);
-                plan_add(plan, STEP_DEVICE,
-                         json_pack("{s:s, s:s, s:i, s:s, s:s, s:b}", "driver", "pcie-root-port", "id", id, "chassis",
-                                   i + 1, "bus", "pcie.0", "addr", slot, "multifunction", i % PORTS_PER_SLOT == 0));
+                json_t *args =
+                    json_pack("{s:s, s:s, s:i, s:s, s:s, s:b}", "driver", "pcie-root-port", "id", id, "chassis", i + 1,
+                              "bus", "pcie.0", "addr", slot, "multifunction", i % PORTS_PER_SLOT == 0);
+                if (context->wide_ports && i >= DEVICE_PORTS - WIDE_PORTS)
+                        json_object_set_new(args, "mem-reserve", json_integer(WIDE_PORT_BYTES));
+                plan_add(plan, STEP_DEVICE, args);
         }
 }
 
@@ -74,7 +82,7 @@ json_t *chassis_device(const HostlerPart *part, const char *driver, const char *
 void chassis_plan(const DeviceContext *context, Plan *plan)
 {
         plan_machine(context, plan);
-        plan_ports(plan);
+        plan_ports(context, plan);
         plan_channels(plan);
         plan_add(plan, STEP_DEVICE,
                  json_pack("{s:s, s:s, s:s}", "driver", "vmgenid", "id", "generation", "guid", "auto"));

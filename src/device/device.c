@@ -26,6 +26,7 @@ static const DeviceType *const device_types[] = {
     &midi_device,
     &mpeg_device,
     &nic_device,
+    &output_device,
     &panic_device,
     &parallel_device,
     &pci_device,
@@ -37,6 +38,7 @@ static const DeviceType *const device_types[] = {
     &sound_device,
     &tpm_device,
     &usb_device,
+    &video_device,
     &vsock_device,
     &watchdog_device,
 };

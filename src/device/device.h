@@ -25,7 +25,8 @@ struct DeviceContext {
         const HostlerSpec *spec;
         const HostlerSlotList *slots; /* seats given out: see seat.h */
         bool kvm;
-        bool hot; /* the plan is for a QEMU that runs, not for a command line */
+        bool hot;        /* the plan is for a QEMU that runs, not for a command line */
+        bool wide_ports; /* the run's last ports have room for cards with memory; runs of earlier versions have none */
         /* Of the run this is about, decided when it was launched; HOSTLER_UNSET: there is none yet. */
         int64_t memory_boot_bytes, memory_max_bytes;
         /* The files of a disk in the VM's folder, absolute, head first; NULL, or NULL itself: the one of its name.
@@ -251,6 +252,9 @@ const char *firmware_file_name(const HostlerPart *part);
 bool firmware_sleeps(const HostlerPart *part);
 /* share.c: whether a folder is shared by a program that must see the guest's memory. */
 bool share_wants_shared_memory(const HostlerSpec *spec);
+/* video.c: whether there is a card; whether one lies over the memory of the processor's management mode. */
+bool video_has_card(const HostlerSpec *spec);
+bool video_hides_smram(const HostlerSpec *spec);
 
 extern const DeviceType audio_device;
 extern const DeviceType balloon_device;
@@ -268,6 +272,7 @@ extern const DeviceType memory_device;
 extern const DeviceType midi_device;
 extern const DeviceType mpeg_device;
 extern const DeviceType nic_device;
+extern const DeviceType output_device;
 extern const DeviceType panic_device;
 extern const DeviceType parallel_device;
 extern const DeviceType pci_device;
@@ -279,5 +284,6 @@ extern const DeviceType share_device;
 extern const DeviceType sound_device;
 extern const DeviceType tpm_device;
 extern const DeviceType usb_device;
+extern const DeviceType video_device;
 extern const DeviceType vsock_device;
 extern const DeviceType watchdog_device;

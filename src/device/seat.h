@@ -21,6 +21,8 @@ typedef struct DeviceContext DeviceContext;
 #define BUS_ISA_SERIAL "isa-serial"
 #define BUS_ISA_PARALLEL "isa-parallel"
 #define DEVICE_PORTS 16
+#define WIDE_PORTS 4 /* the last ones: with a window for a card with memory that is plugged live */
+#define WIDE_PORT_BYTES (64LL * 1024 * 1024)
 #define BOARD_FIRST 0x9
 #define BOARD_COUNT 0x15
 

@@ -226,10 +226,9 @@ static Spec *spec_of_run(const HostlerVmRuntime *runtime)
 }
 
 /* A context for what is done to the running QEMU. */
-static void hot_context(Change *change, const HostlerSpec *spec, VmContext *context)
+static void hot_context(const Change *change, const HostlerSpec *spec, VmContext *context)
 {
-        vm_context_init(context, vm_manager(change->vm), change->vm, spec, &change->runtime);
-        context->context.hot = true;
+        vm_context_init_hot(context, change->vm, spec, &change->runtime);
 }
 
 static bool plan_part(Change *change, const HostlerSpec *spec, const char *name, Plan *plan, GError **error)

@@ -54,8 +54,8 @@ static void copy_slots(const HostlerSlotList *slots, HostlerSlotList *ret_slots)
                 record_copy(&hostler_slot_type, &slots->items[i], &ret_slots->items[i]);
 }
 
-void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
-                     const HostlerVmRuntime *run)
+static void context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
+                         const HostlerVmRuntime *run, bool hot)
 {
         *vm_context = (VmContext){
             .manager = manager,
@@ -69,7 +69,9 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
             .vm_dir = vm_dir(vm),
             .spec = spec,
             .slots = &vm_context->slots,
+            .hot = hot,
             .kvm = run && run->accel == HOSTLER_ACCEL_KVM,
+            .wide_ports = !run || run->wide_ports,
             .memory_boot_bytes = run ? run->memory_boot : HOSTLER_UNSET,
             .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
             .disk_files = disk_files,
@@ -81,6 +83,17 @@ void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const Host
         if (run)
                 copy_slots(&run->slots, &vm_context->slots);
         seats_give(&vm_context->context, &vm_context->slots);
+}
+
+void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
+                     const HostlerVmRuntime *run)
+{
+        context_init(vm_context, manager, vm, spec, run, false);
+}
+
+void vm_context_init_hot(VmContext *vm_context, Vm *vm, const HostlerSpec *spec, const HostlerVmRuntime *run)
+{
+        context_init(vm_context, vm_manager(vm), vm, spec, run, true);
 }
 
 void vm_context_clear(VmContext *vm_context)

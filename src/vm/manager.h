@@ -86,6 +86,8 @@ typedef struct {
  */
 void vm_context_init(VmContext *vm_context, Manager *manager, Vm *vm, const HostlerSpec *spec,
                      const HostlerVmRuntime *run);
+/* The same for what is done to the QEMU that runs. */
+void vm_context_init_hot(VmContext *vm_context, Vm *vm, const HostlerSpec *spec, const HostlerVmRuntime *run);
 void vm_context_clear(VmContext *vm_context);
 /* host_devices.c: whether the host can give its device @name to @vm now; HOSTLER_ERROR_UNSUPPORTED, _BUSY, _NOT_FOUND.
  */

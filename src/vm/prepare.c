@@ -91,6 +91,7 @@ static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
         runtime.slots = vm_context_copy_slots(&context);
         runtime.memory_boot = memory_boot_bytes(spec_part(spec, "memory")->props);
         runtime.memory_max = memory_max_bytes(spec_part(spec, "memory")->props);
+        runtime.wide_ports = true;
         runtime.accel = kvm ? HOSTLER_ACCEL_KVM : HOSTLER_ACCEL_TCG;
         runtime.exit = g_steal_pointer(&old.exit);
         bool ok = vm_set_runtime(vm, &runtime, error);

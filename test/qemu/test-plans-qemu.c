@@ -217,6 +217,9 @@ static void write_files(const SpecPlan *spec)
                 if (strcmp(spec->spec.items[i].kind, "disk") == 0)
                         write_disk(spec, &spec->spec.items[i]);
         write_file(spec->context.vm_dir, SEED_FILE_NAME, seed, sizeof seed);
+        /* QEMU runs in this very folder here. */
+        g_autofree char *run = g_build_filename(spec->context.vm_dir, "run", NULL);
+        g_assert_no_errno(symlink(".", run));
 }
 
 /* The keeper would pass a pipe for each log. */
