@@ -68,6 +68,9 @@ bool hostler_events(HostlerClient *client, int64_t since, const char *object, Ho
 /* A raw byte stream to the VM's serial console: *ret_fd is a connected stream socket. Blocks until it is attached. */
 typedef struct HostlerStream HostlerStream;
 HostlerStream *hostler_console_attach(HostlerClient *client, const char *vm, int *ret_fd, HostlerError *error);
+/* The same to a viewer of one of its screens (RFB, RFC 6143); @output NULL: the first. */
+HostlerStream *hostler_vnc_attach(HostlerClient *client, const char *vm, const char *output, int *ret_fd,
+                                  HostlerError *error);
 /* Ends it; *ret_reason (may be NULL) says why the other end closed, if it did. */
 void hostler_stream_close(HostlerStream *stream, char **ret_reason);
 

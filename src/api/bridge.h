@@ -1,7 +1,7 @@
 /*
  * Streams of bytes (a serial console, a screen's viewer) over WebSockets (RFC 6455). Private to src/api.
  *
- * GET /v1/vms/{vm}/console with an upgrade. Binary or text messages carry bytes to the guest, binary ones from
+ * GET /v1/vms/{vm}/console or …/vnc with an upgrade. Binary or text messages carry bytes to the guest, binary ones from
  * it. The close frame always says why. A reader that is behind makes a stream wait that can; where others listen too
  * it is cut off once it is BRIDGE_QUEUE_LIMIT behind (the console's log has it all).
  */

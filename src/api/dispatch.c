@@ -142,10 +142,8 @@ static ExchangeFunc stream_of(const VerbDecl *decl)
                 const char *verb;
                 ExchangeFunc start;
         } streams[] = {
-            {"event.watch", events_start},
-            {"job.wait", poll_start},
-            {"vm.wait", poll_start},
-            {"vm.console", bridge_start},
+            {"event.watch", events_start}, {"job.wait", poll_start}, {"vm.wait", poll_start},
+            {"vm.console", bridge_start},  {"vm.vnc", bridge_start},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)

@@ -41,7 +41,7 @@ typedef struct {
          */
         bool (*vm_wait_check)(Manager *manager, const char *vm, HostlerWaitFor what, bool *ret_reached,
                               HostlerVm *ret_vm, GError **error);
-        /* The stream of a verb that is one (vm.console). On the server's context; must not block. Bytes may
+        /* The stream of a verb that is one (vm.console, vm.vnc). On the server's context; must not block. Bytes may
          * come from within the call. */
         bool (*stream_attach)(Manager *manager, const VerbDecl *decl, const void *args, const ByteSink *sink,
                               ByteStream **ret_stream, GError **error);

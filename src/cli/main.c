@@ -23,9 +23,11 @@ static const struct {
     {"exec", command_exec},
     {"help", command_help},
     {"job_wait", command_job_wait},
+    {"screenshot", command_screenshot},
     {"show", command_show},
     {"simulate", command_simulate},
     {"version", command_version},
+    {"vnc", command_vnc},
     {"wait", command_wait},
 };
 

@@ -149,6 +149,12 @@ HostlerStream *hostler_console_attach(HostlerClient *client, const char *vm, int
         return attach(client, "console", json_pack("{s:s}", "vm", vm), ret_fd, error);
 }
 
+HostlerStream *hostler_vnc_attach(HostlerClient *client, const char *vm, const char *output, int *ret_fd,
+                                  HostlerError *error)
+{
+        return attach(client, "vnc", json_pack("{s:s, s:s*}", "vm", vm, "output", output), ret_fd, error);
+}
+
 void hostler_stream_close(HostlerStream *stream, char **ret_reason)
 {
         if (stream)

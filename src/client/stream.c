@@ -1,7 +1,7 @@
 /*
  * Streams of bytes, a serial console's or a screen's: a WebSocket (RFC 6455) to the daemon, shown to the caller as one
  * end of a socket pair. A thread of its own carries the bytes, so that the caller may block as it likes. Called by
- * hostler_console_attach() and `hostler console`.
+ * hostler_console_attach(), hostler_vnc_attach(), `hostler console` and `hostler vnc`.
  */
 #include <errno.h>
 #include <glib-unix.h>

@@ -47,9 +47,14 @@ static bool parse_options(int *argc, char ***argv, Options *ret_options, GError 
 static bool attach(Manager *manager, const VerbDecl *decl, const void *args, const ByteSink *sink,
                    ByteStream **ret_stream, GError **error)
 {
+        bool is_viewer = g_str_equal(decl->id, "vm.vnc");
+        const HostlerVmVncArgs *viewer = args;
         const HostlerVmConsoleArgs *console = args;
-        g_autoptr(Vm) vm = manager_vm(manager, console->vm, error);
-        return vm && console_attach(vm, sink, ret_stream, error);
+        g_autoptr(Vm) vm = manager_vm(manager, is_viewer ? viewer->vm : console->vm, error);
+        if (!vm)
+                return false;
+        return is_viewer ? viewer_attach(vm, viewer->output, sink, ret_stream, error)
+                         : console_attach(vm, sink, ret_stream, error);
 }
 
 static AuthRule auth_rule(bool system)

@@ -129,3 +129,8 @@ bool vm_launch(Vm *vm, bool incoming, GError **error);
 
 /* Main loop only; the console cannot be held. */
 bool console_attach(Vm *vm, const ByteSink *sink, ByteStream **ret_stream, GError **error);
+
+/* ---- display.c ---- */
+
+/* A viewer (RFB) of the screen of part @output; NULL: the first. Main loop only. */
+bool viewer_attach(Vm *vm, const char *output, const ByteSink *sink, ByteStream **ret_stream, GError **error);
