@@ -122,6 +122,9 @@ typedef struct {
          * links: their arguments name it "@DIR:<part's name>@". Cold parts only.
          */
         const char *(*folder)(const HostlerPart *part);
+        /* The name of the file or flat folder in the VM's folder in which the part remembers things, besides disks: it
+         * goes along in snapshots and clones. NULL: there is none. */
+        const char *(*keepsake)(const HostlerPart *part);
         /* Programs that must run beside QEMU from its start: appends DeviceHelper (its strings given away). */
         void (*helpers)(const DeviceContext *context, const HostlerPart *part, GArray *helpers);
         /* What can only be said to a QEMU that runs: before the guest does, or right after the part was plugged. */

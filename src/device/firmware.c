@@ -102,5 +102,6 @@ const DeviceType firmware_device = {
     .kind = "firmware",
     .acquire = firmware_acquire,
     .plan = firmware_plan,
+    .keepsake = firmware_file_name,
     .guest = "[ -d /sys/firmware/efi ] && echo UEFI || echo BIOS",
 };

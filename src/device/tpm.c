@@ -29,6 +29,11 @@ static void tpm_remove(const DeviceContext *context, const HostlerPart *part)
         dir_remove(folder, NULL);
 }
 
+static const char *tpm_keepsake(const HostlerPart *part)
+{
+        return FOLDER;
+}
+
 /* The folder is named from where the keeper's children run, VMDIR/run: no path of a user gets into an option string. */
 static void tpm_helpers(const DeviceContext *context, const HostlerPart *part, GArray *helpers)
 {
@@ -61,6 +66,7 @@ const DeviceType tpm_device = {
     .acquire = tpm_acquire,
     .remove = tpm_remove,
     .helpers = tpm_helpers,
+    .keepsake = tpm_keepsake,
     .plan = tpm_plan,
     .guest = "for t in /sys/class/tpm/tpm*; do echo \"TPM $(cat $t/tpm_version_major)\"; done",
 };

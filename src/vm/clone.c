@@ -12,10 +12,13 @@
 #include "base/process.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/keepsakes.h"
 #include "vm/layers_work.h"
 #include "vm/parts.h"
 #include "vm/snapshot.h"
 
+/* In the source's folder: its keepsakes of the moment that is cloned. */
+#define KEEPSAKES "cloned.kept"
 #define COPY_TIMEOUT_MS (6 * 60 * 60 * 1000)
 
 typedef struct {
@@ -119,6 +122,12 @@ static bool make_disks(Cloning *cloning, Vm *clone, HostlerVmHistory *history, G
         return true;
 }
 
+static bool make_keepsakes(const Cloning *cloning, Vm *clone, GError **error)
+{
+        g_autofree char *from = vm_path(cloning->source, KEEPSAKES), *to = vm_path(clone, KEEPSAKES);
+        return keepsakes_duplicate(from, to, error) && keepsakes_place(to, vm_dir(clone), error);
+}
+
 static void drop_images(HostlerSpec *spec)
 {
         for (size_t i = 0; i < spec->count; i++)
@@ -178,7 +187,7 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
                   job_undo(cloning->job, "layers-unpin",
                            json_pack("{s:s, s:s}", "vm", vm_id(cloning->source), "clone", vm_id(clone)), error) &&
                   pin(cloning, clone, error) && make_disks(cloning, clone, &history, error) &&
-                  store_row(manager, clone, &history, error);
+                  make_keepsakes(cloning, clone, error) && store_row(manager, clone, &history, error);
         record_clear(&hostler_vm_history_type, &history);
         if (ok)
                 g_ptr_array_add(cloning->clones, vm_ref(clone));
@@ -202,7 +211,9 @@ static bool finish(Cloning *cloning, GError **error)
         g_autofree char *source = vm_name(cloning->source);
         if (job_is_dry_run(cloning->job))
                 return true;
-        if (!job_commit(cloning->job, error))
+        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
+        if (!job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) ||
+            !job_commit(cloning->job, error) || !dir_remove(keepsakes, error))
                 return false;
         for (guint i = 0; i < cloning->clones->len; i++) {
                 g_autofree char *object = vm_object(cloning->clones->pdata[i]);
@@ -224,7 +235,8 @@ bool vm_clone(Job *job, const HostlerVmCloneArgs *args, HostlerVmList *ret_resul
         if (!source || !check_state(source, error) || !check_names(&cloning, error))
                 return false;
         layers_history(source, &cloning.history);
-        if (!snapshot_freeze(job, source, error) || !make_clones(&cloning, error) || !finish(&cloning, error))
+        if (!snapshot_freeze(job, source, KEEPSAKES, error) || !make_clones(&cloning, error) ||
+            !finish(&cloning, error))
                 return false;
         ret_result->items = g_new0(HostlerVm, cloning.clones->len);
         for (guint i = 0; i < cloning.clones->len; i++)

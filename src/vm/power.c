@@ -88,7 +88,16 @@ static bool run_from_saved(Job *job, Vm *vm, GError **error)
         return false;
 }
 
-static bool start_saved(Job *job, Vm *vm, GError **error)
+/* Loaded and not let go: the guest stands still in QEMU now, and the file is needed no more. */
+static bool hold_loaded(Vm *vm, GError **error)
+{
+        if (!saved_state_forget(vm, error))
+                return false;
+        vm_set_power(vm, HOSTLER_POWER_PAUSED, "loaded");
+        return true;
+}
+
+static bool start_saved(Job *job, Vm *vm, bool run, GError **error)
 {
         if (job_step(job, "check", "check the saved state") && !saved_state_check(vm, error))
                 return false;
@@ -101,6 +110,8 @@ static bool start_saved(Job *job, Vm *vm, GError **error)
                 return false;
         if (job_step(job, "settings", "set what only a started QEMU can be told") && !prepare_launched(vm, error))
                 return false;
+        if (!run)
+                return !job_step(job, "hold", "leave it paused") || hold_loaded(vm, error);
         return !job_step(job, "run", "let the guest run") || run_from_saved(job, vm, error);
 }
 
@@ -125,9 +136,11 @@ static bool undo_is_kill(Job *job, Vm *vm, GError **error)
         return job_undo(job, "vm-kill", json_pack("{s:s, s:s}", "vm", vm_id(vm), "reason", "failed-start"), error);
 }
 
-bool power_start(Job *job, Vm *vm, GError **error)
+bool power_start(Job *job, Vm *vm, bool run, GError **error)
 {
         bool saved = saved_state_is_there(vm);
+        if (!run && !saved && vm_power(vm) == HOSTLER_POWER_PAUSED)
+                return true;
         /* Run again after a crash of the daemon: the guest came back from disk and runs; only the file was left. */
         if (vm_power(vm) == HOSTLER_POWER_RUNNING)
                 return saved_state_forget(vm, error);
@@ -137,14 +150,14 @@ bool power_start(Job *job, Vm *vm, GError **error)
                 return refuse_state(vm, "start", error);
         if (!job_is_dry_run(job) && (!undo_is_kill(job, vm, error) || !clear_half_start(vm, error)))
                 return false;
-        bool ok = saved ? start_saved(job, vm, error) : start_cold(job, vm, error);
+        bool ok = saved ? start_saved(job, vm, run, error) : start_cold(job, vm, error);
         return ok && (job_is_dry_run(job) || job_commit(job, error));
 }
 
 bool vm_start(Job *job, const HostlerVmStartArgs *args, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
-        return vm && power_start(job, vm, error);
+        return vm && power_start(job, vm, true, error);
 }
 
 /* ---- waking from S3 ---- */
@@ -284,7 +297,7 @@ bool vm_resume(Job *job, const HostlerVmResumeArgs *args, GError **error)
         if (!vm)
                 return false;
         if (saved_state_is_there(vm) || is_resumed_half(vm) || vm_power(vm) == HOSTLER_POWER_STARTING)
-                return power_start(job, vm, error);
+                return power_start(job, vm, true, error);
         if (vm_power(vm) == HOSTLER_POWER_SUSPENDED)
                 return wake(job, vm, error);
         if (vm_power(vm) == HOSTLER_POWER_RUNNING)
@@ -309,7 +322,7 @@ static bool start_anew(Job *job, Vm *vm, GError **error)
                 return false;
         if (job_step(job, "power-off", "power off") && !vm_kill(vm, "host-stop", error))
                 return false;
-        return power_start(job, vm, error);
+        return power_start(job, vm, true, error);
 }
 
 static bool reset_hard(Job *job, Vm *vm, GError **error)
@@ -347,7 +360,7 @@ static bool restart_through_off(Job *job, Vm *vm, int64_t timeout_ms, GError **e
                 return false;
         if (!job_is_dry_run(job) && !job_remember(job, "stopped", json_true(), error))
                 return false;
-        return power_start(job, vm, error);
+        return power_start(job, vm, true, error);
 }
 
 static bool has_pending(Vm *vm)
@@ -381,7 +394,7 @@ bool vm_restart(Job *job, const HostlerVmRestartArgs *args, GError **error)
                 return false;
         /* Run again after a crash of the daemon: the guest was stopped already, so only the start is left. */
         if (!vm_is_live(vm) && job_recall(job, "stopped"))
-                return power_start(job, vm, error);
+                return power_start(job, vm, true, error);
         if (!vm_is_live(vm))
                 return refuse_state(vm, "restart", error);
         if (args->hard || vm_power(vm) == HOSTLER_POWER_CRASHED)

@@ -3,5 +3,8 @@
 
 #include "vm/manager.h"
 
-/* What `start` and `resume` do: from its saved state where there is one, else cold. Commits the job. */
-bool power_start(Job *job, Vm *vm, GError **error);
+/*
+ * What `start` and `resume` do: from its saved state where there is one, else cold. Commits the job. @run false: there
+ * is a saved state, and the guest stays paused when it is loaded.
+ */
+bool power_start(Job *job, Vm *vm, bool run, GError **error);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/keepsakes.h"
 #include "vm/layers_work.h"
 #include "vm/power.h"
 #include "vm/saved_state.h"
@@ -76,6 +77,24 @@ static bool find_snapshot(Going *going, const char *name, GError **error)
         return error_hint(error, "hostler snapshot ls %s", object + strlen("vm/"));
 }
 
+/* ---- keepsakes ---- */
+
+/* Copied here before the VM is ended, moved to their places when its row has gone back. */
+#define STAGED "reverted.kept"
+
+static bool stage_keepsakes(const Going *going, GError **error)
+{
+        g_autofree char *kept = snapshot_keepsakes(going->snapshot->name);
+        g_autofree char *from = vm_path(going->vm, kept), *to = vm_path(going->vm, STAGED);
+        return keepsakes_duplicate(from, to, error);
+}
+
+static bool place_keepsakes(Vm *vm, GError **error)
+{
+        g_autofree char *staged = vm_path(vm, STAGED);
+        return keepsakes_place(staged, vm_dir(vm), error);
+}
+
 /* ---- layers ---- */
 
 bool operation_layers_remove(Manager *manager, const json_t *args, GError **error)
@@ -95,7 +114,8 @@ bool operation_layers_remove(Manager *manager, const json_t *args, GError **erro
                 ok = ok && (layers_has(&history, file) || volume_delete(path, error));
         }
         record_clear(&hostler_vm_history_type, &history);
-        return ok;
+        g_autofree char *staged = vm_path(vm, STAGED);
+        return ok && dir_remove(staged, error);
 }
 
 /* The same names when the verb is run again after a crash. */
@@ -187,7 +207,8 @@ static bool revert(Going *going, GError **error)
                 return false;
         if (job_step(job, "layers", "make a new layer for each disk") &&
             (!(layers = decide_layers(going, error)) ||
-             !snapshot_make_layers(going->vm, &going->snapshot->disks, layers, error)))
+             !snapshot_make_layers(going->vm, &going->snapshot->disks, layers, error) ||
+             !stage_keepsakes(going, error)))
                 return false;
         if (job_step(job, "power-off", "end what runs") && !vm_kill(going->vm, "host-stop", error))
                 return false;
@@ -212,12 +233,12 @@ bool vm_revert(Job *job, const HostlerVmRevertArgs *args, HostlerVm *ret_result,
         g_auto(Going) going = {.job = job, .vm = vm};
         if (!vm || !find_snapshot(&going, args->snapshot, error))
                 return false;
-        bool memory = going.snapshot->memory != NULL;
+        bool memory = going.snapshot->memory != NULL, run = !going.snapshot->paused;
         if (!is_reverted(&going) && !revert(&going, error))
                 return false;
-        if (!job_is_dry_run(job) && !layers_tidy(job, vm, error))
+        if (!job_is_dry_run(job) && (!place_keepsakes(vm, error) || !layers_tidy(job, vm, error)))
                 return false;
-        if (memory && !power_start(job, vm, error))
+        if (memory && !power_start(job, vm, run, error))
                 return false;
         vm_info(vm, ret_result);
         if (job_is_dry_run(job))

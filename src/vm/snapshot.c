@@ -15,6 +15,7 @@
 #include "base/units.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/keepsakes.h"
 #include "vm/layers_work.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot_info.h"
@@ -24,6 +25,11 @@
 char *snapshot_memory_file(const char *snapshot)
 {
         return g_strdup_printf(SNAPSHOT_FOLDER "/%s.state", snapshot);
+}
+
+char *snapshot_keepsakes(const char *snapshot)
+{
+        return g_strdup_printf(SNAPSHOT_FOLDER "/%s.kept", snapshot);
 }
 
 /* ---- layers ---- */
@@ -100,10 +106,13 @@ static bool switch_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_
         return ok;
 }
 
+/* One that was paused has its disks back, which QEMU gives up with the memory it writes. */
 static bool go_on(Vm *vm, bool run, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_qmp(vm);
-        return !qmp || !run || qmp_call(qmp, "cont", NULL, NULL, error);
+        if (!qmp || !run)
+                return !qmp || saved_state_let_go(qmp, error);
+        return qmp_call(qmp, "cont", NULL, NULL, error);
 }
 
 /* ---- undo ---- */
@@ -163,6 +172,14 @@ static bool is_layer(Vm *vm, const char *file)
         return is;
 }
 
+/* @name: of a file or folder in the VM's folder; absent or empty: none. */
+static bool remove_named(Vm *vm, const json_t *name, GError **error)
+{
+        const char *text = json_string_value(name);
+        g_autofree char *path = text && *text ? vm_path(vm, text) : NULL;
+        return !path || dir_remove(path, error);
+}
+
 bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **error)
 {
         g_autoptr(Vm) vm = vm_of(manager, args);
@@ -185,10 +202,9 @@ bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **erro
                 if ((qmp && !take_out(qmp, file, below, error)) || !volume_delete(path, error))
                         return false;
         }
-        const char *name = json_string_value(json_object_get(args, "memory"));
-        g_autofree char *memory = vm_path(vm, name);
-        if (*name && unlink(memory) < 0 && errno != ENOENT && errno != ENOTDIR)
-                return error_set_errno(error, errno, NULL, "cannot remove %s", memory);
+        if (!remove_named(vm, json_object_get(args, "memory"), error) ||
+            !remove_named(vm, json_object_get(args, "keepsakes"), error))
+                return false;
         bool ok = go_on(vm, json_is_true(json_object_get(args, "run")), error);
         thaw(vm);
         return ok;
@@ -306,6 +322,7 @@ static bool taking_init(Taking *taking, GError **error)
         layers_history(taking->vm, &taking->history);
         record_init(&hostler_snapshot_type, &taking->snapshot);
         taking->snapshot.name = taking->args->name ? g_strdup(taking->args->name) : free_name(&taking->history);
+        taking->snapshot.paused = taking->full && !taking->run;
         taking->snapshot.description = g_strdup(taking->args->description);
         taking->snapshot.created = time_format(clock_unix_ms());
         record_copy(&hostler_spec_type, &spec->value, &taking->snapshot.spec);
@@ -333,12 +350,19 @@ static void freeze(const Taking *taking)
 static bool stand_still(const Taking *taking, const char *memory, GError **error)
 {
         g_autoptr(Qmp) qmp = taking->live ? vm_require_qmp(taking->vm, error) : NULL;
-        json_t *undo = json_pack("{s:s, s:O, s:s, s:b}", "vm", vm_id(taking->vm), "layers", taking->layers, "memory",
-                                 memory, "run", taking->run);
+        g_autofree char *keepsakes = snapshot_keepsakes(taking->snapshot.name);
+        json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(taking->vm), "layers", taking->layers,
+                                 "memory", memory, "keepsakes", keepsakes, "run", taking->run);
         if ((taking->live && !qmp) || !job_undo(taking->job, "snapshot-undo", undo, error))
                 return false;
         freeze(taking);
         return !taking->run || qmp_call(qmp, "stop", NULL, NULL, error);
+}
+
+static bool save_keepsakes(const Taking *taking, GError **error)
+{
+        g_autofree char *name = snapshot_keepsakes(taking->snapshot.name), *folder = vm_path(taking->vm, name);
+        return keepsakes_copy(taking->vm, folder, error);
 }
 
 static bool save_memory(Taking *taking, const char *memory, GError **error)
@@ -378,6 +402,9 @@ static bool take(Taking *taking, GError **error)
             (!snapshot_make_layers(taking->vm, &taking->history.heads, taking->layers, error) ||
              (taking->live && !switch_layers(taking->vm, &taking->history.heads, taking->layers, error))))
                 return false;
+        if (keepsakes_are_there(taking->vm) &&
+            job_step(taking->job, "keepsakes", "keep what firmware and TPM remember") && !save_keepsakes(taking, error))
+                return false;
         if (taking->full && job_step(taking->job, "memory", "write memory and devices") &&
             !save_memory(taking, memory, error))
                 return false;
@@ -397,8 +424,9 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         return snapshot_info(vm, name, ret_result);
 }
 
-bool snapshot_freeze(Job *job, Vm *vm, GError **error)
+bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, GError **error)
 {
+        g_autofree char *copy = vm_path(vm, keepsakes);
         bool run = vm_power(vm) == HOSTLER_POWER_RUNNING, live = vm_is_live(vm);
         g_autoptr(Qmp) qmp = live ? vm_require_qmp(vm, error) : NULL;
         HostlerVmHistory history;
@@ -408,14 +436,15 @@ bool snapshot_freeze(Job *job, Vm *vm, GError **error)
                 return true;
         layers_history(vm, &history);
         json_auto_t *layers = snapshot_layer_names(vm, &history.heads);
-        bool ok =
-            job_undo(job, "snapshot-undo",
-                     json_pack("{s:s, s:O, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "memory", "", "run", run),
-                     error) &&
-            (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
-            snapshot_make_layers(vm, &history.heads, layers, error) &&
-            (!live || switch_layers(vm, &history.heads, layers, error)) && write_layers(vm, layers, error) &&
-            go_on(vm, run, error);
+        bool ok = job_undo(job, "snapshot-undo",
+                           json_pack("{s:s, s:O, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "keepsakes", keepsakes,
+                                     "run", run),
+                           error) &&
+                  (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
+                  snapshot_make_layers(vm, &history.heads, layers, error) &&
+                  (!live || switch_layers(vm, &history.heads, layers, error)) &&
+                  (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) && write_layers(vm, layers, error) &&
+                  go_on(vm, run, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;
 }

@@ -23,6 +23,16 @@ static int64_t disk_bytes(Vm *vm, const HostlerSnapshot *snapshot)
         return bytes;
 }
 
+static int64_t depth(const HostlerVmHistory *history, const HostlerSnapshot *snapshot)
+{
+        int64_t deepest = 0;
+        for (size_t i = 0; i < snapshot->disks.count; i++) {
+                g_autoptr(GPtrArray) chain = layers_below(history, snapshot->disks.items[i].file);
+                deepest = MAX(deepest, (int64_t)chain->len);
+        }
+        return deepest;
+}
+
 /* What removing it would copy: the layers that only it holds and that one other stands on. */
 static int64_t merged_bytes(Vm *vm, const HostlerVmHistory *history, const HostlerSnapshot *snapshot)
 {
@@ -52,6 +62,7 @@ static void describe(Vm *vm, const HostlerVmHistory *history, const HostlerSnaps
         ret_info->kind = g_strdup(snapshot->memory ? "full" : "disks");
         ret_info->memory = snapshot->memory ? snapshot->memory->bytes : HOSTLER_UNSET;
         ret_info->disks = disk_bytes(vm, snapshot);
+        ret_info->depth = depth(history, snapshot);
         ret_info->merges = merged_bytes(vm, history, snapshot);
         ret_info->description = g_strdup(snapshot->description);
 }

@@ -2,14 +2,13 @@
  * Listing and removing snapshots. Removing is forgetting, and then tidying up: layers that others stand on are merged
  * into them.
  */
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "hostler-handlers.h"
 #include "vm/layers_work.h"
+#include "vm/snapshot.h"
 #include "vm/snapshot_info.h"
 
 bool snapshot_ls(const Call *call, const HostlerSnapshotLsArgs *args, HostlerSnapshotInfoList *ret_result,
@@ -26,13 +25,18 @@ static bool forget(Vm *vm, const char *name, GError **error)
 {
         HostlerVmHistory history;
         vm_history(vm, &history);
-        const HostlerSnapshot *snapshot = layers_snapshot(&history, name);
-        g_autofree char *memory = snapshot && snapshot->memory ? vm_path(vm, snapshot->memory->file) : NULL;
         layers_forget(&history, name);
         bool ok = vm_set_history(vm, &history, error);
         record_clear(&hostler_vm_history_type, &history);
-        return ok && (!memory || unlink(memory) == 0 || errno == ENOENT ||
-                      error_set_errno(error, errno, NULL, "cannot remove %s", memory));
+        return ok;
+}
+
+/* Also after a run that was cut off: nobody knows the snapshot any more, and its files may still be there. */
+static bool remove_files(Vm *vm, const char *name, GError **error)
+{
+        g_autofree char *memory_file = snapshot_memory_file(name), *memory = vm_path(vm, memory_file);
+        g_autofree char *kept = snapshot_keepsakes(name), *keepsakes = vm_path(vm, kept);
+        return dir_remove(memory, error) && dir_remove(keepsakes, error);
 }
 
 static bool is_there(Vm *vm, const char *name)
@@ -58,7 +62,7 @@ bool snapshot_rm(Job *job, const HostlerSnapshotRmArgs *args, GError **error)
         if (!job_step(job, "forget", "forget the snapshot"))
                 return true;
         if (!job_remember(job, "removing", json_true(), error) || (there && !forget(vm, args->snapshot, error)) ||
-            !layers_tidy(job, vm, error))
+            !remove_files(vm, args->snapshot, error) || !layers_tidy(job, vm, error))
                 return false;
         event_emit(manager_events(job_manager(job)), "snapshot-removed", object,
                    json_pack("{s:s}", "snapshot", args->snapshot));

@@ -83,9 +83,12 @@ def disks_of(vm, history):
 
 
 def check_snapshots(folder, history):
-    memories = {snapshot["memory"]["file"] for snapshot in history.get("snapshots", []) if "memory" in snapshot}
+    snapshots = history.get("snapshots", [])
+    wanted = {snapshot["memory"]["file"] for snapshot in snapshots if "memory" in snapshot}
+    wanted |= {f"snapshots/{snapshot['name']}.kept" for snapshot in snapshots
+               if "tpm" in snapshot["spec"] or snapshot["spec"].get("firmware", {}).get("model") in FIRMWARE}
     files = {f"snapshots/{name}" for name in names_in(folder / "snapshots")}
-    assert files == memories, f"files {files}, snapshots of {memories}"
+    assert files == wanted, f"files {files}, snapshots of {wanted}"
 
 
 def check_folder(daemon, vm):
