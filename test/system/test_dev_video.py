@@ -144,7 +144,10 @@ def test_every_cold_card_is_in_the_guest_and_shows_what_it_draws():
         check_cards(daemon)
         seen = draw(daemon, device(daemon, "video2")["address"], 1024)
         shows(daemon, "video2", 1024, 600, seen)
+        daemon.hostler("pause", "vm")
+        shows(daemon, "video2", 1024, 600, seen)
         check_viewers(daemon, seen)
+        daemon.hostler("resume", "vm")
         for name in CARDS:
             width, height, _ = screenshot(daemon, name)
             assert width >= 640 and height >= 400, name
