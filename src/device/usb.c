@@ -79,10 +79,13 @@ static void usb_check(const DeviceContext *context, const HostlerPart *part, GPt
 {
         const HostlerUsbProps *props = part->props;
         g_autofree char *ports = g_strdup_printf("/spec/%s/ports", part->name);
+        g_autofree char *controller = g_strdup_printf("/spec/%s/controller", part->name);
         g_autofree char *memory = g_strdup_printf("/spec/%s/memory", part->name);
         if (props->ports != HOSTLER_UNSET && !is_xhci(part) && props->model != HOSTLER_USB_MODEL_PCI_OHCI)
                 faults_add(faults, ports, "%s has %d ports, no more and no less", part_model(part)->name,
                            ports_of(part));
+        if (props->controller && props->model == HOSTLER_USB_MODEL_ICH9_USB_EHCI)
+                faults_add(faults, controller, "its four functions sit in one slot of the board");
         if (props->memory != HOSTLER_UNSET)
                 faults_add(faults, memory, "a USB controller has no memory: it works in the guest's");
         if (props->model == HOSTLER_USB_MODEL_USB_EHCI)

@@ -111,9 +111,12 @@ static const struct {
      "/spec/input1: the one place on usb0 is taken"},
     {"usb-slow", "{'hub0': {}, 'input0': {'model': 'usb-kbd'}, 'usb0': {'model': 'usb-ehci'}}",
      "/spec/hub0/controller: usb-hub is a full speed device, and usb0 has high speed only"},
-    {"usb-values", "{'usb0': {'memory': '1M'}, 'usb1': {'model': 'ich9-usb-uhci', 'ports': 4}}",
+    {"usb-values",
+     "{'pcie0': {}, 'usb0': {'memory': '1M'}, 'usb1': {'model': 'ich9-usb-uhci', 'ports': 4},"
+     " 'usb2': {'model': 'ich9-usb-ehci', 'controller': 'pcie0'}}",
      "/spec/usb0/memory: a USB controller has no memory: it works in the guest's\n"
-     "/spec/usb1/ports: ich9-usb-uhci has 2 ports, no more and no less"},
+     "/spec/usb1/ports: ich9-usb-uhci has 2 ports, no more and no less\n"
+     "/spec/usb2/controller: its four functions sit in one slot of the board"},
     {"hub-ring", "{'hub0': {'controller': 'hub1'}, 'hub1': {'controller': 'hub0'}, 'usb0': {}}",
      "/spec/hub0/controller: it would stand on itself\n/spec/hub1/controller: it would stand on itself"},
     {"hub-chain",

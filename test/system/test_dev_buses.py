@@ -140,6 +140,9 @@ def check_places(daemon):
         row = add(daemon, "nic", name, f"model={model}", f"controller={controller}")
         assert bridges[controller] in path(daemon, row["address"])[:-1], (row, path(daemon, row["address"]))
         frames_pass(daemon, row)
+    row = add(daemon, "usb", "usb8", "controller=pcie1")
+    assert bridges["pcie1"] in path(daemon, row["address"])[:-1], row
+    assert add(daemon, "input", "keys", "model=usb-kbd", "controller=usb8")["place"] == "usb8 1"
     assert "one place" in daemon.refused(2, "device", "add", "vm", "nic", "controller=pcie0")
     assert "does not fit" in daemon.refused(2, "device", "add", "vm", "nic", "model=e1000e", "controller=pci0")
     assert "sits on pci0" in daemon.refused(4, "device", "rm", "vm", "pci0")
@@ -157,7 +160,7 @@ def check_saved(daemon):
 
 
 def check_removed(daemon):
-    for name, _, _ in PLACES:
+    for name in ["keys", "usb8", *(name for name, _, _ in PLACES)]:
         remove(daemon, name)
     remove(daemon, "nic9")
     daemon.hostler("device", "rm", "vm", "pci0")
