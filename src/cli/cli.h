@@ -42,9 +42,11 @@ bool command_device_read(Cli *cli, const Invocation *invocation, GError **error)
 bool command_doctor(Cli *cli, const Invocation *invocation, GError **error);
 bool command_event_watch(Cli *cli, const Invocation *invocation, GError **error);
 bool command_job_wait(Cli *cli, const Invocation *invocation, GError **error);
+bool command_metrics(Cli *cli, const Invocation *invocation, GError **error);
 bool command_screenshot(Cli *cli, const Invocation *invocation, GError **error);
 bool command_show(Cli *cli, const Invocation *invocation, GError **error);
 bool command_simulate(Cli *cli, const Invocation *invocation, GError **error);
+bool command_top(Cli *cli, const Invocation *invocation, GError **error);
 bool command_vnc(Cli *cli, const Invocation *invocation, GError **error);
 bool command_wait(Cli *cli, const Invocation *invocation, GError **error);
 bool command_help(Cli *cli, const Invocation *invocation, GError **error);

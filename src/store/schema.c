@@ -33,6 +33,9 @@ const char *const schema_steps[] = {
     "CREATE INDEX event_object ON event (object, seq);"
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;",
     "ALTER TABLE vm ADD COLUMN history TEXT NOT NULL DEFAULT '{}';",
+    "CREATE TABLE sample ("
+    "  object TEXT NOT NULL, level INTEGER NOT NULL, start_ms INTEGER NOT NULL, width INTEGER NOT NULL,"
+    "  slots BLOB NOT NULL, PRIMARY KEY (object, level, start_ms)) STRICT, WITHOUT ROWID;",
     NULL,
 };
 

@@ -1,6 +1,6 @@
 /*
  * The database as a whole: opening, the cached statements, transactions, and how SQLite's failures become errors. What
- * the tables hold is in store_vm.c, store_job.c and store_event.c.
+ * the tables hold is in store_vm.c, store_job.c, store_event.c and store_sample.c.
  *
  * The connection has the file for itself (locking_mode=EXCLUSIVE): no lock calls per transaction, no shared-memory file
  * that a full disk could tear, and a second daemon is refused even without the state lock.
@@ -237,6 +237,13 @@ static sqlite3_stmt *prepare(Store *store, const char *sql, GError **error)
         return statement;
 }
 
+static void bind_bytes(sqlite3_stmt *statement, int index, GBytes *bytes)
+{
+        gsize size;
+        const void *data = g_bytes_get_data(bytes, &size);
+        sqlite3_bind_blob64(statement, index, data, size, SQLITE_STATIC);
+}
+
 static void bind(sqlite3_stmt *statement, const char *types, va_list values)
 {
         for (int i = 0; types[i]; i++) {
@@ -244,6 +251,8 @@ static void bind(sqlite3_stmt *statement, const char *types, va_list values)
                         sqlite3_bind_text(statement, i + 1, va_arg(values, const char *), -1, SQLITE_STATIC);
                 else if (types[i] == 'i')
                         sqlite3_bind_int64(statement, i + 1, va_arg(values, int64_t));
+                else if (types[i] == 'b')
+                        bind_bytes(statement, i + 1, va_arg(values, GBytes *));
                 else
                         sqlite3_bind_double(statement, i + 1, va_arg(values, double));
         }

@@ -89,6 +89,24 @@ int64_t store_event_last(Store *store);
 int64_t store_event_first(Store *store);
 bool store_event_prune(Store *store, int64_t keep, GError **error);
 
+/* Measured values of one VM (its id) or "host", a chunk of time in each row; src/monitor/series.h says what is in it.
+ */
+typedef struct {
+        char *object;
+        int64_t level, start_ms;
+        int64_t width; /* numbers in each slot */
+        GBytes *slots; /* of float, this machine's byte order */
+} SampleRow;
+void sample_row_clear(SampleRow *row);
+/* All in one transaction; a row that is there is replaced. */
+bool store_samples_write(Store *store, const SampleRow *rows, unsigned n, GError **error);
+/* Chunks that begin within [since_ms, until_ms), in order of time. */
+bool store_samples_each(Store *store, const char *object, int64_t level, int64_t since_ms, int64_t until_ms,
+                        void (*each)(const SampleRow *row, void *data), void *data, GError **error);
+/* Forgets what began before @before_ms or after @after_ms (a clock that was wrong), and whatever is of no VM any more.
+ */
+bool store_samples_prune(Store *store, int64_t level, int64_t before_ms, int64_t after_ms, GError **error);
+
 /* Small named values (schema-free settings, the probe's verdict). NULL when absent. Caller frees. */
 char *store_get(Store *store, const char *key);
 bool store_set(Store *store, const char *key, const char *value, GError **error);

@@ -1,10 +1,10 @@
 /*
- * What the store's tables (store_vm.c, store_job.c, store_event.c) share: statements under one lock. Only for
- * src/store.
+ * What the store's tables (store_vm.c, store_job.c, store_event.c, store_sample.c) share: statements under one lock.
+ * Only for src/store.
  *
  * Statements are SQL literals, prepared once and found again by the literal's address. Their parameters come as
  * variable arguments described by @types, one letter each: t text (const char *, NULL is SQL NULL), i int64_t, r
- * double.
+ * double, b GBytes *.
  */
 #pragma once
 

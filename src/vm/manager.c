@@ -56,6 +56,7 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         g_autoptr(Manager) manager = g_new0(Manager, 1);
         g_mutex_init(&manager->lock);
         g_cond_init(&manager->kvm_known);
+        g_cond_init(&manager->observe_end);
         manager->kvm = -1;
         manager->state_dir = g_strdup(config->state_dir);
         manager->image_dir = g_build_filename(config->state_dir, "images", NULL);
@@ -65,6 +66,7 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         manager->cancellable = g_cancellable_new();
         manager->events = event_log_new(config->store, NULL);
+        manager->monitor = monitor_new(config->store);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
         bool ok = make_folders(manager, error) && load(manager, error) && job_queue_load(manager->jobs, error);
         return ok ? g_steal_pointer(&manager) : NULL;
@@ -115,6 +117,7 @@ void manager_free(Manager *manager)
         g_cancellable_cancel(manager->cancellable);
         finish_recovery(manager);
         housekeeping_stop(manager);
+        observe_stop(manager);
         g_clear_pointer(&manager->probe, g_thread_join);
         if (manager->silent)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);
@@ -125,7 +128,9 @@ void manager_free(Manager *manager)
         g_clear_pointer(&manager->events, event_log_free);
         g_object_unref(manager->cancellable);
         g_mutex_clear(&manager->lock);
+        g_clear_pointer(&manager->monitor, monitor_free);
         g_cond_clear(&manager->kvm_known);
+        g_cond_clear(&manager->observe_end);
         g_free(manager->state_dir);
         g_free(manager->image_dir);
         g_free(manager);
@@ -156,6 +161,11 @@ EventLog *manager_events(Manager *manager)
 JobQueue *manager_jobs(Manager *manager)
 {
         return manager->jobs;
+}
+
+Monitor *manager_monitor(Manager *manager)
+{
+        return manager->monitor;
 }
 
 const char *manager_image_dir(Manager *manager)

@@ -6,6 +6,7 @@
 
 #include "host/accel_probe.h"
 #include "job/job.h"
+#include "monitor/monitor.h"
 #include "storage/image.h"
 #include "store/event_log.h"
 #include "store/store.h"
@@ -31,6 +32,7 @@ const char *manager_state_dir(Manager *manager);
 Store *manager_store(Manager *manager);
 EventLog *manager_events(Manager *manager);
 JobQueue *manager_jobs(Manager *manager);
+Monitor *manager_monitor(Manager *manager);
 const char *manager_image_dir(Manager *manager); /* STATE/images */
 int64_t manager_started_ms(Manager *manager);
 /* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main

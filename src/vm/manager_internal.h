@@ -20,7 +20,12 @@ struct Manager {
         GThreadPool *silent;       /* adoptions that are tried again and again */
         GCancellable *cancellable; /* of the recovery and the probe */
 
+        Monitor *monitor;
+        GThread *observer; /* observe.c */
+        GCond observe_end;
+
         GMutex lock;
+        bool observed;     /* no more rounds */
         GHashTable *vms;   /* id → Vm (a reference) */
         GHashTable *names; /* name → Vm (borrowed), without the trash */
 };
@@ -33,6 +38,9 @@ typedef struct {
 /* housekeeping.c, main loop only. Starting it begins with a round. */
 void housekeeping_start(Manager *manager);
 void housekeeping_stop(Manager *manager);
+/* observe.c, main loop only: the thread that measures. */
+void observe_start(Manager *manager);
+void observe_stop(Manager *manager);
 /* Who asks for the jobs that the daemon gives itself. */
 Caller manager_caller(void);
 /* recover.c: what the row knows beyond the spec. */

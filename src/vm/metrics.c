@@ -1,6 +1,7 @@
 /*
  * OpenMetrics text (https://openmetrics.io) from what is in memory; QEMU is never asked inside the request.
  */
+#include <math.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -57,6 +58,47 @@ static void print_guest_memory(GString *out, GPtrArray *vms, const char *name, c
         }
 }
 
+/* What the monitor measured last, by its own names. */
+static const struct {
+        Metric metric;
+        const char *name, *help;
+} measured[] = {
+    {METRIC_CPU, "cpu_processors", "Processors in use."},
+    {METRIC_WAIT, "cpu_wait_processors", "Processors wanted and not to be had."},
+    {METRIC_MEMORY, "memory_bytes", "Memory of the host in use."},
+    {METRIC_DISK_READ, "disk_read_bytes_per_second", "Bytes read from disks."},
+    {METRIC_DISK_WRITE, "disk_written_bytes_per_second", "Bytes written to disks."},
+    {METRIC_DISK_OPS, "disk_requests_per_second", "Requests to disks."},
+    {METRIC_NET_IN, "net_received_bytes_per_second", "Bytes received."},
+    {METRIC_NET_OUT, "net_sent_bytes_per_second", "Bytes sent."},
+};
+
+static void print_sample(GString *out, Monitor *monitor, const char *family_name, const char *labels,
+                         const char *object, Metric metric)
+{
+        float sample[METRICS];
+        if (monitor_latest(monitor, object, sample) && !isnan(sample[metric]))
+                g_string_append_printf(out, "%s%s %.9g\n", family_name, labels, (double)sample[metric]);
+}
+
+static void print_measured(GString *out, Monitor *monitor, GPtrArray *vms)
+{
+        for (size_t i = 0; i < G_N_ELEMENTS(measured); i++) {
+                g_autofree char *of_vm = g_strdup_printf("hostler_vm_%s", measured[i].name);
+                g_autofree char *of_host = g_strdup_printf("hostler_host_%s", measured[i].name);
+                family(out, of_vm, "gauge", measured[i].help);
+                for (guint k = 0; k < vms->len; k++) {
+                        g_autofree char *name = vm_name(g_ptr_array_index(vms, k));
+                        g_autofree char *labels = g_strdup_printf("{vm=\"%s\"}", name);
+                        print_sample(out, monitor, of_vm, labels, vm_id(g_ptr_array_index(vms, k)), measured[i].metric);
+                }
+                family(out, of_host, "gauge", measured[i].help);
+                print_sample(out, monitor, of_host, "", MONITOR_HOST, measured[i].metric);
+        }
+        family(out, "hostler_samples_dropped", "counter", "Samples that made no sense.");
+        g_string_append_printf(out, "hostler_samples_dropped_total %" G_GUINT64_FORMAT "\n", monitor_dropped(monitor));
+}
+
 static int64_t resident_bytes(void)
 {
         long long pages = 0;
@@ -79,6 +121,7 @@ char *manager_metrics(Manager *manager)
                            offsetof(HostlerGuestMemory, available));
         print_guest_memory(out, vms, "hostler_vm_guest_memory_ballooned_bytes", "Memory that the balloon has taken.",
                            offsetof(HostlerGuestMemory, ballooned));
+        print_measured(out, manager_monitor(manager), vms);
         family(out, "hostler_events", "counter", "Events so far.");
         g_string_append_printf(out, "hostler_events_total %" G_GINT64_FORMAT "\n",
                                store_event_last(manager_store(manager)));

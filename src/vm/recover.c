@@ -211,6 +211,7 @@ static gboolean tell_done(gpointer data)
         event_emit(recovery->manager->events, "daemon-started", "",
                    json_pack("{s:s, s:i}", "version", HOSTLER_VERSION, "adopted", recovery->adopted));
         housekeeping_start(recovery->manager);
+        observe_start(recovery->manager);
         if (recovery->done)
                 recovery->done(recovery->adopted, recovery->data);
         recovery->manager->recovering = false;

@@ -12,6 +12,7 @@
 
 #include "base/declare.h"
 #include "base/process.h"
+#include "monitor/metric.h"
 #include "wire/byte_stream.h"
 #include "wire/guest_agent.h"
 #include "wire/qmp.h"
@@ -72,6 +73,8 @@ void vm_set_plugged(Vm *vm, int64_t cpus, int64_t memory_bytes); /* HOSTLER_UNSE
 void vm_set_guest_memory(Vm *vm, HostlerGuestMemory *memory_taken);
 void vm_set_ballooned(Vm *vm, int64_t left_bytes);            /* of what it booted with */
 bool vm_guest_memory(Vm *vm, HostlerGuestMemory *ret_memory); /* a copy; false: nothing is known */
+/* counters.c: what QEMU and the guest last told of disks, NICs and memory; the rest is not known. */
+void vm_measured(Vm *vm, int64_t now_ms, Reading *ret_reading);
 /* watch.c: asks QEMU and sets it; blocks, so not on the main loop. */
 void vm_read_plugged(Vm *vm, Qmp *qmp);
 bool vm_has_address(Vm *vm);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/process.h"
+#include "monitor/metric.h"
 #include "vm/manager.h"
 
 typedef struct {
@@ -33,6 +34,7 @@ struct Vm {
         HostlerVmRuntime runtime;
         HostlerVmHistory history;
         uint64_t resets;
+        Reading measured; /* disks and NICs: counters.c */
 
         /* the run */
         ProcessId process;
@@ -59,6 +61,11 @@ void vm_watch_event(Vm *vm, const char *event, const json_t *data);
 
 /* guest_memory.c, main loop only: asks what the guest does with its memory. */
 void guest_memory_ask(Vm *vm, Qmp *qmp);
+
+/* counters.c, main loop only: asks for the disks' counters; keeps the NICs' as the agent tells them. */
+void counters_start(Vm *vm);
+void counters_ask(Vm *vm, Qmp *qmp);
+void counters_note_interfaces(Vm *vm, const json_t *interfaces);
 
 /* watch_helpers.c, main loop only: how many programs run beside QEMU; the condition `helper-ended` when one is missing.
  */

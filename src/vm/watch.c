@@ -74,6 +74,7 @@ static gboolean on_heartbeat_time(gpointer data)
         if (qmp && !watch->beating) {
                 watch->beating = true;
                 qmp_send(qmp, "query-status", NULL, HEARTBEAT_LIMIT_MS, on_heartbeat, watch);
+                counters_ask(watch->vm, qmp);
                 if (watch->beats++ % BEATS_PER_GUEST_MEMORY == 0)
                         guest_memory_ask(watch->vm, qmp);
         }
@@ -202,6 +203,7 @@ static void on_interfaces(GuestAgent *agent, const json_t *result, const GError 
         if (result) {
                 g_autoptr(Spec) spec = vm_spec(watch->vm);
                 HostlerAddressList list = parse_interfaces(&spec->value, result);
+                counters_note_interfaces(watch->vm, result);
                 vm_set_phase(watch->vm, HOSTLER_BOOT_PHASE_AGENT);
                 vm_set_addresses(watch->vm, &list);
         }
@@ -431,6 +433,7 @@ void vm_watch_start(Vm *vm)
         watch->helpers = watch_helpers_expected(vm);
         watch->pidfd = process_id_open(&process);
         vm->watch = watch;
+        counters_start(vm);
         if (watch->pidfd >= 0)
                 watch->ended = g_unix_fd_add(watch->pidfd, G_IO_IN, on_ended, watch);
         else

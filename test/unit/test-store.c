@@ -430,13 +430,23 @@ static int version_of(sqlite3 *db)
         return version;
 }
 
-/* A file of version 1, made here, with data in it, is brought to a version 2 that only this test knows. */
+/* All that there are and one more; g_free. */
+static const char **steps_and(const char *step)
+{
+        g_autoptr(GPtrArray) steps = g_ptr_array_new();
+        for (int i = 0; schema_steps[i]; i++)
+                g_ptr_array_add(steps, (char *)schema_steps[i]);
+        g_ptr_array_add(steps, (char *)step);
+        g_ptr_array_add(steps, NULL);
+        return (const char **)g_ptr_array_free(g_steal_pointer(&steps), FALSE);
+}
+
+/* A file of this version, made here, with data in it, is brought to a next one that only this test knows. */
 static void test_migration(Fixture *fixture, const void *data)
 {
-        const char *more[] = {schema_steps[0], schema_steps[1],
-                              "ALTER TABLE vm ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'", NULL};
-        const char *broken[] = {schema_steps[0], schema_steps[1], "ALTER TABLE vm ADD COLUMN colour TEXT; NONSENSE",
-                                NULL};
+        g_autofree const char **more = steps_and("ALTER TABLE vm ADD COLUMN colour TEXT NOT NULL DEFAULT 'red'");
+        g_autofree const char **broken = steps_and("ALTER TABLE vm ADD COLUMN colour TEXT; NONSENSE");
+        int newest = (int)g_strv_length((char **)more) - 1;
         g_autoptr(GError) error = NULL;
         VmRow row = vm("a", "web1");
         g_assert_true(store_vm_insert(fixture->store, &row, NULL));
@@ -444,13 +454,13 @@ static void test_migration(Fixture *fixture, const void *data)
 
         sqlite3 *db;
         g_assert_cmpint(sqlite3_open(fixture->path, &db), ==, SQLITE_OK);
-        g_assert_cmpint(version_of(db), ==, 2);
+        g_assert_cmpint(version_of(db), ==, newest);
         g_assert_false(schema_migrate(db, broken, &error));
         g_assert_true(error_is(error, HOSTLER_ERROR_FAILED));
         g_clear_error(&error);
-        g_assert_cmpint(version_of(db), ==, 2);
+        g_assert_cmpint(version_of(db), ==, newest);
         g_assert_true(schema_migrate(db, more, &error));
-        g_assert_cmpint(version_of(db), ==, 3);
+        g_assert_cmpint(version_of(db), ==, newest + 1);
         g_assert_true(schema_migrate(db, more, &error));
         g_assert_cmpint(sqlite3_exec(db, "UPDATE vm SET colour = 'blue' WHERE name = 'web1'", NULL, NULL, NULL), ==,
                         SQLITE_OK);

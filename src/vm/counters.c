@@ -1,0 +1,91 @@
+/*
+ * What only QEMU and the guest can tell of a VM's use: its disks' counters (asked with each heartbeat, watch.c), its
+ * NICs' as the guest agent has them. Main loop only, but for vm_measured(); answers are kept, so nobody else asks.
+ */
+#include <math.h>
+
+#include "base/clock.h"
+#include "vm/vm_internal.h"
+
+/* A sum over what is there: NAN until something is. */
+static void add(double *sum, const json_t *object, const char *name)
+{
+        const json_t *value = json_object_get(object, name);
+        if (json_is_integer(value) && json_integer_value(value) >= 0)
+                *sum = (isnan(*sum) ? 0 : *sum) + (double)json_integer_value(value);
+}
+
+static void keep(Vm *vm, Metric metric, double value)
+{
+        g_mutex_lock(&vm->lock);
+        vm->measured.value[metric] = value;
+        vm->measured.at_ms[metric] = clock_monotonic_ms();
+        g_mutex_unlock(&vm->lock);
+}
+
+static void on_block_statistics(Qmp *qmp, const json_t *result, const GError *error, void *data)
+{
+        double read = NAN, written = NAN, requests = NAN;
+        size_t i;
+        json_t *entry;
+        json_array_foreach (result, i, entry) {
+                const json_t *stats = json_object_get(entry, "stats");
+                add(&read, stats, "rd_bytes");
+                add(&written, stats, "wr_bytes");
+                add(&requests, stats, "rd_operations");
+                add(&requests, stats, "wr_operations");
+        }
+        keep(data, METRIC_DISK_READ, read);
+        keep(data, METRIC_DISK_WRITE, written);
+        keep(data, METRIC_DISK_OPS, requests);
+}
+
+void counters_start(Vm *vm)
+{
+        g_mutex_lock(&vm->lock);
+        reading_init(&vm->measured, clock_monotonic_ms());
+        g_mutex_unlock(&vm->lock);
+}
+
+void counters_ask(Vm *vm, Qmp *qmp)
+{
+        qmp_send(qmp, "query-blockstats", NULL, QMP_TIMEOUT_MS, on_block_statistics, vm);
+}
+
+void counters_note_interfaces(Vm *vm, const json_t *interfaces)
+{
+        double in = NAN, out = NAN;
+        size_t i;
+        json_t *interface;
+        json_array_foreach (interfaces, i, interface) {
+                const json_t *statistics = json_object_get(interface, "statistics");
+                if (g_strcmp0(json_string_value(json_object_get(interface, "name")), "lo") == 0)
+                        continue;
+                add(&in, statistics, "rx-bytes");
+                add(&out, statistics, "tx-bytes");
+        }
+        keep(vm, METRIC_NET_IN, in);
+        keep(vm, METRIC_NET_OUT, out);
+}
+
+static void put(Reading *reading, Metric metric, int64_t bytes, int64_t now_ms)
+{
+        reading->value[metric] = bytes == HOSTLER_UNSET ? NAN : (double)bytes;
+        reading->at_ms[metric] = now_ms;
+}
+
+void vm_measured(Vm *vm, int64_t now_ms, Reading *ret_reading)
+{
+        HostlerGuestMemory memory;
+        g_mutex_lock(&vm->lock);
+        *ret_reading = vm->measured;
+        g_mutex_unlock(&vm->lock);
+        for (Metric metric = METRIC_CPU; metric <= METRIC_BALLOONED; metric++)
+                put(ret_reading, metric, HOSTLER_UNSET, now_ms);
+        if (!vm_guest_memory(vm, &memory))
+                return;
+        if (memory.total != HOSTLER_UNSET && memory.available != HOSTLER_UNSET)
+                put(ret_reading, METRIC_GUEST_USED, MAX(memory.total - memory.available, 0), now_ms);
+        put(ret_reading, METRIC_BALLOONED, memory.ballooned, now_ms);
+        record_clear(&hostler_guest_memory_type, &memory);
+}
