@@ -183,15 +183,17 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
         g_autoptr(Vm) clone = new_clone(cloning, name);
         HostlerVmHistory history;
         record_init(&hostler_vm_history_type, &history);
+        history.identity_of = vm_name(cloning->source);
         bool ok = job_undo(cloning->job, "vm-forget", json_pack("{s:s}", "vm", vm_id(clone)), error) &&
                   job_undo(cloning->job, "layers-unpin",
                            json_pack("{s:s, s:s}", "vm", vm_id(cloning->source), "clone", vm_id(clone)), error) &&
                   pin(cloning, clone, error) && make_disks(cloning, clone, &history, error) &&
                   make_keepsakes(cloning, clone, error) && store_row(manager, clone, &history, error);
         record_clear(&hostler_vm_history_type, &history);
-        if (ok)
-                g_ptr_array_add(cloning->clones, vm_ref(clone));
-        return ok;
+        if (!ok)
+                return false;
+        g_ptr_array_add(cloning->clones, vm_ref(clone));
+        return true;
 }
 
 /* ---- the verb ---- */

@@ -15,12 +15,11 @@
 #include "base/units.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/guest_freeze.h"
 #include "vm/keepsakes.h"
 #include "vm/layers_work.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot_info.h"
-
-#define FREEZE_MS 20000
 
 char *snapshot_memory_file(const char *snapshot)
 {
@@ -150,13 +149,6 @@ static bool take_out(Qmp *qmp, const char *file, const char *below, GError **err
                qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", node_file), NULL, error);
 }
 
-static void thaw(Vm *vm)
-{
-        g_autoptr(GuestAgent) agent = vm_agent(vm);
-        if (agent)
-                guest_agent_call(agent, "guest-fsfreeze-thaw", NULL, FREEZE_MS, NULL, NULL, NULL);
-}
-
 static Vm *vm_of(Manager *manager, const json_t *args)
 {
         const char *id = json_string_value(json_object_get(args, "vm"));
@@ -206,7 +198,7 @@ bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **erro
             !remove_named(vm, json_object_get(args, "keepsakes"), error))
                 return false;
         bool ok = go_on(vm, json_is_true(json_object_get(args, "run")), error);
-        thaw(vm);
+        guest_thaw(vm);
         return ok;
 }
 
@@ -265,7 +257,7 @@ bool operation_snapshot_keep(Manager *manager, const json_t *args, GError **erro
         if (!write_down(vm, json_object_get(args, "snapshot"), json_object_get(args, "layers"), error) ||
             !go_on(vm, json_is_true(json_object_get(args, "run")), error))
                 return false;
-        thaw(vm);
+        guest_thaw(vm);
         return true;
 }
 
@@ -338,16 +330,7 @@ static bool taking_init(Taking *taking, GError **error)
         return true;
 }
 
-/* File systems are frozen where the agent can; where it cannot, the disks are as after a power cut. */
-static void freeze(const Taking *taking)
-{
-        g_autoptr(GuestAgent) agent = vm_agent(taking->vm);
-        if (agent && taking->run && !taking->full)
-                guest_agent_call(agent, "guest-fsfreeze-freeze", NULL, FREEZE_MS, job_cancellable(taking->job), NULL,
-                                 NULL);
-}
-
-static bool stand_still(const Taking *taking, const char *memory, GError **error)
+static bool stand_still(Taking *taking, const char *memory, GError **error)
 {
         g_autoptr(Qmp) qmp = taking->live ? vm_require_qmp(taking->vm, error) : NULL;
         g_autofree char *keepsakes = snapshot_keepsakes(taking->snapshot.name);
@@ -355,7 +338,9 @@ static bool stand_still(const Taking *taking, const char *memory, GError **error
                                  "memory", memory, "keepsakes", keepsakes, "run", taking->run);
         if ((taking->live && !qmp) || !job_undo(taking->job, "snapshot-undo", undo, error))
                 return false;
-        freeze(taking);
+        /* Where the agent cannot, the disks are as after a power cut. */
+        taking->snapshot.frozen =
+            taking->run && !taking->full && guest_freeze(taking->vm, job_cancellable(taking->job));
         return !taking->run || qmp_call(qmp, "stop", NULL, NULL, error);
 }
 

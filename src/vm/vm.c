@@ -239,6 +239,7 @@ static void info_locked(Vm *vm, HostlerVm *ret_info)
         if (vm->unresponsive)
                 ret_info->status->stale_since = time_format(vm->unresponsive_ms);
         ret_info->status->pending = pending_locked(vm);
+        ret_info->status->identity_of = g_strdup(vm->history.identity_of);
         ret_info->status->sleep =
             vm->power != HOSTLER_POWER_SUSPENDED ? NULL : g_strdup(vm->runtime.saved ? "disk" : "ram");
         if (vm->runtime.exit && vm->process.pid == 0) {

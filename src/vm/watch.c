@@ -9,6 +9,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "vm/guest_freeze.h"
+#include "vm/identity.h"
 #include "vm/vm_internal.h"
 
 /* A silent QEMU shows within five seconds: one beat, its time limit, and some air. */
@@ -31,6 +33,7 @@ typedef struct VmWatch {
         int helpers;
         bool beating, asking;
         bool named;
+        bool renewed;                    /* a job was asked to give the guest an identity of its own */
         char window[CONSOLE_WINDOW + 1]; /* the console's last bytes, for phases */
         size_t window_length;
 } VmWatch;
@@ -206,7 +209,9 @@ static void on_interfaces(GuestAgent *agent, const json_t *result, const GError 
                 counters_note_interfaces(watch->vm, result);
                 vm_set_phase(watch->vm, HOSTLER_BOOT_PHASE_AGENT);
                 vm_set_addresses(watch->vm, &list);
+                watch->renewed = watch->renewed || identity_renew_soon(watch->vm);
         }
+        guest_thaw_if_left(watch->vm);
         if (vm_has_address(watch->vm))
                 vm_set_phase(watch->vm, HOSTLER_BOOT_PHASE_IP);
         ask_agent_in(watch, vm_has_address(watch->vm) ? AGENT_LATER_MS : AGENT_SOON_MS);

@@ -1,0 +1,10 @@
+/*
+ * The identity of a copied guest: what its disks and memory have from the VM it was made from, until its agent has
+ * given it what must not be in two machines. Whether that is still to be done is in its history (`identity_of`).
+ */
+#pragma once
+
+#include "vm/manager.h"
+
+/* Main loop: the agent has answered. True when it is to be done and a job was asked to. */
+bool identity_renew_soon(Vm *vm);
