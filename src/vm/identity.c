@@ -53,7 +53,7 @@ static const char script[] =
     "  dhclient -r > /dev/null 2>&1; rm -f /var/lib/dhcp/*.leases; dhclient > /dev/null 2>&1; echo dhcp\n"
     "elif has nmcli; then nmcli networking off; nmcli networking on; echo dhcp\n"
     "fi\n"
-    "exit 0\n";
+    "sync\n";
 
 /* ---- is it to be done ---- */
 
