@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "device/guest_script.h"
 #include "hostler-handlers.h"
 #include "vm/manager_internal.h"
 #include "vm/vm_internal.h"
@@ -138,10 +139,11 @@ static char **known_words(GBytes *out)
 static bool run_script(Job *job, GuestAgent *agent, Vm *vm, char ***ret_words, GError **error)
 {
         g_autofree char *machine_id = new_machine_id(), *name = host_name(vm);
-        const char *const argv[] = {"/bin/sh", "-c", script, "sh", machine_id, name, NULL};
+        const char *const words[] = {machine_id, name, NULL};
         g_autoptr(GBytes) input = random_bytes(error);
         GuestExecResult result;
-        if (!input || !guest_agent_exec(agent, argv, input, SCRIPT_TIMEOUT_MS, job_cancellable(job), &result, error))
+        if (!input ||
+            !guest_script_run(agent, script, words, input, SCRIPT_TIMEOUT_MS, job_cancellable(job), &result, error))
                 return false;
         *ret_words = known_words(result.out);
         guest_exec_result_clear(&result);
