@@ -91,14 +91,30 @@ static int compare_matches(const GArray *a, const GArray *b)
         return (int)a->len - (int)b->len;
 }
 
+int flow_compare(const Flow *a, const Flow *b)
+{
+        if (a->table != b->table)
+                return (int)a->table - (int)b->table;
+        if (a->priority != b->priority)
+                return (int)b->priority - (int)a->priority;
+        return compare_matches(a->match, b->match);
+}
+
 static int compare_flows(gconstpointer a, gconstpointer b)
 {
-        const Flow *one = *(Flow *const *)a, *other = *(Flow *const *)b;
-        if (one->table != other->table)
-                return (int)one->table - (int)other->table;
-        if (one->priority != other->priority)
-                return (int)other->priority - (int)one->priority;
-        return compare_matches(one->match, other->match);
+        return flow_compare(*(Flow *const *)a, *(Flow *const *)b);
+}
+
+bool flow_does_same(const Flow *a, const Flow *b)
+{
+        bool same = a->cookie == b->cookie && a->meter == b->meter && a->actions->len == b->actions->len;
+        for (guint i = 0; same && i < a->actions->len; i++) {
+                const FlowAction *one = &g_array_index(a->actions, FlowAction, i);
+                const FlowAction *other = &g_array_index(b->actions, FlowAction, i);
+                same = one->kind == other->kind && one->number == other->number && one->reg == other->reg &&
+                       one->offset == other->offset && one->bits == other->bits;
+        }
+        return same;
 }
 
 void flow_table_sort(FlowTable *table)
@@ -275,6 +291,23 @@ static void print_actions(GString *text, const Flow *flow)
         }
 }
 
+static void print_flow(GString *text, const Flow *flow)
+{
+        g_string_append_printf(text, "cookie=0x%" PRIx64 ",table=%u,priority=%u", flow->cookie, flow->table,
+                               flow->priority);
+        for (guint i = 0; i < flow->match->len; i++)
+                print_match(text, &g_array_index(flow->match, FlowMatch, i));
+        g_string_append(text, ",actions=");
+        print_actions(text, flow);
+}
+
+char *flow_text(const Flow *flow)
+{
+        GString *text = g_string_new(NULL);
+        print_flow(text, flow);
+        return g_string_free(text, FALSE);
+}
+
 char *flow_table_text(const FlowTable *table)
 {
         GString *text = g_string_new(NULL);
@@ -284,13 +317,7 @@ char *flow_table_text(const FlowTable *table)
                                        meter->kbps, meter->burst_kbit);
         }
         for (guint i = 0; i < table->flows->len; i++) {
-                const Flow *flow = table->flows->pdata[i];
-                g_string_append_printf(text, "cookie=0x%" PRIx64 ",table=%u,priority=%u", flow->cookie, flow->table,
-                                       flow->priority);
-                for (guint k = 0; k < flow->match->len; k++)
-                        print_match(text, &g_array_index(flow->match, FlowMatch, k));
-                g_string_append(text, ",actions=");
-                print_actions(text, flow);
+                print_flow(text, table->flows->pdata[i]);
                 g_string_append_c(text, '\n');
         }
         return g_string_free(text, FALSE);

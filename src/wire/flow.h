@@ -90,8 +90,14 @@ void flow_table_free(FlowTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FlowTable, flow_table_free)
 /* By table, then priority downwards, then what is matched. */
 void flow_table_sort(FlowTable *table);
+/* By table, priority and match: 0 when the one takes the other's place. */
+int flow_compare(const Flow *a, const Flow *b);
+/* Whether they do the same under the same cookie. */
+bool flow_does_same(const Flow *a, const Flow *b);
 /* A line a meter and a line a flow, as ovs-ofctl(8) reads them. Caller frees. */
 char *flow_table_text(const FlowTable *table);
+/* One such line, without its end. Caller frees. */
+char *flow_text(const Flow *flow);
 
 /* Adds an empty flow; borrowed, until the table is sorted or freed. */
 Flow *flow_add(FlowTable *table, uint8_t number, uint16_t priority, uint64_t cookie);

@@ -1,0 +1,347 @@
+/*
+ * The network as callers see it: declarations, adapters, counters. See network.h.
+ *
+ * All it does to the switch itself is to read counters; the rest is the thread's (network_thread.c).
+ */
+#include "network/network.h"
+
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "network/compile.h"
+#include "network/network_private.h"
+#include "network/tap.h"
+#include "wire/openflow.h"
+
+#define APPLY_US (60 * G_USEC_PER_SEC)
+#define COUNT_MS 5000
+
+static void attached_free(gpointer data)
+{
+        Attached *adapter = data;
+        g_free(adapter->key);
+        g_free(adapter->switch_name);
+        g_free(adapter->group);
+        g_free(adapter->device);
+        json_decref(adapter->policy);
+        g_array_unref(adapter->guard);
+        g_array_unref(adapter->groups);
+        fd_close(&adapter->fd);
+        g_free(adapter);
+}
+
+static void json_free(gpointer value)
+{
+        json_decref(value);
+}
+
+Network *network_new(const char *folder, const char *refusal)
+{
+        Network *network = g_new0(Network, 1);
+        network->refusal = refusal;
+        network->ovs = ovs_new(folder);
+        network->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        g_mutex_init(&network->lock);
+        g_cond_init(&network->done_changed);
+        network->switches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
+        network->groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
+        network->attached = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, attached_free);
+        if (!refusal)
+                network->thread = g_thread_new("network", network_run, network);
+        return network;
+}
+
+static void wake(Network *network)
+{
+        uint64_t one = 1;
+        if (write(network->wake_fd, &one, sizeof one) < 0)
+                g_warning("switches: the thread cannot be woken");
+}
+
+void network_free(Network *network)
+{
+        if (!network)
+                return;
+        g_mutex_lock(&network->lock);
+        network->stopping = true;
+        g_mutex_unlock(&network->lock);
+        wake(network);
+        g_clear_pointer(&network->thread, g_thread_join);
+        ovs_free(network->ovs);
+        g_hash_table_unref(network->switches);
+        g_hash_table_unref(network->groups);
+        g_hash_table_unref(network->attached);
+        g_clear_error(&network->fault);
+        g_mutex_clear(&network->lock);
+        g_cond_clear(&network->done_changed);
+        close(network->wake_fd);
+        g_free(network);
+}
+
+bool network_is_allowed(const Network *network, GError **error)
+{
+        if (!network->refusal)
+                return ovs_is_installed(error);
+        error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "%s", network->refusal);
+        return error_hint(error, "run as root: hostlerd --system");
+}
+
+/* ---- declarations ---- */
+
+static void declare(Network *network, GHashTable *table, const char *key, json_t *spec_taken)
+{
+        g_mutex_lock(&network->lock);
+        if (spec_taken)
+                g_hash_table_replace(table, g_strdup(key), spec_taken);
+        else
+                g_hash_table_remove(table, key);
+        g_mutex_unlock(&network->lock);
+}
+
+void network_declare_switch(Network *network, const char *name, json_t *spec_taken)
+{
+        declare(network, network->switches, name, spec_taken);
+}
+
+void network_declare_group(Network *network, const char *switch_name, const char *group, json_t *spec_taken)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", switch_name, group);
+        declare(network, network->groups, key, spec_taken);
+}
+
+/* Lock held. The number of the round that will have seen everything set until now. */
+static uint64_t ask_round(Network *network)
+{
+        wake(network);
+        return ++network->wanted;
+}
+
+void network_recovered(Network *network)
+{
+        g_mutex_lock(&network->lock);
+        network->recovered = true;
+        ask_round(network);
+        g_mutex_unlock(&network->lock);
+}
+
+static bool wait_round(Network *network, uint64_t round, GError **error)
+{
+        gint64 end_us = g_get_monotonic_time() + APPLY_US;
+        bool in_time = true;
+        while (network->done < round && in_time)
+                in_time = g_cond_wait_until(&network->done_changed, &network->lock, end_us);
+        if (network->done < round)
+                return error_set(error, HOSTLER_ERROR_UNRESPONSIVE, NULL, "Open vSwitch does not answer");
+        if (!network->fault)
+                return true;
+        g_propagate_error(error, g_error_copy(network->fault));
+        return false;
+}
+
+bool network_apply(Network *network, GError **error)
+{
+        if (!network_is_allowed(network, error))
+                return false;
+        g_mutex_lock(&network->lock);
+        bool ok = wait_round(network, ask_round(network), error);
+        g_mutex_unlock(&network->lock);
+        return ok;
+}
+
+/* ---- adapters ---- */
+
+static GArray *parse_guard(char **guard)
+{
+        GArray *addresses = g_array_new(FALSE, FALSE, sizeof(IpAddress));
+        for (; guard && *guard; guard++) {
+                IpAddress address;
+                if (ip_parse(*guard, &address))
+                        g_array_append_val(addresses, address);
+        }
+        return addresses;
+}
+
+/* An adapter that can tell has its own address and takes all groups, until it tells. */
+static Attached *attached_new(const Adapter *adapter)
+{
+        Attached *attached = g_new0(Attached, 1);
+        *attached = (Attached){
+            .key = g_strdup_printf("%s/%s", adapter->vm_id, adapter->part),
+            .switch_name = g_strdup(adapter->switch_name),
+            .group = g_strdup(adapter->group),
+            .device = tap_name(adapter->vm_id, adapter->part),
+            .mac = adapter->mac,
+            .policy = json_incref(adapter->policy),
+            .mtu = adapter->mtu,
+            .guard = parse_guard(adapter->guard),
+            .filter = {.known = adapter->has_filter, .mac = adapter->mac, .all_multicast = true},
+            .groups = g_array_new(FALSE, FALSE, sizeof(Mac)),
+            .fd = -1,
+        };
+        return attached;
+}
+
+/* What stays as it is when an adapter gets other properties. */
+static void inherit(Attached *new, const Attached *old)
+{
+        new->number = strcmp(new->switch_name, old->switch_name) == 0 ? old->number : 0;
+        new->wants_device = old->wants_device;
+        if (!new->filter.known || !mac_equal(&new->mac, &old->mac))
+                return;
+        new->filter = old->filter;
+        g_array_append_vals(new->groups, old->groups->data, old->groups->len);
+        new->filter.groups = (const Mac *)new->groups->data;
+}
+
+static bool check_group(Network *network, const Adapter *adapter, GError **error)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", adapter->switch_name, adapter->group);
+        if (g_hash_table_contains(network->groups, key))
+                return true;
+        error_set(error, HOSTLER_ERROR_NOT_FOUND, NULL, "%s: there is no port group %s", adapter->part, key);
+        return error_hint(error, "hostler portgroup ls %s", adapter->switch_name);
+}
+
+static int take_fd(Network *network, const char *key)
+{
+        Attached *adapter = g_hash_table_lookup(network->attached, key);
+        return adapter ? fd_steal(&adapter->fd) : -1;
+}
+
+/* Lock held. What does not work is taken back. */
+static bool put_on(Network *network, Attached *new_taken, int *ret_fd, GError **error)
+{
+        g_autofree char *key = g_strdup(new_taken->key);
+        Attached *old = NULL;
+        g_hash_table_steal_extended(network->attached, key, NULL, (gpointer *)&old);
+        if (old)
+                inherit(new_taken, old);
+        new_taken->wants_device |= ret_fd != NULL;
+        g_hash_table_insert(network->attached, new_taken->key, new_taken);
+        bool ok = wait_round(network, ask_round(network), error);
+        if (ok && ret_fd) {
+                *ret_fd = take_fd(network, key);
+                ok = *ret_fd >= 0 || error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s was taken off its switch", key);
+        }
+        if (!ok && g_hash_table_lookup(network->attached, key) == new_taken) {
+                g_hash_table_remove(network->attached, key);
+                if (old)
+                        g_hash_table_insert(network->attached, old->key, g_steal_pointer(&old));
+                ask_round(network);
+        }
+        if (old)
+                attached_free(old);
+        return ok;
+}
+
+bool network_attach(Network *network, const Adapter *adapter, int *ret_fd, GError **error)
+{
+        if (!network_is_allowed(network, error))
+                return false;
+        g_mutex_lock(&network->lock);
+        bool ok = check_group(network, adapter, error) && put_on(network, attached_new(adapter), ret_fd, error);
+        g_mutex_unlock(&network->lock);
+        return ok;
+}
+
+void network_detach(Network *network, const char *vm_id, const char *part)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
+        g_mutex_lock(&network->lock);
+        if (g_hash_table_remove(network->attached, key))
+                ask_round(network);
+        g_mutex_unlock(&network->lock);
+}
+
+void network_set_filter(Network *network, const char *vm_id, const char *part, const RxFilter *filter)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
+        g_mutex_lock(&network->lock);
+        Attached *adapter = g_hash_table_lookup(network->attached, key);
+        if (adapter) {
+                g_array_set_size(adapter->groups, 0);
+                g_array_append_vals(adapter->groups, filter->groups, filter->n_groups);
+                adapter->filter = *filter;
+                adapter->filter.groups = (const Mac *)adapter->groups->data;
+                ask_round(network);
+        }
+        g_mutex_unlock(&network->lock);
+}
+
+char **network_users(Network *network, const char *switch_name, const char *group)
+{
+        g_autoptr(GStrvBuilder) users = g_strv_builder_new();
+        GHashTableIter iter;
+        gpointer value;
+        g_mutex_lock(&network->lock);
+        g_hash_table_iter_init(&iter, network->attached);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                const Attached *adapter = value;
+                if (strcmp(adapter->switch_name, switch_name) == 0 && (!group || strcmp(adapter->group, group) == 0))
+                        g_strv_builder_add(users, adapter->key);
+        }
+        g_mutex_unlock(&network->lock);
+        return g_strv_builder_end(users);
+}
+
+/* ---- counters ---- */
+
+static void add_drops(const FlowCount *count, AdapterCounts *counts)
+{
+        uint64_t *const places[] = {
+            [FLOW_VLAN] = &counts->vlan,
+            [FLOW_FORGED] = &counts->forged,
+            [FLOW_ADDRESS] = &counts->addresses,
+            [FLOW_SERVICE] = &counts->services,
+            [FLOW_ISOLATED] = &counts->isolated,
+            [FLOW_MAC_CHANGES] = &counts->mac_changes,
+            [FLOW_MAC_SPOOFING] = &counts->spoofed,
+            [FLOW_BLOCKED] = &counts->blocked,
+        };
+        FlowClass class = COOKIE_CLASS(count->cookie);
+        if ((count->cookie & COOKIE_DROPS) && class < G_N_ELEMENTS(places) && places[class])
+                *places[class] += count->packets;
+}
+
+static bool read_counts(OpenFlow *openflow, uint32_t number, AdapterCounts *counts, GError **error)
+{
+        g_autoptr(GArray) flows = g_array_new(FALSE, FALSE, sizeof(FlowCount));
+        g_autoptr(GArray) ports = g_array_new(FALSE, FALSE, sizeof(PortCount));
+        if (!openflow_flow_counts(openflow, COOKIE_MAKE(0, number), UINT64_C(0xffff0000ffffffff), flows, error) ||
+            !openflow_port_counts(openflow, ports, error))
+                return false;
+        for (guint i = 0; i < flows->len; i++)
+                add_drops(&g_array_index(flows, FlowCount, i), counts);
+        for (guint i = 0; i < ports->len; i++) {
+                const PortCount *port = &g_array_index(ports, PortCount, i);
+                if (port->port != number)
+                        continue;
+                counts->tx_packets = port->rx_packets;
+                counts->tx_bytes = port->rx_bytes;
+                counts->rx_packets = port->tx_packets;
+                counts->rx_bytes = port->tx_bytes;
+        }
+        return true;
+}
+
+bool network_counts(Network *network, const char *vm_id, const char *part, AdapterCounts *ret_counts, GError **error)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part), *path = NULL;
+        uint32_t number = 0;
+        g_mutex_lock(&network->lock);
+        const Attached *adapter = g_hash_table_lookup(network->attached, key);
+        if (adapter) {
+                g_autofree char *bridge = bridge_name(adapter->switch_name);
+                path = ovs_openflow_path(network->ovs, bridge);
+                number = adapter->number;
+        }
+        g_mutex_unlock(&network->lock);
+        *ret_counts = (AdapterCounts){0};
+        if (!path)
+                return error_set(error, HOSTLER_ERROR_WRONG_STATE, NULL, "%s is on no switch now", part);
+        g_autoptr(OpenFlow) openflow = openflow_connect(path, COUNT_MS, error);
+        return openflow && read_counts(openflow, number, ret_counts, error);
+}

@@ -1,0 +1,67 @@
+/*
+ * The host's switches: what is declared, which adapters are on them, and the thread that keeps Open vSwitch so.
+ *
+ * Declarations and ports are values that callers set; the thread compares them with what the switch has, changes that
+ * (deletions first), and installs the compiled flows. It also looks after the processes: when the switch dies, its
+ * keeper starts it again and the thread gives it its flows back; until then nothing passes.
+ *
+ * While nothing is declared and nothing attached, nothing runs. Any thread, but for the life of the object itself.
+ */
+#pragma once
+
+#include <jansson.h>
+
+#include "network/model.h"
+
+typedef struct Network Network;
+
+/*
+ * @folder: absolute; made when it is needed. @refusal: why this daemon has no switches (static text), NULL: it may.
+ * A pair that an earlier daemon left is found; what is on it stays until network_recovered().
+ */
+Network *network_new(const char *folder, const char *refusal);
+/* The processes go on when an adapter is attached, else they are ended. */
+void network_free(Network *network);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Network, network_free)
+/* HOSTLER_ERROR_UNSUPPORTED when there are no switches here. */
+bool network_is_allowed(const Network *network, GError **error);
+
+/* A switch or a port group by its declared properties (JSON, taken); NULL: it is gone. Takes effect with
+ * network_apply(). */
+void network_declare_switch(Network *network, const char *name, json_t *spec_taken);
+void network_declare_group(Network *network, const char *switch_name, const char *group, json_t *spec_taken);
+/* Every adapter of VMs that run is attached again: ports that are nobody's may go. */
+void network_recovered(Network *network);
+/* Waits until the switches are as everything set before the call says. */
+bool network_apply(Network *network, GError **error);
+
+/* An adapter on a switch; all borrowed. */
+typedef struct {
+        const char *vm_id, *part;
+        const char *switch_name, *group;
+        Mac mac;
+        json_t *policy;  /* what the adapter itself says: the members of record `policy`, and `vlan`, `native_vlan` */
+        int64_t mtu;     /* HOSTLER_UNSET: the switch's */
+        char **guard;    /* IP addresses it may use where those are guarded; NULL: none */
+        bool has_filter; /* the adapter can tell what its guest asked for */
+} Adapter;
+
+/*
+ * Puts it on its switch, or gives it other properties or another port group. @ret_fd (NULL: its device is there, a QEMU
+ * has it): a new device's, which the caller closes once QEMU has it. HOSTLER_ERROR_NOT_FOUND: no such port group.
+ */
+bool network_attach(Network *network, const Adapter *adapter, int *ret_fd, GError **error);
+/* Takes it off; not there is fine. Does not wait. */
+void network_detach(Network *network, const char *vm_id, const char *part);
+/* What its guest has asked for; @groups are copied. Does not wait. */
+void network_set_filter(Network *network, const char *vm_id, const char *part, const RxFilter *filter);
+
+/* Names of the adapters ("VM ID/part") on a switch, or on its port group (NULL: any). g_strfreev. */
+char **network_users(Network *network, const char *switch_name, const char *group);
+
+/* Why frames of or to a port were dropped, and how many. */
+typedef struct {
+        uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; /* of the guest: tx is what it sent */
+        uint64_t forged, spoofed, addresses, services, vlan, mac_changes, isolated, blocked;
+} AdapterCounts;
+bool network_counts(Network *network, const char *vm_id, const char *part, AdapterCounts *ret_counts, GError **error);

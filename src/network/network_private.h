@@ -1,0 +1,82 @@
+/* What the files of the network share. */
+#pragma once
+
+#include "network/network.h"
+#include "network/ovs.h"
+#include "wire/flow.h"
+
+/* An adapter that is on a switch. */
+typedef struct {
+        char *key; /* "VM ID/part" */
+        char *switch_name, *group, *device;
+        Mac mac;
+        json_t *policy;
+        int64_t mtu;
+        GArray *guard;     /* of IpAddress */
+        uint32_t number;   /* 0: it has none yet */
+        RxFilter filter;   /* its groups are `groups`'s */
+        GArray *groups;    /* of Mac */
+        bool wants_device; /* a new device is to be made */
+        int fd;            /* that device's, until it is taken; -1 */
+} Attached;
+
+struct Network {
+        const char *refusal; /* static */
+        Ovs *ovs;            /* of the thread */
+        GThread *thread;
+        int wake_fd;
+
+        GMutex lock; /* guards what follows */
+        GCond done_changed;
+        bool stopping, recovered;
+        uint64_t wanted, done; /* rounds of the thread: asked for, and ended */
+        GError *fault;         /* how the last round ended */
+        GHashTable *switches;  /* name → json_t */
+        GHashTable *groups;    /* "switch/group" → json_t */
+        GHashTable *attached;  /* key → Attached */
+};
+
+/* ---- network_target.c: what should be ---- */
+
+typedef struct {
+        char *key, *device;
+        uint32_t number;
+        bool wants_device;
+        int mtu;
+} TargetPort;
+
+typedef struct {
+        char *bridge;
+        GArray *ports;    /* of TargetPort */
+        FlowTable *flows; /* NULL: they cannot be compiled */
+        GError *fault;    /* why */
+} TargetSwitch;
+
+/* The name of a switch's bridge. Caller frees. */
+char *bridge_name(const char *switch_name);
+/*
+ * Everything declared and attached, as bridges, ports and flows: of TargetSwitch; g_ptr_array_unref. @numbers: device →
+ * number that it has already (GUINT_TO_POINTER). Lock held; gives new ports their numbers.
+ */
+GPtrArray *target_make(Network *network, GHashTable *numbers);
+
+/* ---- network_state.c: what is ---- */
+
+typedef struct {
+        char *uuid, *bridge, *error;
+        uint32_t number;
+} StatePort;
+
+typedef struct {
+        GHashTable *bridges; /* name → UUID */
+        GHashTable *ports;   /* device → StatePort */
+} State;
+void state_clear(State *state);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(State, state_clear)
+bool state_read(Ovs *ovs, State *ret_state, GError **error);
+/* Makes bridges and ports those of @targets; @others_go: also where that means to take some away. */
+bool state_change(Ovs *ovs, const State *state, const GPtrArray *targets, bool others_go, GError **error);
+
+/* ---- network_thread.c ---- */
+
+gpointer network_run(gpointer network);

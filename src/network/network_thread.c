@@ -1,0 +1,223 @@
+/*
+ * The network's thread: rounds that make the switch what it should be, and in between an eye on its process.
+ *
+ * It lives in the switch's network namespace from its first start on, and is the only one that starts and ends
+ * processes. A round that fails is tried again as long as something is wanted.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "network/network_private.h"
+#include "network/tap.h"
+#include "wire/openflow.h"
+
+#define OPENFLOW_MS 10000
+#define RETRY_MS 200
+
+/* What the thread alone knows. */
+typedef struct {
+        Network *network;
+        GHashTable *installed;  /* bridge → FlowTable: what its switch was told last */
+        ProcessId installed_in; /* the process that was told */
+        bool failing;           /* the last round failed, and that was said */
+} Thread;
+
+/* ---- devices ---- */
+
+static void keep_device(Network *network, const char *key, int fd_taken)
+{
+        autoclose int fd = fd_taken;
+        g_mutex_lock(&network->lock);
+        Attached *adapter = g_hash_table_lookup(network->attached, key);
+        if (adapter && adapter->wants_device) {
+                fd_close(&adapter->fd);
+                adapter->fd = fd_steal(&fd);
+                adapter->wants_device = false;
+        }
+        g_mutex_unlock(&network->lock);
+}
+
+static bool make_devices(Network *network, const GPtrArray *targets, GError **error)
+{
+        for (guint i = 0; i < targets->len; i++) {
+                const TargetSwitch *target = targets->pdata[i];
+                for (guint k = 0; k < target->ports->len; k++) {
+                        const TargetPort *port = &g_array_index(target->ports, TargetPort, k);
+                        int fd = port->wants_device ? tap_open(port->device, port->mtu, error) : -1;
+                        if (port->wants_device && fd < 0)
+                                return false;
+                        if (fd >= 0)
+                                keep_device(network, port->key, fd);
+                }
+        }
+        return true;
+}
+
+/* ---- flows ---- */
+
+static bool install(Thread *thread, TargetSwitch *target, GError **error)
+{
+        const FlowTable *before = g_hash_table_lookup(thread->installed, target->bridge);
+        g_autofree char *path = ovs_openflow_path(thread->network->ovs, target->bridge);
+        if (!target->flows) {
+                g_propagate_error(error, g_error_copy(target->fault));
+                return false;
+        }
+        g_autoptr(OpenFlow) openflow = openflow_connect(path, OPENFLOW_MS, error);
+        if (!openflow || !openflow_replace(openflow, before, target->flows, error)) {
+                g_hash_table_remove(thread->installed, target->bridge);
+                return false;
+        }
+        g_hash_table_insert(thread->installed, g_strdup(target->bridge), g_steal_pointer(&target->flows));
+        return true;
+}
+
+static bool install_all(Thread *thread, const GPtrArray *targets, GError **error)
+{
+        bool ok = true;
+        for (guint i = 0; i < targets->len; i++)
+                ok = install(thread, targets->pdata[i], ok ? error : NULL) && ok;
+        /* Until then frames that it knows by heart go on as before. */
+        return ovs_order(thread->network->ovs, "revalidator/purge", ok ? error : NULL) && ok;
+}
+
+/* ---- a round ---- */
+
+static bool is_wanted(Network *network)
+{
+        g_mutex_lock(&network->lock);
+        bool wanted = g_hash_table_size(network->switches) > 0 || g_hash_table_size(network->attached) > 0;
+        g_mutex_unlock(&network->lock);
+        return wanted;
+}
+
+/* Whether what nobody wants may be taken away: before the recovery is over, its owner may not have come yet. */
+static bool strangers_go(Network *network)
+{
+        g_mutex_lock(&network->lock);
+        bool go = network->recovered;
+        g_mutex_unlock(&network->lock);
+        return go;
+}
+
+static GHashTable *numbers_of(const State *state)
+{
+        GHashTable *numbers = g_hash_table_new(g_str_hash, g_str_equal);
+        GHashTableIter iter;
+        gpointer device, port;
+        g_hash_table_iter_init(&iter, state->ports);
+        while (g_hash_table_iter_next(&iter, &device, &port))
+                g_hash_table_insert(numbers, device, GUINT_TO_POINTER(((StatePort *)port)->number));
+        return numbers;
+}
+
+/* A switch that was started again has its bridges once it has carried out a change, and no flows. */
+static bool start(Thread *thread, GError **error)
+{
+        Ovs *ovs = thread->network->ovs;
+        if (!ovs_start(ovs, error))
+                return false;
+        ProcessId now = ovs_switch_process(ovs);
+        if (now.pid == thread->installed_in.pid && now.start_ticks == thread->installed_in.start_ticks)
+                return true;
+        g_hash_table_remove_all(thread->installed);
+        thread->installed_in = now;
+        return ovs_change(ovs, json_array(), error);
+}
+
+static bool reconcile(Thread *thread, GError **error)
+{
+        Network *network = thread->network;
+        g_auto(State) state = {0};
+        if (!is_wanted(network)) {
+                if (strangers_go(network) && ovs_runs(network->ovs))
+                        ovs_end(network->ovs);
+                return true;
+        }
+        if (!start(thread, error) || !state_read(network->ovs, &state, error))
+                return false;
+        g_autoptr(GHashTable) numbers = numbers_of(&state);
+        g_mutex_lock(&network->lock);
+        g_autoptr(GPtrArray) targets = target_make(network, numbers);
+        g_mutex_unlock(&network->lock);
+        return make_devices(network, targets, error) &&
+               state_change(network->ovs, &state, targets, strangers_go(network), error) &&
+               install_all(thread, targets, error);
+}
+
+static uint64_t begin_round(Network *network)
+{
+        g_mutex_lock(&network->lock);
+        uint64_t round = network->wanted;
+        g_mutex_unlock(&network->lock);
+        return round;
+}
+
+static void end_round(Network *network, uint64_t round, GError *fault_taken)
+{
+        g_mutex_lock(&network->lock);
+        network->done = round;
+        g_clear_error(&network->fault);
+        network->fault = fault_taken;
+        g_cond_broadcast(&network->done_changed);
+        g_mutex_unlock(&network->lock);
+}
+
+static void do_round(Thread *thread)
+{
+        uint64_t round = begin_round(thread->network);
+        GError *fault = NULL;
+        bool ok = reconcile(thread, &fault);
+        if (!ok && !thread->failing)
+                g_warning("switches: %s", fault->message);
+        thread->failing = !ok;
+        end_round(thread->network, round, fault);
+}
+
+/* ---- the thread ---- */
+
+/* Until somebody asks, the switch's process ends, or it is time to try again. */
+static void wait_for_reason(Thread *thread)
+{
+        Network *network = thread->network;
+        ProcessId process = ovs_switch_process(network->ovs);
+        autoclose int process_fd = process.pid ? process_id_open(&process) : -1;
+        bool lost = process_fd < 0 && is_wanted(network);
+        struct pollfd polls[] = {{.fd = network->wake_fd, .events = POLLIN}, {.fd = process_fd, .events = POLLIN}};
+        uint64_t count;
+        poll(polls, G_N_ELEMENTS(polls), thread->failing || lost ? RETRY_MS : -1);
+        if (read(network->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+                g_warning("switches: %s", g_strerror(errno));
+}
+
+static bool goes_on(Network *network)
+{
+        g_mutex_lock(&network->lock);
+        bool on = !network->stopping;
+        g_mutex_unlock(&network->lock);
+        return on;
+}
+
+gpointer network_run(gpointer data)
+{
+        Thread thread = {.network = data,
+                         .installed =
+                             g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)flow_table_free)};
+        Network *network = data;
+        ovs_adopt(network->ovs);
+        while (goes_on(network)) {
+                do_round(&thread);
+                wait_for_reason(&thread);
+        }
+        g_mutex_lock(&network->lock);
+        bool in_use = g_hash_table_size(network->attached) > 0 || !network->recovered;
+        g_mutex_unlock(&network->lock);
+        if (!in_use)
+                ovs_end(network->ovs);
+        g_hash_table_unref(thread.installed);
+        return NULL;
+}

@@ -1,0 +1,50 @@
+/*
+ * Adapters without guests: a network over a real Open vSwitch in a folder of its own, and the guests' ends of its
+ * devices, through which tests send frames and read what comes.
+ */
+#pragma once
+
+#include "network/network.h"
+
+#define RIG_ADAPTERS 8
+
+typedef struct {
+        Network *network;
+        char *folder;
+        int fds[RIG_ADAPTERS]; /* the device of adapter n; -1: not plugged */
+} Rig;
+
+/* Whether there are switches on this machine for us; else the test is skipped, saying why. */
+bool rig_is_possible(void);
+void rig_open(Rig *rig);
+/* Ends it, and sees that nothing is left. */
+void rig_close(Rig *rig);
+
+/* Switch "lan" with properties @policy (JSON with ' for "). */
+void rig_switch(Rig *rig, const char *policy);
+/* Its port group @group. */
+void rig_group(Rig *rig, const char *group, const char *policy);
+/* Plugs adapter @n into port group @group, or changes it. Its address is rig_mac(n), 10.9.0.n is its guarded one. */
+void rig_adapter(Rig *rig, int n, const char *group, const char *policy);
+void rig_unplug(Rig *rig, int n);
+/* Waits until all that is asked for is so. */
+void rig_apply(Rig *rig);
+Mac rig_mac(int n);
+
+typedef enum { RIG_TCP, RIG_UDP, RIG_TCP6, RIG_UDP6, RIG_ARP, RIG_DHCP_OFFER, RIG_RA, RIG_NA, RIG_PLAIN } RigKind;
+typedef struct {
+        Mac from, to;
+        int tag; /* VLAN; 0: none */
+        RigKind kind;
+        int address; /* its sender's is 10.9.0.address */
+} RigFrame;
+#define RIG_BROADCAST ((Mac){{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}})
+#define RIG_GROUP ((Mac){{0x01, 0x00, 0x5e, 0x00, 0x00, 0x07}})
+
+/*
+ * Sends the frame from adapter @n and tells who got it how: "1 3:10 3:10" is adapter 1 without a tag, and adapter 3
+ * twice with tag 10. Ends as soon as a frame sent after it, which everybody gets, is there. Caller frees.
+ */
+char *rig_send(Rig *rig, int n, const RigFrame *frame);
+/* How many copies of @count frames from adapter @n reach adapter @to. */
+int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count);

@@ -1,0 +1,441 @@
+/*
+ * Each policy on a real switch, with frames: who gets what, in how many copies, with which tag.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/keeper_launch.h"
+#include "switch/rig.h"
+
+static Rig rig;
+
+static void check(int from, RigFrame frame, const char *expected)
+{
+        g_autofree char *got = rig_send(&rig, from, &frame);
+        g_assert_cmpstr(got, ==, expected);
+}
+
+/* An ordinary frame of adapter @from to adapter @to. */
+static RigFrame frame_to(int from, Mac to)
+{
+        return (RigFrame){.from = rig_mac(from), .to = to, .kind = RIG_UDP, .address = from};
+}
+
+/* What its guest has asked for. */
+static void ask(int n, RxFilter filter)
+{
+        g_autofree char *part = g_strdup_printf("nic%d", n);
+        filter.known = true;
+        network_set_filter(rig.network, "rig", part, &filter);
+}
+
+static void set_filter(int n, RxFilter filter)
+{
+        ask(n, filter);
+        rig_apply(&rig);
+}
+
+/* Every test begins with adapters 1 to 4 in one VLAN, without policies. */
+static void begin(void)
+{
+        rig_switch(&rig, "{}");
+        rig_group(&rig, "web", "{'vlan': '10'}");
+        rig_group(&rig, "db", "{'vlan': '20'}");
+        for (int i = 1; i <= 4; i++) {
+                rig_adapter(&rig, i, "web", "{}");
+                ask(i, (RxFilter){.mac = rig_mac(i), .all_multicast = true});
+        }
+        rig_unplug(&rig, 5);
+        rig_apply(&rig);
+}
+
+static void test_plain(void)
+{
+        begin();
+        check(1, frame_to(1, rig_mac(2)), "2");
+        check(2, frame_to(2, rig_mac(1)), "1");
+        check(1, frame_to(1, RIG_BROADCAST), "2 3 4");
+        check(1, frame_to(1, RIG_GROUP), "2 3 4");
+        check(1, frame_to(1, (Mac){{2, 0, 0, 0, 0, 99}}), "");
+        check(1, frame_to(1, (Mac){{1, 0x80, 0xc2, 0, 0, 0x0e}}), "");
+}
+
+static void test_vlans(void)
+{
+        RigFrame tagged = frame_to(1, RIG_BROADCAST);
+        begin();
+        rig_group(&rig, "trunk", "{'vlan': 'trunk:10,20', 'native_vlan': 30}");
+        rig_group(&rig, "all", "{'vlan': 'all'}");
+        rig_adapter(&rig, 2, "db", "{}");
+        rig_adapter(&rig, 3, "trunk", "{}");
+        rig_adapter(&rig, 4, "all", "{}");
+        check(1, frame_to(1, RIG_BROADCAST), "3:10 4:10");
+        check(2, frame_to(2, RIG_BROADCAST), "3:20 4:20");
+        check(1, frame_to(1, rig_mac(2)), "");
+        check(3, frame_to(3, RIG_BROADCAST), "4:30");
+        tagged.tag = 20;
+        check(1, tagged, "");
+        tagged.from = rig_mac(3);
+        check(3, tagged, "2 4:20");
+        tagged.tag = 30;
+        tagged.from = rig_mac(4);
+        check(4, tagged, "3");
+        tagged.tag = 40;
+        tagged.from = rig_mac(3);
+        check(3, tagged, "");
+        rig_adapter(&rig, 2, "db", "{'vlan': '10'}");
+        check(1, frame_to(1, rig_mac(2)), "2");
+}
+
+static void test_isolated(void)
+{
+        begin();
+        rig_group(&rig, "apart", "{'vlan': '10', 'isolated': true}");
+        rig_adapter(&rig, 1, "apart", "{}");
+        rig_adapter(&rig, 2, "apart", "{}");
+        check(1, frame_to(1, RIG_BROADCAST), "3 4");
+        check(1, frame_to(1, rig_mac(2)), "");
+        check(3, frame_to(3, rig_mac(1)), "1");
+}
+
+/* ---- what may be sent ---- */
+
+static void test_forged(void)
+{
+        static const RigKind kinds[] = {RIG_TCP, RIG_TCP6, RIG_UDP, RIG_UDP6, RIG_PLAIN};
+        static const struct {
+                const char *policy;
+                bool passes[G_N_ELEMENTS(kinds)];
+        } cases[] = {
+            {"{}", {true, true, true, true, true}},
+            {"{'forged_transmits': 'reject'}", {false, false, false, false, false}},
+            {"{'forged_transmits_tcp': 'reject'}", {false, false, true, true, true}},
+            {"{'forged_transmits_udp': 'reject'}", {true, true, false, false, true}},
+            {"{'forged_transmits': 'reject', 'forged_transmits_tcp': 'accept'}", {true, true, false, false, false}},
+            {"{'forged_transmits': 'reject', 'forged_transmits_udp': 'accept'}", {false, false, true, true, false}},
+        };
+        begin();
+        for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+                rig_adapter(&rig, 1, "web", cases[i].policy);
+                for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
+                        RigFrame frame = {
+                            .from = {{2, 9, 9, 9, 9, 9}}, .to = rig_mac(2), .kind = kinds[k], .address = 1};
+                        check(1, frame, cases[i].passes[k] ? "2" : "");
+                        frame.from = rig_mac(1);
+                        check(1, frame, "2");
+                }
+        }
+}
+
+/* Switch, then port group, then adapter: the nearest counts. */
+static void test_inherited(void)
+{
+        RigFrame forged = {.from = {{2, 9, 9, 9, 9, 9}}, .to = rig_mac(2), .kind = RIG_PLAIN};
+        begin();
+        rig_switch(&rig, "{'forged_transmits': 'reject'}");
+        rig_apply(&rig);
+        check(1, forged, "");
+        rig_group(&rig, "web", "{'vlan': '10', 'forged_transmits': 'accept'}");
+        rig_apply(&rig);
+        check(1, forged, "2");
+        rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject'}");
+        check(1, forged, "");
+}
+
+static void test_spoofed(void)
+{
+        RigFrame frame = {.from = rig_mac(3), .to = rig_mac(2), .kind = RIG_PLAIN};
+        begin();
+        check(1, frame, "2");
+        rig_adapter(&rig, 1, "web", "{'mac_spoofing': 'reject'}");
+        check(1, frame, "");
+        frame.from = (Mac){{2, 9, 9, 9, 9, 9}};
+        check(1, frame, "2");
+        frame.from = RIG_GROUP;
+        check(1, frame, "");
+}
+
+static void test_guard(void)
+{
+        static const RigKind kinds[] = {RIG_TCP, RIG_UDP, RIG_ARP, RIG_TCP6, RIG_NA};
+        RigFrame frame = {.from = rig_mac(1), .to = rig_mac(2)};
+        begin();
+        rig_adapter(&rig, 1, "web", "{'address_spoofing': 'reject'}");
+        for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
+                bool guarded_v4 = kinds[i] == RIG_TCP || kinds[i] == RIG_UDP || kinds[i] == RIG_ARP;
+                frame.kind = kinds[i];
+                frame.address = 1;
+                check(1, frame, guarded_v4 ? "2" : ""); /* it has no IPv6 address but its link-local one */
+                frame.address = 3;
+                check(1, frame, "");
+        }
+        frame.kind = RIG_PLAIN;
+        check(1, frame, "2");
+}
+
+static void test_services(void)
+{
+        RigFrame offer = {.from = rig_mac(1), .to = rig_mac(2), .kind = RIG_DHCP_OFFER, .address = 1};
+        RigFrame router = {.from = rig_mac(1), .to = rig_mac(2), .kind = RIG_RA, .address = 1};
+        begin();
+        check(1, offer, "2");
+        check(1, router, "2");
+        rig_adapter(&rig, 1, "web", "{'dhcp_server': 'reject'}");
+        check(1, offer, "");
+        check(1, router, "2");
+        rig_adapter(&rig, 1, "web", "{'router_advertisement': 'reject'}");
+        check(1, offer, "2");
+        check(1, router, "");
+}
+
+static void test_blocked(void)
+{
+        begin();
+        rig_adapter(&rig, 2, "web", "{'traffic': 'reject'}");
+        check(1, frame_to(1, rig_mac(2)), "");
+        check(2, frame_to(2, rig_mac(1)), "");
+        rig_adapter(&rig, 2, "web", "{}");
+        check(1, frame_to(1, rig_mac(2)), "2");
+}
+
+/* ---- changed addresses ---- */
+
+static void test_mac_changes(void)
+{
+        Mac changed = {{2, 7, 7, 7, 7, 7}};
+        begin();
+        set_filter(2, (RxFilter){.mac = changed, .all_multicast = true});
+        check(1, frame_to(1, changed), "2");
+        check(1, frame_to(1, rig_mac(2)), "");
+        rig_adapter(&rig, 2, "web", "{'mac_changes': 'reject'}");
+        check(1, frame_to(1, changed), "");
+        check(1, frame_to(1, rig_mac(2)), "");
+        check(1, frame_to(1, RIG_BROADCAST), "3 4");
+        set_filter(2, (RxFilter){.mac = rig_mac(2), .all_multicast = true});
+        check(1, frame_to(1, rig_mac(2)), "2");
+}
+
+/* With a neighbour's address it gets none of the neighbour's frames. */
+static void test_mac_stolen(void)
+{
+        begin();
+        set_filter(2, (RxFilter){.mac = rig_mac(3), .all_multicast = true});
+        check(1, frame_to(1, rig_mac(3)), "3");
+}
+
+/* ---- promiscuous ---- */
+
+static void test_promiscuous_classes(void)
+{
+        static const struct {
+                const char *classes;
+                bool unicast, multicast;
+        } cases[] = {{"'reject'", false, false},
+                     {"'accept'", true, true},
+                     {"'unicast'", true, false},
+                     {"'multicast'", false, true},
+                     {"'broadcast'", false, false},
+                     {"'unicast', 'multicast'", true, true},
+                     {"'unicast', 'broadcast'", true, false},
+                     {"'multicast', 'broadcast'", false, true},
+                     {"'unicast', 'multicast', 'broadcast'", true, true}};
+        begin();
+        set_filter(3, (RxFilter){.mac = rig_mac(3)}); /* it has joined no group */
+        for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *policy =
+                    g_strdup_printf("{'promiscuous': [%s], 'promiscuous_when': 'always'}", cases[i].classes);
+                rig_adapter(&rig, 3, "web", policy);
+                check(1, frame_to(1, rig_mac(2)), cases[i].unicast ? "2 3" : "2");
+                check(1, frame_to(1, RIG_GROUP), cases[i].multicast ? "2 3 4" : "2 4");
+                check(1, frame_to(1, RIG_BROADCAST), "2 3 4");
+                check(1, frame_to(1, rig_mac(3)), "3");
+        }
+}
+
+/* Three listeners with three scopes, and what they hear from inside and outside their port group and VLAN. */
+static void test_promiscuous_scopes(void)
+{
+        static const char policy[] = "{'promiscuous': ['accept'], 'promiscuous_when': 'always', "
+                                     "'promiscuous_scope': '%s'}";
+        g_autofree char *group = g_strdup_printf(policy, "portgroup"), *vlan = g_strdup_printf(policy, "vlan");
+        g_autofree char *all = g_strdup_printf(policy, "switch");
+        begin();
+        rig_group(&rig, "other", "{'vlan': '10'}");
+        rig_adapter(&rig, 3, "web", group);
+        rig_adapter(&rig, 4, "web", vlan);
+        rig_adapter(&rig, 5, "web", all);
+        rig_adapter(&rig, 2, "db", "{}");
+        rig_adapter(&rig, 6, "other", "{}");
+        check(1, frame_to(1, rig_mac(6)), "3 4 5 6"); /* from the group */
+        check(6, frame_to(6, rig_mac(1)), "1 3 4 5"); /* to the group */
+        check(6, frame_to(6, (Mac){{2, 0, 0, 0, 0, 99}}), "4 5");
+        check(2, frame_to(2, (Mac){{2, 0, 0, 0, 0, 99}}), "5:20");
+        check(2, frame_to(2, RIG_BROADCAST), "5:20");
+        check(1, frame_to(1, RIG_BROADCAST), "3 4 5 6");
+        rig_unplug(&rig, 6);
+}
+
+/* vSphere's way: it hears while the guest asks. */
+static void test_promiscuous_asked(void)
+{
+        begin();
+        rig_adapter(&rig, 3, "web", "{'promiscuous': ['accept'], 'promiscuous_when': 'asked'}");
+        check(1, frame_to(1, rig_mac(2)), "2");
+        set_filter(3, (RxFilter){.mac = rig_mac(3), .promiscuous = true});
+        check(1, frame_to(1, rig_mac(2)), "2 3");
+        rig_adapter(&rig, 3, "web", "{}");
+        check(1, frame_to(1, rig_mac(2)), "2");
+}
+
+static void test_groups(void)
+{
+        Mac joined = RIG_GROUP, other = {{1, 0, 0x5e, 0, 0, 8}};
+        begin();
+        set_filter(2, (RxFilter){.mac = rig_mac(2), .groups = &joined, .n_groups = 1});
+        set_filter(3, (RxFilter){.mac = rig_mac(3)});
+        check(1, frame_to(1, joined), "2 4");
+        check(1, frame_to(1, other), "4");
+        set_filter(3, (RxFilter){.mac = rig_mac(3), .all_multicast = true});
+        check(1, frame_to(1, other), "3 4");
+}
+
+/* ---- counters, rates ---- */
+
+static void test_counts(void)
+{
+        enum { SENT = 100, FORGED = 40 };
+        g_autoptr(GError) error = NULL;
+        AdapterCounts before, after;
+        RigFrame forged = {.from = {{2, 9, 9, 9, 9, 9}}, .to = rig_mac(2), .kind = RIG_PLAIN},
+                 own = frame_to(1, rig_mac(2));
+        begin();
+        rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject'}");
+        rig_apply(&rig);
+        network_counts(rig.network, "rig", "nic1", &before, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &own, SENT), ==, SENT);
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &forged, FORGED), ==, 0);
+        /* The counters of flows come with the switch's next look at them. */
+        for (gint64 end = clock_monotonic_ms() + 30000; clock_monotonic_ms() < end;) {
+                network_counts(rig.network, "rig", "nic1", &after, &error);
+                g_assert_no_error(error);
+                if (after.forged - before.forged >= FORGED)
+                        break;
+                g_usleep(50000);
+        }
+        g_assert_cmpuint(after.forged - before.forged, ==, FORGED);
+        g_assert_cmpuint(after.tx_packets - before.tx_packets, ==, SENT + FORGED);
+        /* Another change of its port does not begin them anew. */
+        rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject', 'dhcp_server': 'reject'}");
+        network_counts(rig.network, "rig", "nic1", &before, &error);
+        g_assert_cmpuint(before.forged, ==, after.forged);
+}
+
+/* 64 kbit/s and a burst of 8 kbit let some of 400 kbit pass, and far from all. */
+static void test_rate(void)
+{
+        enum { SENT = 400 };
+        RigFrame frame = frame_to(1, rig_mac(2));
+        begin();
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        rig_adapter(&rig, 1, "web", "{'rate_from_vm': 64, 'burst_from_vm': 8}");
+        int from = rig_flood(&rig, 1, 2, &frame, SENT);
+        g_assert_true(from > 0 && from < SENT / 2);
+        rig_adapter(&rig, 1, "web", "{}");
+        rig_adapter(&rig, 2, "web", "{'rate_to_vm': 64, 'burst_to_vm': 8}");
+        int to = rig_flood(&rig, 1, 2, &frame, SENT);
+        g_assert_true(to > 0 && to < SENT / 2);
+        rig_adapter(&rig, 2, "web", "{}");
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+}
+
+/* ---- life ---- */
+
+static ProcessId switch_process(void)
+{
+        ProcessId process = {0};
+        g_autofree char *folder = g_build_filename(rig.folder, "network", "switch", NULL);
+        g_assert_true(keeper_read(folder, NULL, &process, NULL));
+        return process;
+}
+
+/* Killed, it is there again by itself, with its flows; before that nothing passes. */
+static void test_killed(void)
+{
+        RigFrame forged = {.from = {{2, 9, 9, 9, 9, 9}}, .to = rig_mac(2), .kind = RIG_PLAIN};
+        begin();
+        rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject'}");
+        ProcessId old = switch_process();
+        g_assert_true(process_id_kill(&old, SIGKILL));
+        while (process_id_alive(&old))
+                g_usleep(1000);
+        rig_apply(&rig);
+        ProcessId new = switch_process();
+        g_assert_cmpint(new.pid, !=, old.pid);
+        check(1, frame_to(1, rig_mac(2)), "2");
+        check(1, forged, "");
+}
+
+static void test_refused(void)
+{
+        g_autoptr(GError) error = NULL;
+        json_auto_t *own = json_object();
+        Adapter adapter = {
+            .vm_id = "rig", .part = "nic6", .switch_name = "lan", .group = "none", .policy = own, .mtu = HOSTLER_UNSET};
+        int fd = -1;
+        g_assert_false(network_attach(rig.network, &adapter, &fd, &error));
+        g_assert_true(error_is(error, HOSTLER_ERROR_NOT_FOUND));
+        g_autoptr(Network) none = network_new("/nowhere", "not in this test");
+        g_clear_error(&error);
+        g_assert_false(network_apply(none, &error));
+        g_assert_true(error_is(error, HOSTLER_ERROR_UNSUPPORTED));
+}
+
+static const struct {
+        const char *name;
+        void (*run)(void);
+} tests[] = {
+    {"plain", test_plain},
+    {"vlans", test_vlans},
+    {"isolated", test_isolated},
+    {"forged", test_forged},
+    {"inherited", test_inherited},
+    {"spoofed", test_spoofed},
+    {"guard", test_guard},
+    {"services", test_services},
+    {"blocked", test_blocked},
+    {"mac-changes", test_mac_changes},
+    {"mac-stolen", test_mac_stolen},
+    {"promiscuous-classes", test_promiscuous_classes},
+    {"promiscuous-scopes", test_promiscuous_scopes},
+    {"promiscuous-asked", test_promiscuous_asked},
+    {"groups", test_groups},
+    {"counts", test_counts},
+    {"rate", test_rate},
+    {"killed", test_killed},
+    {"refused", test_refused},
+};
+
+static void run(gconstpointer data)
+{
+        if (!rig_is_possible())
+                return;
+        if (!rig.network)
+                rig_open(&rig);
+        tests[GPOINTER_TO_UINT(data)].run();
+}
+
+int main(int argc, char **argv)
+{
+        g_test_init(&argc, &argv, NULL);
+        for (guint i = 0; i < G_N_ELEMENTS(tests); i++) {
+                g_autofree char *name = g_strdup_printf("/switch/%s", tests[i].name);
+                g_test_add_data_func(name, GUINT_TO_POINTER(i), run);
+        }
+        int result = g_test_run();
+        if (rig.network)
+                rig_close(&rig);
+        return result;
+}
