@@ -29,6 +29,10 @@ struct DeviceContext {
         bool wide_ports; /* the run's last ports have room for cards with memory; runs of earlier versions have none */
         /* Of the run this is about, decided when it was launched; HOSTLER_UNSET: there is none yet. */
         int64_t memory_boot_bytes, memory_max_bytes;
+        /* A file that holds the memory it boots with: of an instant clone or, @memory_is_kept, of the mould for them.
+         */
+        const char *memory_file;
+        bool memory_is_kept; /* what is written goes to the file, and not to pages of its own */
         /* The files of a disk in the VM's folder, absolute, head first; NULL, or NULL itself: the one of its name.
          * g_strfreev. */
         char **(*disk_files)(const char *part, void *data);

@@ -60,6 +60,13 @@ static json_t *backend(const char *id, int64_t bytes, Backing backing, bool rese
         return args;
 }
 
+/* Many can map it; each has pages of its own for what it writes. */
+static json_t *backend_of_file(const DeviceContext *context, int64_t bytes)
+{
+        return json_pack("{s:s, s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-file", "id", BOOT_BACKEND, "mem-path",
+                         context->memory_file, "size", (json_int_t)bytes, "share", context->memory_is_kept);
+}
+
 static int64_t boot_of(const DeviceContext *context, const HostlerMemoryProps *props)
 {
         return context->memory_boot_bytes != HOSTLER_UNSET ? context->memory_boot_bytes : memory_boot_bytes(props);
@@ -137,8 +144,10 @@ static void memory_plan(const DeviceContext *context, const HostlerPart *part, P
                        : g_strdup_printf("size=%" G_GINT64_FORMAT "B", boot);
         Backing backing = backing_of(context, props);
         plan_argument(plan, "-m", size);
-        if (backing.shared || backing.huge) {
-                plan_add(plan, STEP_OBJECT, backend(BOOT_BACKEND, boot, backing, true));
+        if (context->memory_file || backing.shared || backing.huge) {
+                plan_add(plan, STEP_OBJECT,
+                         context->memory_file ? backend_of_file(context, boot)
+                                              : backend(BOOT_BACKEND, boot, backing, true));
                 plan_argument(plan, "-machine", "memory-backend=" BOOT_BACKEND);
         }
         if (port >= 0 && region > 0)

@@ -12,6 +12,8 @@
 #include "base/process.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/clone.h"
+#include "vm/instant.h"
 #include "vm/keepsakes.h"
 #include "vm/layers_work.h"
 #include "vm/parts.h"
@@ -59,14 +61,13 @@ static bool check_names(const Cloning *cloning, GError **error)
                         if (strcmp(names[k], names[i]) == 0)
                                 return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is named twice", names[i]);
         }
-        return !cloning->args->linked || !cloning->args->full ||
-               error_set(error, HOSTLER_ERROR_INVALID, NULL, "a clone is linked or full, not both");
+        return cloning->args->linked + cloning->args->full + cloning->args->instant <= 1 ||
+               error_set(error, HOSTLER_ERROR_INVALID, NULL, "a clone is one of linked, full and instant, not both");
 }
 
 /* ---- one clone ---- */
 
-/* The source's spec, less what must not be in two VMs. */
-static Spec *spec_of_clone(const HostlerSpec *source, const char *id)
+Spec *clone_spec(const HostlerSpec *source, const char *id)
 {
         HostlerSpec spec;
         record_copy(&hostler_spec_type, source, &spec);
@@ -157,7 +158,7 @@ static Vm *new_clone(const Cloning *cloning, const char *name)
 {
         g_autoptr(Spec) source = vm_spec(cloning->source);
         g_autofree char *id = g_uuid_string_random();
-        Spec *spec = spec_of_clone(&source->value, id);
+        Spec *spec = clone_spec(&source->value, id);
         if (cloning->args->full)
                 drop_images(&spec->value);
         return vm_new(job_manager(cloning->job), id, name, spec, 1, clock_unix_ms());
@@ -208,14 +209,41 @@ static bool make_clones(Cloning *cloning, GError **error)
         return true;
 }
 
+/* Instant clones go on where the source was. */
+static bool start_clones(Cloning *cloning, GError **error)
+{
+        if (!cloning->args->instant)
+                return true;
+        if (job_step(cloning->job, "mould", "bring the memory into a file that all can map") &&
+            !instant_make_mould(cloning->job, cloning->source, cloning->clones->pdata[0], error))
+                return false;
+        for (guint i = 0; i < g_strv_length(cloning->args->names); i++)
+                if (job_step(cloning->job, "start", "let %s go on", cloning->args->names[i]) &&
+                    !instant_start(cloning->job, cloning->source, cloning->clones->pdata[i], error))
+                        return false;
+        return true;
+}
+
+/* The moment that is cloned: nothing that is written to the source later is in a clone. */
+static bool hold_moment(Cloning *cloning, GError **error)
+{
+        g_autofree char *mould = vm_path(cloning->source, INSTANT_MOULD);
+        bool instant = cloning->args->instant;
+        if (instant && !job_is_dry_run(cloning->job) &&
+            !job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error))
+                return false;
+        return snapshot_freeze(cloning->job, cloning->source, KEEPSAKES, instant ? INSTANT_FULL : NULL, error);
+}
+
 static bool finish(Cloning *cloning, GError **error)
 {
-        g_autofree char *source = vm_name(cloning->source);
+        g_autofree char *source = vm_name(cloning->source), *mould = vm_path(cloning->source, INSTANT_MOULD);
         if (job_is_dry_run(cloning->job))
                 return true;
         g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
         if (!job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) ||
-            !job_commit(cloning->job, error) || !dir_remove(keepsakes, error))
+            !job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error) ||
+            !job_commit(cloning->job, error) || !dir_remove(keepsakes, error) || !dir_remove(mould, error))
                 return false;
         for (guint i = 0; i < cloning->clones->len; i++) {
                 g_autofree char *object = vm_object(cloning->clones->pdata[i]);
@@ -237,7 +265,9 @@ bool vm_clone(Job *job, const HostlerVmCloneArgs *args, HostlerVmList *ret_resul
         if (!source || !check_state(source, error) || !check_names(&cloning, error))
                 return false;
         layers_history(source, &cloning.history);
-        if (!snapshot_freeze(job, source, KEEPSAKES, error) || !make_clones(&cloning, error) ||
+        if (args->instant && !instant_check(source, g_strv_length(args->names), error))
+                return false;
+        if (!hold_moment(&cloning, error) || !make_clones(&cloning, error) || !start_clones(&cloning, error) ||
             !finish(&cloning, error))
                 return false;
         ret_result->items = g_new0(HostlerVm, cloning.clones->len);

@@ -74,6 +74,8 @@ static void context_init(VmContext *vm_context, Manager *manager, Vm *vm, const 
             .wide_ports = !run || run->wide_ports,
             .memory_boot_bytes = run ? run->memory_boot : HOSTLER_UNSET,
             .memory_max_bytes = run ? run->memory_max : HOSTLER_UNSET,
+            .memory_file = run ? run->memory_file : NULL,
+            .memory_is_kept = run && run->memory_kept,
             .disk_files = disk_files,
             .image = image_of,
             .has_driver = has_driver,

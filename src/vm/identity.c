@@ -56,6 +56,19 @@ static const char script[] =
     "fi\n"
     "sync\n";
 
+/*
+ * Each word is OLD=NEW: an adapter that has the one address gets the other. It is the device's own in a clone that was
+ * started, so after a reboot of the guest there is nothing to be done.
+ */
+static const char mac_script[] =
+    "export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"
+    "for pair in \"$@\"; do for n in /sys/class/net/*; do\n"
+    "  [ \"$(cat $n/address)\" = \"${pair%=*}\" ] || continue\n"
+    "  i=${n##*/}\n"
+    "  ip link set \"$i\" address \"${pair#*=}\" 2> /dev/null ||\n"
+    "    { ip link set \"$i\" down; ip link set \"$i\" address \"${pair#*=}\"; ip link set \"$i\" up; }\n"
+    "done; done\n";
+
 /* ---- is it to be done ---- */
 
 /* The name of the VM that the guest's identity is from; NULL: it is its own. Caller frees. */
@@ -150,11 +163,46 @@ static bool run_script(Job *job, GuestAgent *agent, Vm *vm, char ***ret_words, G
         return true;
 }
 
+static bool links_up(Vm *vm, GError **error)
+{
+        HostlerVmRuntime runtime;
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        bool ok = qmp != NULL;
+        vm_runtime(vm, &runtime);
+        for (size_t i = 0; ok && i < runtime.launched.count; i++) {
+                const HostlerPart *part = &runtime.launched.items[i];
+                const HostlerNicProps *nic = part->props;
+                if (strcmp(part->kind, "nic") == 0 && nic->link)
+                        ok = qmp_call(qmp, "set_link", json_pack("{s:s, s:b}", "name", part->name, "up", 1), NULL,
+                                      error);
+        }
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return ok;
+}
+
+/* A copy of a running guest comes up with its links down, until its adapters have addresses of their own. */
+static bool change_macs(Job *job, GuestAgent *agent, Vm *vm, GError **error)
+{
+        HostlerVmHistory history;
+        GuestExecResult result;
+        vm_history(vm, &history);
+        const char *const *pairs = (const char *const *)history.identity_macs;
+        bool none = !pairs || !pairs[0];
+        bool ok = none || guest_script_run(agent, mac_script, pairs, NULL, SCRIPT_TIMEOUT_MS, job_cancellable(job),
+                                           &result, error);
+        record_clear(&hostler_vm_history_type, &history);
+        if (none || !ok)
+                return ok;
+        guest_exec_result_clear(&result);
+        return links_up(vm, error);
+}
+
 static bool forget_source(Vm *vm, GError **error)
 {
         HostlerVmHistory history;
         vm_history(vm, &history);
         g_clear_pointer(&history.identity_of, g_free);
+        g_clear_pointer(&history.identity_macs, g_strfreev);
         bool ok = vm_set_history(vm, &history, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;
@@ -171,7 +219,8 @@ bool vm_renew_identity(Job *job, const HostlerVmRenewIdentityArgs *args, Hostler
         ret_result->name = vm_name(vm);
         if (!job_step(job, "identity", "give the guest an identity of its own"))
                 return true;
-        if (!run_script(job, agent, vm, &ret_result->renewed, error) || !forget_source(vm, error))
+        if (!change_macs(job, agent, vm, error) || !run_script(job, agent, vm, &ret_result->renewed, error) ||
+            !forget_source(vm, error))
                 return false;
         g_autofree char *object = vm_object(vm), *words = g_strjoinv(", ", ret_result->renewed);
         event_emit(manager_events(job_manager(job)), "vm-identity", object, json_pack("{s:s}", "renewed", words));

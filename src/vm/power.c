@@ -56,7 +56,7 @@ static bool refuse_state(Vm *vm, const char *what, GError **error)
 /* ---- start ---- */
 
 /* QEMU's `cont` on a VM whose state came from disk or that was stopped before its first instruction. */
-static bool let_run(Vm *vm, Job *job, GError **error)
+bool power_let_run(Job *job, Vm *vm, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
         return qmp && qmp_call_full(qmp, "cont", NULL, CONT_TIMEOUT_MS, job_cancellable(job), NULL, error) &&
@@ -71,7 +71,7 @@ static bool start_cold(Job *job, Vm *vm, GError **error)
                 return false;
         if (job_step(job, "settings", "set what only a started QEMU can be told") && !prepare_launched(vm, error))
                 return false;
-        return !job_step(job, "run", "let the guest run") || let_run(vm, job, error);
+        return !job_step(job, "run", "let the guest run") || power_let_run(job, vm, error);
 }
 
 /* Refused by QEMU, the guest has not run and its state is as good as before. */
@@ -80,7 +80,7 @@ static bool run_from_saved(Job *job, Vm *vm, GError **error)
         g_autoptr(GError) local = NULL;
         if (!saved_state_set_spent(vm, true, error))
                 return false;
-        if (let_run(vm, job, &local))
+        if (power_let_run(job, vm, &local))
                 return saved_state_forget(vm, error);
         if (qmp_error_class(local))
                 saved_state_set_spent(vm, false, NULL);
@@ -258,7 +258,8 @@ static bool stop_live(Job *job, Vm *vm, const HostlerVmStopArgs *args, GError **
         if (vm_power(vm) == HOSTLER_POWER_SUSPENDED && !wake(job, vm, error))
                 return false;
         if (vm_power(vm) == HOSTLER_POWER_PAUSED &&
-            job_step(job, "wake", "let the paused guest run, so that it can shut down") && !let_run(vm, job, error))
+            job_step(job, "wake", "let the paused guest run, so that it can shut down") &&
+            !power_let_run(job, vm, error))
                 return false;
         return !job_step(job, "ask", "ask the guest to shut down") || stop_politely(job, vm, args->timeout, error);
 }
@@ -304,7 +305,7 @@ bool vm_resume(Job *job, const HostlerVmResumeArgs *args, GError **error)
                 return true;
         if (vm_power(vm) != HOSTLER_POWER_PAUSED)
                 return refuse_state(vm, "resume", error);
-        return !job_step(job, "run", "let the guest run") || let_run(vm, job, error);
+        return !job_step(job, "run", "let the guest run") || power_let_run(job, vm, error);
 }
 
 /* ---- restart ---- */
@@ -337,7 +338,7 @@ static bool reset_hard(Job *job, Vm *vm, GError **error)
         if (!qmp_call(qmp, "system_reset", NULL, NULL, error))
                 return false;
         vm_wait(vm, was_reset, &before, clock_monotonic_ms() + SETTLE_MS, job_cancellable(job));
-        return vm_power(vm) == HOSTLER_POWER_RUNNING || let_run(vm, job, error);
+        return vm_power(vm) == HOSTLER_POWER_RUNNING || power_let_run(job, vm, error);
 }
 
 static bool reboot_by_agent(Job *job, Vm *vm, GuestAgent *agent, int64_t timeout_ms, GError **error)

@@ -100,6 +100,12 @@ static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
         return ok;
 }
 
+bool prepare_seed(Vm *vm, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        return !seed_of(&spec->value) || write_seed(vm, &spec->value, error);
+}
+
 bool prepare_run(Job *job, Vm *vm, GError **error)
 {
         g_autoptr(Spec) spec = vm_spec(vm);

@@ -9,4 +9,6 @@ bool prepare_capacity(Job *job, Vm *vm, GError **error);
 /* Capacity, the spec checked against this host, the seed written, ports given out; the run is recorded as the one to
  * launch. */
 bool prepare_run(Job *job, Vm *vm, GError **error);
+/* Writes the cloud-init seed, if its spec has one. */
+bool prepare_seed(Vm *vm, GError **error);
 bool prepare_launched(Vm *vm, GError **error);

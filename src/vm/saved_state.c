@@ -160,17 +160,50 @@ bool saved_state_check(Vm *vm, GError **error)
         return crc == want_crc || say_damaged(vm, "damaged", error);
 }
 
-bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error)
+bool saved_state_load_file(Vm *vm, GCancellable *cancellable, const char *path, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        int fd = qmp ? open_state(vm, SAVED_STATE_FILE, O_RDONLY, error) : -1;
+        autoclose int fd = qmp ? open(path, O_RDONLY | O_CLOEXEC) : -1;
         if (fd < 0)
-                return false;
-        bool ok = qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
-                  qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
-                  wait_migration(qmp, NULL, cancellable, error);
-        close(fd);
-        return ok;
+                return qmp && error_set_errno(error, errno, NULL, "cannot open the saved state %s", path);
+        return qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
+               qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
+               wait_migration(qmp, NULL, cancellable, error);
+}
+
+bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error)
+{
+        g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
+        return saved_state_load_file(vm, cancellable, path, error);
+}
+
+/* ---- devices without memory ---- */
+
+static bool leave_memory(Vm *vm, bool leave, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        return qmp &&
+               qmp_call(qmp, "migrate-set-capabilities",
+                        json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "x-ignore-shared", "state", leave),
+                        NULL, error);
+}
+
+bool saved_state_load_devices(Vm *vm, GCancellable *cancellable, const char *path, GError **error)
+{
+        return leave_memory(vm, true, error) && saved_state_load_file(vm, cancellable, path, error) &&
+               leave_memory(vm, false, error);
+}
+
+bool saved_state_write_devices(Vm *vm, Job *job, const char *path, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        autoclose int fd = qmp ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+        if (fd < 0)
+                return qmp && error_set_errno(error, errno, NULL, "cannot write %s", path);
+        return leave_memory(vm, true, error) && set_speed(qmp, error) &&
+               qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
+               qmp_call(qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
+               wait_migration(qmp, job, job_cancellable(job), error);
 }
 
 bool saved_state_is_there(Vm *vm)

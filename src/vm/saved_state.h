@@ -22,6 +22,14 @@ bool saved_state_let_go(Qmp *qmp, GError **error);
 bool saved_state_is_whole(Vm *vm, const HostlerSavedState *saved);
 /* Feeds it to a QEMU launched with -incoming; the VM stands still afterwards. */
 bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error);
+/*
+ * The same of a file @path (absolute) that is no saved state of the VM, with devices only: the memory is in a file that
+ * is mapped. Neither checks it by sum; it lives as long as a job.
+ */
+bool saved_state_write_devices(Vm *vm, Job *job, const char *path, GError **error);
+bool saved_state_load_devices(Vm *vm, GCancellable *cancellable, const char *path, GError **error);
+/* saved_state_load() of a file @path (absolute). */
+bool saved_state_load_file(Vm *vm, GCancellable *cancellable, const char *path, GError **error);
 /* Whether there is one that can be resumed: recorded, and not spent. */
 bool saved_state_is_there(Vm *vm);
 /*

@@ -409,7 +409,17 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         return snapshot_info(vm, name, ret_result);
 }
 
-bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, GError **error)
+static bool write_memory(Job *job, Vm *vm, const char *file, GError **error)
+{
+        HostlerSavedState saved;
+        g_autofree char *path = vm_path(vm, file), *folder = g_path_get_dirname(path);
+        if (!dir_ensure(folder, error) || !saved_state_write(vm, job, file, &saved, error))
+                return false;
+        record_clear(&hostler_saved_state_type, &saved);
+        return true;
+}
+
+bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory, GError **error)
 {
         g_autofree char *copy = vm_path(vm, keepsakes);
         bool run = vm_power(vm) == HOSTLER_POWER_RUNNING, live = vm_is_live(vm);
@@ -421,14 +431,13 @@ bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, GError **error)
                 return true;
         layers_history(vm, &history);
         json_auto_t *layers = snapshot_layer_names(vm, &history.heads);
-        bool ok = job_undo(job, "snapshot-undo",
-                           json_pack("{s:s, s:O, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "keepsakes", keepsakes,
-                                     "run", run),
-                           error) &&
-                  (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
+        json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "keepsakes", keepsakes,
+                                 "memory", memory ? memory : "", "run", run);
+        bool ok = job_undo(job, "snapshot-undo", undo, error) && (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
                   snapshot_make_layers(vm, &history.heads, layers, error) &&
                   (!live || switch_layers(vm, &history.heads, layers, error)) &&
-                  (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) && write_layers(vm, layers, error) &&
+                  (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) &&
+                  (!memory || write_memory(job, vm, memory, error)) && write_layers(vm, layers, error) &&
                   go_on(vm, run, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;

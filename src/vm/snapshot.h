@@ -20,10 +20,10 @@ char *snapshot_keepsakes(const char *snapshot);
 /*
  * Lets every disk go on in a new layer, so that what it was until now never changes again; a guest that runs stands
  * still for that moment. Steps, undo and all of the verb that asks. The layers stay when the job is undone later: they
- * are part of the VM then. @keepsakes: a name in its folder for a copy of its keepsakes of that moment, which goes when
- * the job is undone.
+ * are part of the VM then. @keepsakes: a name in its folder for a copy of its keepsakes of that moment; @memory: the
+ * same for a file with its memory and devices, NULL: they are not wanted. Both go when the job is undone.
  */
-bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, GError **error);
+bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory, GError **error);
 /* Names for a new layer on each of @disks: [{"part", "file", "below"}], owned by the caller. */
 json_t *snapshot_layer_names(Vm *vm, const HostlerDiskLayerList *disks);
 /* Makes them, empty and synced. */

@@ -1,0 +1,24 @@
+/*
+ * Instant clones: VMs that go on where the source is. The source's memory is brought once into a file, the mould; each
+ * clone maps it privately, so it has pages of its own only where it writes. Job threads only.
+ */
+#pragma once
+
+#include "vm/manager.h"
+
+/* In the source's folder; FULL is what snapshot_freeze() writes memory and devices to. */
+#define INSTANT_MOULD "mould"
+#define INSTANT_FULL INSTANT_MOULD "/full.state"
+
+/* Everything that speaks against @count clones of a running VM, before anything is done. */
+bool instant_check(Vm *source, size_t count, GError **error);
+/*
+ * Makes the mould of INSTANT_FULL, which is gone then. @first: any of the clones, stored and not running; its QEMU is
+ * used for that, and ended.
+ */
+bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error);
+/*
+ * Starts a stored clone from the source's mould. Its adapters' links are down until its guest has taken their
+ * addresses (identity.c).
+ */
+bool instant_start(Job *job, Vm *source, Vm *clone, GError **error);
