@@ -237,6 +237,11 @@ bool dir_remove(const char *path, GError **error)
         return true;
 }
 
+bool path_names_device(const char *path)
+{
+        return g_str_has_prefix(path, "/dev/") && !g_str_has_prefix(path, "/dev/shm/");
+}
+
 int64_t dir_free_bytes(const char *path)
 {
         struct statvfs st;

@@ -38,6 +38,8 @@ bool file_sync(const char *path, GError **error);
 bool dir_ensure(const char *path, GError **error);
 /* Removes a tree without following symlinks; absent is success. */
 bool dir_remove(const char *path, GError **error);
+/* Whether an absolute path is of a device: it is below /dev, but not in /dev/shm. Pure: nothing is looked at. */
+bool path_names_device(const char *path);
 int64_t dir_free_bytes(const char *path); /* for an unprivileged writer; -1 if unknown */
 /* Maps errno to a code (ENOENT, EACCES, ENOSPC, EEXIST …) with "@format: strerror". Returns false. */
 bool error_set_errno(GError **error, int saved_errno, const char *object, const char *format, ...) G_GNUC_PRINTF(4, 5);

@@ -13,13 +13,16 @@ static const DeviceType *const device_types[] = {
     &audio_device,
     &balloon_device,
     &boot_device,
+    &cdrom_device,
     &cpu_device,
     &disk_device,
     &dsp_device,
     &firmware_device,
+    &floppy_device,
     &hostpci_device,
     &hostusb_device,
     &hub_device,
+    &ide_device,
     &input_device,
     &lpt_device,
     &memory_device,
@@ -32,6 +35,7 @@ static const DeviceType *const device_types[] = {
     &pci_device,
     &pcie_device,
     &rng_device,
+    &scsi_device,
     &seed_device,
     &serial_device,
     &share_device,
@@ -71,11 +75,18 @@ const char *device_controller_kind(const HostlerPart *part)
         return NULL;
 }
 
+/* The value of a part's property of this name; NULL: its kind has none. */
+static const void *property_of(const HostlerPart *part, const char *name)
+{
+        const Field *field = record_field(kind_find(part->kind)->props, name);
+        return field ? (const char *)part->props + field->offset : NULL;
+}
+
 /* What the part says in its property `controller`; NULL: nothing, or it has no such property. */
 static const char *named_controller(const HostlerPart *part)
 {
-        const Field *field = record_field(kind_find(part->kind)->props, "controller");
-        return field ? *(char *const *)((const char *)part->props + field->offset) : NULL;
+        const char *const *name = property_of(part, "controller");
+        return name ? *name : NULL;
 }
 
 /* A part that names no controller takes one of its bus's own kind: it does not end up on a hub by chance. */
@@ -89,11 +100,21 @@ static bool can_carry(const HostlerPart *controller, const HostlerPart *part, co
         return strcmp(controller->name, name) == 0 && (own_kind || (type && model && type->carries == model->bus));
 }
 
+/* The bus that the part was given a seat on in this run: a controller that came later, but is named before it, does not
+ * take it over. */
+static const char *seated_on(const DeviceContext *context, const HostlerPart *part)
+{
+        const char *bus = context->slots ? seats_bus(context->slots, part->name) : NULL;
+        const HostlerPart *controller = bus ? spec_part(context->spec, bus) : NULL;
+        return controller && g_strcmp0(controller->kind, device_controller_kind(part)) == 0 ? bus : NULL;
+}
+
 const HostlerPart *device_controller(const DeviceContext *context, const HostlerPart *part)
 {
         const char *name = named_controller(part);
         if (!name && !device_controller_kind(part))
                 return NULL;
+        name = name ? name : seated_on(context, part);
         for (size_t i = 0; i < context->spec->count; i++) {
                 const HostlerPart *other = &context->spec->items[i];
                 if (other != part && can_carry(other, part, name))
@@ -225,6 +246,15 @@ static void check_needs(const DeviceContext *context, const HostlerPart *part, G
                         faults_add(faults, pointer, "it needs %s, and there is no such part", (char *)needs->pdata[i]);
 }
 
+static void check_boot(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        const int64_t *mine = property_of(part, "boot"), *theirs;
+        g_autofree char *pointer = g_strdup_printf("/spec/%s/boot", part->name);
+        for (const HostlerPart *other = context->spec->items; mine && *mine != HOSTLER_UNSET && other < part; other++)
+                if ((theirs = property_of(other, "boot")) && *theirs == *mine)
+                        faults_add(faults, pointer, "%s has this place", other->name);
+}
+
 void device_check_spec(const DeviceContext *context, GPtrArray *faults)
 {
         g_autoptr(Plan) chassis = plan_new();
@@ -236,6 +266,7 @@ void device_check_spec(const DeviceContext *context, GPtrArray *faults)
                 check_name(part, chassis, pointer, faults);
                 check_driver(context, part, pointer, faults);
                 check_needs(context, part, faults);
+                check_boot(context, part, faults);
                 if (type && type->check)
                         type->check(context, part, faults);
         }
@@ -337,23 +368,44 @@ char *device_place_text(const DeviceContext *context, const HostlerPart *part)
 {
         int seat = seats_find(context->slots, part->name);
         Seats seats;
-        if (seat < 0 || !seats_of(context, part, &seats))
+        /* A part whose model is to change has its seat on the bus of the old one. */
+        if (seat < 0 || !seats_of(context, part, &seats) ||
+            strcmp(seats_bus(context->slots, part->name), seats.bus) != 0)
                 return NULL;
         if (strcmp(seats.bus, BUS_PORTS) == 0)
                 return g_strdup_printf("port %d", seat);
         return g_strdup_printf(strcmp(seats.bus, BUS_BOARD) == 0 ? "%s 0x%x" : "%s %d", seats.bus, seat);
 }
 
+/* What was given a place comes first, then disks, drives with CDs, floppies, each in the order of the spec. */
+static int64_t boot_rank(const HostlerPart *part)
+{
+        static const char *const kinds[] = {"disk", "cdrom", "floppy"};
+        int64_t place = *(const int64_t *)property_of(part, "boot");
+        size_t kind = 0;
+        while (kind < G_N_ELEMENTS(kinds) && strcmp(part->kind, kinds[kind]) != 0)
+                kind++;
+        return place != HOSTLER_UNSET ? place : 1000 + (int64_t)kind;
+}
+
 int device_boot_index(const DeviceContext *context, const HostlerPart *part)
 {
-        /* Index 0 is QEMU's own, for a kernel. */
-        return context->hot ? 0 : (int)(part - context->spec->items) + 1;
+        int index = 1; /* 0 is QEMU's own, for a kernel */
+        int64_t mine = boot_rank(part);
+        for (size_t i = 0; i < context->spec->count; i++) {
+                const HostlerPart *other = &context->spec->items[i];
+                if (other != part && property_of(other, "boot") &&
+                    (boot_rank(other) < mine || (boot_rank(other) == mine && other < part)))
+                        index++;
+        }
+        return context->hot ? 0 : index;
 }
 
 bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const char *ret_argv[DEVICE_GUEST_WORDS])
 {
         static const char driver[] = "d=$(readlink /sys/bus/pci/devices/$1/driver) && echo ${d##*/}";
         const char *command = device_type(part->kind)->guest;
+        const char *const *serial = property_of(part, "serial");
         const ModelDecl *model = part_model(part);
         if (!command && !place->address)
                 return false;
@@ -365,6 +417,7 @@ bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const c
                                                  model ? model->name : "-",
                                                  place->beneath ? place->beneath : "-",
                                                  place->seat ? place->seat : "-",
+                                                 serial && *serial ? *serial : part->name,
                                                  NULL};
         memcpy(ret_argv, words, sizeof words);
         return true;

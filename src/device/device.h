@@ -23,6 +23,7 @@ typedef struct {
 struct DeviceContext {
         const char *vm_id, *vm_name, *vm_dir;
         const HostlerSpec *spec;
+        const HostlerSpec *launched;  /* what the run has, as changed live since; NULL: no run */
         const HostlerSlotList *slots; /* seats given out: see seat.h */
         bool kvm;
         bool hot;        /* the plan is for a QEMU that runs, not for a command line */
@@ -72,11 +73,13 @@ typedef struct {
 
 /* A live change under way. Runs on the job's thread; blocking calls allowed. */
 typedef struct {
-        const DeviceContext *context; /* with the new spec */
-        const HostlerPart *old_part, *new_part;
+        const DeviceContext *context;           /* with the new spec */
+        const HostlerPart *old_part, *new_part; /* NULL: the part comes, goes */
         Qmp *qmp;
         GuestAgent *agent; /* NULL: none connected */
         GCancellable *cancellable;
+        int64_t patience_ms;           /* how long the guest may take to let go of something */
+        bool force;                    /* what it does not let go of is taken all the same */
         HostlerPropertyChange *change; /* device, guest, detail and state to fill in */
 } DeviceChange;
 
@@ -105,6 +108,8 @@ typedef struct {
         void (*needs)(const DeviceContext *context, const HostlerPart *part, GPtrArray *names);
         /* Faults that a declaration cannot see. */
         void (*check)(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults);
+        /* Faults of the host's side, such as files that it names: asked once, when the part comes or changes. */
+        void (*check_host)(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults);
         /*
          * Makes what the part stands on, on the host: files in the VM's folder, a process beside QEMU. Runs before each
          * plan() that is carried out, on a job's thread, and again after a crash: what is there already is fine.
@@ -135,6 +140,12 @@ typedef struct {
         bool (*launched)(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error);
         /* The same before it is unplugged; it may be gone already. */
         bool (*leaving)(const DeviceContext *context, const HostlerPart *part, Qmp *qmp, GError **error);
+        /*
+         * The guest's side of a live plug, when QEMU's is done, and of an unplug, before that begins: blocking calls
+         * allowed. guest_leave() refuses with HOSTLER_ERROR_BUSY what the guest cannot do without, unless forced.
+         */
+        bool (*guest_find)(const DeviceChange *change, GError **error);
+        bool (*guest_leave)(const DeviceChange *change, GError **error);
         const DeviceSetter *setters; /* ends with property NULL */
         /* Fills in where its host's end is, for `device read` and `device ls`. NULL: it has none. */
         void (*host_end)(const DeviceContext *context, const HostlerPart *part, HostEnd *ret_end);
@@ -143,7 +154,7 @@ typedef struct {
         /*
          * A shell command that prints, in the guest, one line about this part for `device ls`; $0 is its name, $1 its
          * PCI address ("0000:01:00.0", "-" when it has none), $2 its model, $3 the PCI address of the first part it
-         * needs, $4 the number of its seat. NULL: the driver of its PCI function.
+         * needs, $4 the number of its seat, $5 its serial number. NULL: the driver of its PCI function.
          */
         const char *guest;
 } DeviceType;
@@ -193,8 +204,8 @@ json_t *device_args_of(const DeviceContext *context, const HostlerPart *part, co
  */
 char *device_place_text(const DeviceContext *context, const HostlerPart *part);
 /*
- * The place of a disk or adapter among what firmware may boot from, 1 first; 0: leave it out (a device that is plugged
- * live: QEMU takes each index once, and the parts may have changed since the start).
+ * The place of a part with a property `boot` among all that firmware may boot from, 1 first; 0: leave it out (a device
+ * that is plugged live: QEMU takes each index once, and the parts may have changed since the start).
  */
 int device_boot_index(const DeviceContext *context, const HostlerPart *part);
 
@@ -206,7 +217,7 @@ typedef struct {
 } GuestPlace;
 /* The command that prints in the guest what it says of @part. The words are borrowed from all. False: there is nothing
  * to ask. */
-#define DEVICE_GUEST_WORDS 9
+#define DEVICE_GUEST_WORDS 10
 bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const char *ret_argv[DEVICE_GUEST_WORDS]);
 /* What a program in the guest prints, for the `guest` of a change; NULL when there is no agent or it fails. Caller
  * frees. */
@@ -235,6 +246,15 @@ char *disk_layer_node(const char *file);
 void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan);
 /* Folds the head @node of a running QEMU's disk into @below, which becomes the head again. Blocks. */
 bool disk_commit_layer(Qmp *qmp, const char *node, const char *below, GError **error);
+/* disk_live.c, medium.c: after its controller has changed, the running disk or medium does too; one that is not there
+ * yet is left alone. */
+bool disk_follow(const DeviceChange *change, const HostlerPart *part, GError **error);
+bool medium_follow(const DeviceChange *change, const HostlerPart *part, GError **error);
+/* scsi.c: whether a guest notices by itself what comes and goes on it; whether a running VM's takes anything at all;
+ * whether the guest's driver keeps flushes to itself. */
+bool scsi_tells_guest(const HostlerPart *controller);
+bool scsi_takes_live(const HostlerPart *controller);
+bool scsi_never_flushes(const HostlerPart *controller);
 /* seed.c */
 #define SEED_FILE_NAME "seed.iso"
 /* memory.c: what follows from the properties that were given; bytes. */
@@ -266,13 +286,16 @@ bool video_hides_smram(const HostlerSpec *spec);
 extern const DeviceType audio_device;
 extern const DeviceType balloon_device;
 extern const DeviceType boot_device;
+extern const DeviceType cdrom_device;
 extern const DeviceType cpu_device;
 extern const DeviceType disk_device;
 extern const DeviceType dsp_device;
 extern const DeviceType firmware_device;
+extern const DeviceType floppy_device;
 extern const DeviceType hostpci_device;
 extern const DeviceType hostusb_device;
 extern const DeviceType hub_device;
+extern const DeviceType ide_device;
 extern const DeviceType input_device;
 extern const DeviceType lpt_device;
 extern const DeviceType memory_device;
@@ -285,6 +308,7 @@ extern const DeviceType parallel_device;
 extern const DeviceType pci_device;
 extern const DeviceType pcie_device;
 extern const DeviceType rng_device;
+extern const DeviceType scsi_device;
 extern const DeviceType seed_device;
 extern const DeviceType serial_device;
 extern const DeviceType share_device;

@@ -58,12 +58,24 @@ bool seats_is_port(const DeviceContext *context, const HostlerPart *part)
         return seats_of(context, part, &seats) && strcmp(seats.bus, BUS_PORTS) == 0;
 }
 
-int seats_find(const HostlerSlotList *slots, const char *part)
+static const HostlerSlot *find_slot(const HostlerSlotList *slots, const char *part)
 {
         for (size_t i = 0; i < slots->count; i++)
                 if (strcmp(slots->items[i].part, part) == 0)
-                        return (int)slots->items[i].seat;
-        return -1;
+                        return &slots->items[i];
+        return NULL;
+}
+
+int seats_find(const HostlerSlotList *slots, const char *part)
+{
+        const HostlerSlot *slot = find_slot(slots, part);
+        return slot ? (int)slot->seat : -1;
+}
+
+const char *seats_bus(const HostlerSlotList *slots, const char *part)
+{
+        const HostlerSlot *slot = find_slot(slots, part);
+        return slot ? slot->bus : NULL;
 }
 
 static bool is_taken(const HostlerSlotList *slots, const char *bus, int seat)

@@ -48,6 +48,8 @@ bool seats_is_port(const DeviceContext *context, const HostlerPart *part);
 void seats_give(const DeviceContext *context, HostlerSlotList *slots);
 /* The part's number on its bus; -1: none. */
 int seats_find(const HostlerSlotList *slots, const char *part);
+/* The bus that its seat is on, borrowed; NULL: none. */
+const char *seats_bus(const HostlerSlotList *slots, const char *part);
 /* Takes the part's seat back; nothing to do is fine. */
 void seats_forget(HostlerSlotList *slots, const char *part);
 /* The same for a part that lingers: nobody gets its seat in this run. */

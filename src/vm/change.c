@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/volume.h"
+#include "vm/host_check.h"
 #include "vm/parts.h"
 #include "vm/spec_diff.h"
 
@@ -17,7 +18,7 @@ typedef struct {
         const HostlerSpec *before, *wanted;
         HostlerVmRuntime runtime; /* of the run; launched is empty when there is none */
         bool live;
-        int64_t unplug_ms;
+        ChangeOptions options;
         HostlerPropertyChangeList *rows;
 } Change;
 
@@ -35,6 +36,29 @@ static HostlerPropertyChange *add_row(HostlerPropertyChangeList *rows, const cha
 void change_list_clear(HostlerPropertyChangeList *changes)
 {
         record_list_clear(&hostler_property_change_type, changes);
+}
+
+void change_list_add_unchanged(const HostlerSpec *spec, const json_t *patch, HostlerPropertyChangeList *rows)
+{
+        const char *name, *property;
+        json_t *part_patch, *value;
+        json_object_foreach ((json_t *)patch, name, part_patch) {
+                const HostlerPart *part = spec_part(spec, name);
+                json_object_foreach (part_patch, property, value) {
+                        g_autofree char *path = g_strdup_printf("%s.%s", name, property);
+                        const Field *field = part ? record_field(kind_find(part->kind)->props, property) : NULL;
+                        bool listed = false;
+                        for (size_t i = 0; i < rows->count && !listed; i++)
+                                listed = strcmp(rows->items[i].property, path) == 0 ||
+                                         strcmp(rows->items[i].property, name) == 0;
+                        if (listed || !field)
+                                continue;
+                        HostlerPropertyChange *row = add_row(rows, path);
+                        row->requested = field_format(field, part->props);
+                        row->state = g_strdup("applied");
+                        row->detail = g_strdup("it was so already");
+                }
+        }
 }
 
 static const Field *field_of(const HostlerPart *part, const char *property)
@@ -107,8 +131,12 @@ static bool check_change(const Change *change, char *const *paths, GError **erro
                 else
                         check_part(old, new, name, faults);
         }
+        g_auto(VmContext) context = {0};
+        vm_context_init(&context, vm_manager(change->vm), change->vm, change->wanted,
+                        change->live ? &change->runtime : NULL);
         return faults_check(faults, object, error) &&
-               vm_check_spec(vm_manager(change->vm), change->vm, change->wanted, error);
+               vm_check_spec(vm_manager(change->vm), change->vm, change->wanted, error) &&
+               host_check(change->job, &context.context, change->before, object, error);
 }
 
 /* ---- the launched spec follows what was done live ---- */
@@ -180,6 +208,8 @@ static bool run_setter(Change *change, const DeviceSetter *setter, const char *n
             .qmp = qmp,
             .agent = agent,
             .cancellable = job_cancellable(change->job),
+            .patience_ms = change->options.patience_ms,
+            .force = change->options.force,
             .change = row,
         };
         bool ok = setter->set(&live, error);
@@ -268,7 +298,7 @@ static bool run_plan(Change *change, const char *name, const Plan *plan, Qmp *qm
                 return false;
         if (tell_qemu(change, change->wanted, name, true, qmp, error))
                 return true;
-        plan_unplug(plan, qmp, change->unplug_ms, NULL);
+        plan_unplug(plan, qmp, change->options.patience_ms, NULL);
         return false;
 }
 
@@ -281,7 +311,7 @@ static bool plug_plan(Change *change, const char *name, const Plan *plan, Qmp *q
         const ModelDecl *model = part_model(spec_part(change->wanted, name));
         if (model && model->lingers && plan_is_there(plan, qmp))
                 return true;
-        return plan_unplug(plan, qmp, change->unplug_ms, error) && acquire_part(change, name, error) &&
+        return plan_unplug(plan, qmp, change->options.patience_ms, error) && acquire_part(change, name, error) &&
                run_plan(change, name, plan, qmp, error);
 }
 
@@ -294,6 +324,25 @@ static bool connect_part(Change *change, const char *name, GError **error)
         return !type->connect || type->connect(&context.context, part, error);
 }
 
+/* The guest's side of a plug: what it has to do itself to find the part. */
+static bool tell_guest(Change *change, const char *name, Qmp *qmp, HostlerPropertyChange *row, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        g_autoptr(GuestAgent) agent = vm_agent(change->vm);
+        const HostlerPart *part = spec_part(change->wanted, name);
+        const DeviceType *type = device_type(part->kind);
+        hot_context(change, change->wanted, &context);
+        DeviceChange coming = {
+            .context = &context.context,
+            .new_part = part,
+            .qmp = qmp,
+            .agent = agent,
+            .cancellable = job_cancellable(change->job),
+            .change = row,
+        };
+        return !type->guest_find || type->guest_find(&coming, error);
+}
+
 static bool plug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
 {
         g_autoptr(Plan) plan = plan_new();
@@ -303,16 +352,40 @@ static bool plug_part(Change *change, const char *name, HostlerPropertyChange *r
                 return false;
         /* The port is written down before the device is on it. */
         if (!plan_part(change, change->wanted, name, plan, error) || !plug_plan(change, name, plan, qmp, error) ||
-            !connect_part(change, name, error))
+            !connect_part(change, name, error) || !tell_guest(change, name, qmp, row, error))
                 return false;
         row->state = g_strdup("applied");
         row->device = g_strdup("plugged");
         return note_done(change, name, NULL, error);
 }
 
+/* The guest is asked first, or the part is taken from under it. */
+static bool warn_guest(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        g_autoptr(Qmp) qmp = vm_require_qmp(change->vm, error);
+        g_autoptr(GuestAgent) agent = vm_agent(change->vm);
+        const HostlerPart *part = spec_part(&change->runtime.launched, name);
+        const DeviceType *type = device_type(part->kind);
+        if (!qmp)
+                return false;
+        hot_context(change, &change->runtime.launched, &context);
+        DeviceChange leaving = {
+            .context = &context.context,
+            .old_part = part,
+            .qmp = qmp,
+            .agent = agent,
+            .cancellable = job_cancellable(change->job),
+            .force = change->options.force,
+            .change = row,
+        };
+        return !type->guest_leave || type->guest_leave(&leaving, error);
+}
+
 static bool unplug_part(Change *change, const char *name, HostlerPropertyChange *row, GError **error)
 {
-        if (!change_unplug(change->vm, name, change->unplug_ms, error))
+        if (!warn_guest(change, name, row, error) ||
+            !change_unplug(change->vm, name, change->options.patience_ms, error))
                 return false;
         record_clear(&hostler_vm_runtime_type, &change->runtime);
         vm_runtime(change->vm, &change->runtime);
@@ -551,7 +624,7 @@ static bool change_kept(Change *change, char *const *paths, GError **error)
         return true;
 }
 
-static bool change_all(Change *change, char *const *paths, int64_t expected, GError **error)
+static bool change_all(Change *change, char *const *paths, GError **error)
 {
         if (!check_change(change, paths, error))
                 return false;
@@ -564,8 +637,8 @@ static bool change_all(Change *change, char *const *paths, int64_t expected, GEr
         record_copy(&hostler_spec_type, change->wanted, &copy);
         g_autoptr(Spec) spec = spec_new(&copy);
         g_autofree char *object = vm_object(change->vm);
-        if (!finish_removed(change, paths, error) || !vm_store(change->vm, NULL, spec, -1, expected, error) ||
-            !job_commit(change->job, error))
+        if (!finish_removed(change, paths, error) ||
+            !vm_store(change->vm, NULL, spec, -1, change->options.expected, error) || !job_commit(change->job, error))
                 return false;
         event_emit(manager_events(vm_manager(change->vm)), "vm-changed", object,
                    json_pack("{s:I}", "generation", (json_int_t)vm_generation(change->vm)));
@@ -585,7 +658,7 @@ static bool check_generation(Job *job, Vm *vm, int64_t expected, GError **error)
                          "its generation is %" G_GINT64_FORMAT " and not %" G_GINT64_FORMAT, now, expected);
 }
 
-bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms,
+bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, const ChangeOptions *options,
                  HostlerPropertyChangeList *ret_changes, GError **error)
 {
         g_autoptr(Spec) before = vm_spec(vm);
@@ -599,13 +672,13 @@ bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, 
             .before = &before->value,
             .wanted = wanted_taken,
             .live = vm_is_live(vm),
-            .unplug_ms = unplug_ms,
+            .options = *options,
             .rows = ret_changes,
         };
         *ret_changes = (HostlerPropertyChangeList){0};
         vm_runtime(vm, &change.runtime);
         bool ok =
-            check_generation(job, vm, expected, error) && (!paths[0] || change_all(&change, paths, expected, error));
+            check_generation(job, vm, options->expected, error) && (!paths[0] || change_all(&change, paths, error));
         record_clear(&hostler_vm_runtime_type, &change.runtime);
         record_clear(&hostler_spec_type, wanted_taken);
         if (!ok)

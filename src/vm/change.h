@@ -9,15 +9,23 @@
 
 #include "vm/manager.h"
 
-#define CHANGE_UNPLUG_MS 30000
+#define CHANGE_PATIENCE_MS 30000
+
+typedef struct {
+        int64_t expected;    /* generation, -1: any */
+        int64_t patience_ms; /* how long the guest may take to let go of something */
+        bool force;          /* what the guest uses goes all the same */
+} ChangeOptions;
+#define CHANGE_USUALLY (&(const ChangeOptions){.expected = -1, .patience_ms = CHANGE_PATIENCE_MS})
 
 /*
- * Makes @wanted (consumed) the VM's spec. @expected: generation, -1 any. @unplug_ms: patience with the guest. On a
- * job's thread; the journal gets what must be undone. Each difference has its row in @ret_changes (caller clears items
- * and frees).
+ * Makes @wanted (consumed) the VM's spec. On a job's thread; the journal gets what must be undone. Each difference has
+ * its row in @ret_changes (caller clears items and frees).
  */
-bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, int64_t expected, int64_t unplug_ms,
+bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, const ChangeOptions *options,
                  HostlerPropertyChangeList *ret_changes, GError **error);
 void change_list_clear(HostlerPropertyChangeList *changes);
+/* Properties of @patch that had the wanted value already get a row too: the answer is about all that was asked. */
+void change_list_add_unchanged(const HostlerSpec *spec, const json_t *patch, HostlerPropertyChangeList *rows);
 /* Takes a part out of the running QEMU and its root port back; nothing to do is success. */
 bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error);

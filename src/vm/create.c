@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/host_check.h"
 #include "vm/manager.h"
 #include "vm/parts.h"
 
@@ -231,7 +232,11 @@ static Vm *new_vm(Job *job, const HostlerVmCreateArgs *args, GError **error)
                 return NULL;
         g_autoptr(Vm) vm = vm_new(manager, id, args->name, spec_new(&wanted), 1, clock_unix_ms());
         g_autoptr(Spec) spec = vm_spec(vm);
-        if (!vm_check_spec(manager, vm, &spec->value, error) || !make_vm(job, vm, error))
+        g_autofree char *object = vm_object(vm);
+        g_auto(VmContext) context = {0};
+        vm_context_init(&context, manager, vm, &spec->value, NULL);
+        if (!vm_check_spec(manager, vm, &spec->value, error) ||
+            !host_check(job, &context.context, NULL, object, error) || !make_vm(job, vm, error))
                 return NULL;
         return g_steal_pointer(&vm);
 }

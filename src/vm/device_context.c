@@ -68,6 +68,7 @@ static void context_init(VmContext *vm_context, Manager *manager, Vm *vm, const 
             .vm_name = vm_context->name,
             .vm_dir = vm_dir(vm),
             .spec = spec,
+            .launched = run ? &run->launched : NULL,
             .slots = &vm_context->slots,
             .hot = hot,
             .kvm = run && run->accel == HOSTLER_ACCEL_KVM,

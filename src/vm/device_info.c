@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "device/address.h"
 #include "vm/device_output.h"
 
 #define GUEST_MS 5000
@@ -19,54 +20,15 @@ typedef struct {
         GuestAgent *agent;     /* NULL: none */
 } Look;
 
-/* ---- addresses ---- */
-
-static void read_bus(const json_t *devices, GHashTable *addresses)
-{
-        json_t *device;
-        size_t i;
-        json_array_foreach ((json_t *)devices, i, device) {
-                const char *id = json_string_value(json_object_get(device, "qdev_id"));
-                const json_t *below = json_object_get(json_object_get(device, "pci_bridge"), "devices");
-                if (id && *id)
-                        g_hash_table_insert(
-                            addresses, g_strdup(id),
-                            g_strdup_printf("0000:%02x:%02x.%x",
-                                            (int)json_integer_value(json_object_get(device, "bus")),
-                                            (int)json_integer_value(json_object_get(device, "slot")),
-                                            (int)json_integer_value(json_object_get(device, "function"))));
-                if (below)
-                        read_bus(below, addresses);
-        }
-}
-
-static void read_addresses(Vm *vm, GHashTable *addresses)
-{
-        g_autoptr(Qmp) qmp = vm_qmp(vm);
-        json_auto_t *buses = NULL;
-        json_t *bus;
-        size_t i;
-        if (!qmp || !qmp_call(qmp, "query-pci", NULL, &buses, NULL))
-                return;
-        json_array_foreach (buses, i, bus)
-                read_bus(json_object_get(bus, "devices"), addresses);
-}
-
 /* ---- the guest ---- */
 
 /* The first line that the part's own command prints in the guest, NULL for none. */
-static char *ask_guest(const Look *look, const HostlerPart *part, const char *address)
+static char *ask_guest(const Look *look, const HostlerPart *part)
 {
         const char *argv[DEVICE_GUEST_WORDS];
+        char seat[DEVICE_SEAT_TEXT];
         GuestExecResult result = {0};
-        g_autoptr(GPtrArray) needs = device_needs(&look->context.context, part);
-        int seat = seats_find(&look->context.slots, part->name);
-        g_autofree char *number = seat < 0 ? NULL : g_strdup_printf("%d", seat);
-        GuestPlace place = {
-            .address = address,
-            .beneath = needs->len > 0 ? g_hash_table_lookup(look->addresses, needs->pdata[0]) : NULL,
-            .seat = number,
-        };
+        GuestPlace place = device_guest_place(&look->context.context, part, look->addresses, seat);
         if (!look->agent || !device_guest_argv(part, &place, argv) ||
             !guest_agent_exec(look->agent, argv, NULL, GUEST_MS, NULL, &result, NULL))
                 return NULL;
@@ -96,7 +58,7 @@ static void describe(const Look *look, const HostlerPart *part, const char *stat
         info->address = g_strdup(g_hash_table_lookup(look->addresses, part->name));
         info->host = device_output_text(look->vm, &end, attached);
         if (strcmp(state, "attached") == 0)
-                info->guest = ask_guest(look, part, info->address);
+                info->guest = ask_guest(look, part);
 }
 
 static const char *state_of(const Look *look, const HostlerPart *part)
@@ -108,14 +70,14 @@ static const char *state_of(const Look *look, const HostlerPart *part)
 
 static void look_open(Look *look, Vm *vm, const HostlerSpec *spec)
 {
+        g_autoptr(Qmp) qmp = vm_qmp(vm);
         *look = (Look){.vm = vm,
                        .live = vm_is_live(vm),
-                       .addresses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free)};
+                       .addresses = qmp ? device_addresses(qmp) : g_hash_table_new(g_str_hash, g_str_equal)};
         vm_runtime(vm, &look->runtime);
         vm_context_init(&look->context, vm_manager(vm), vm, spec, look->live ? &look->runtime : NULL);
         if (!look->live)
                 return;
-        read_addresses(vm, look->addresses);
         look->agent = vm_power(vm) == HOSTLER_POWER_RUNNING ? vm_agent(vm) : NULL;
 }
 

@@ -8,6 +8,7 @@
 #include "hostler-handlers.h"
 #include "vm/change.h"
 #include "vm/device_info.h"
+#include "vm/new_part.h"
 
 /* ---- words to a patch ---- */
 
@@ -66,55 +67,6 @@ static bool read_model(const KindDecl *kind, const char *model, json_t *props, G
 
 /* ---- add ---- */
 
-static char *free_name(const HostlerSpec *spec, const KindDecl *kind)
-{
-        for (int i = 0; !kind->single; i++) {
-                g_autofree char *name = g_strdup_printf("%s%d", kind->kind, i);
-                if (!spec_part(spec, name))
-                        return g_steal_pointer(&name);
-        }
-        return g_strdup(kind->kind);
-}
-
-/* The same name when the verb is run again after a crash. */
-static char *name_of_new(Job *job, const HostlerSpec *spec, const KindDecl *kind, const char *wanted, GError **error)
-{
-        const json_t *known = job_recall(job, "device");
-        if (known)
-                return g_strdup(json_string_value(known));
-        g_autofree char *name = wanted && !kind->single ? g_strdup(wanted) : free_name(spec, kind);
-        if (spec_part(spec, name)) {
-                error_set(error, HOSTLER_ERROR_EXISTS, NULL,
-                          kind->single ? "the VM has its %s already" : "there is a part called %s already", name);
-                return NULL;
-        }
-        if (!job_is_dry_run(job) && !job_remember(job, "device", json_string(name), error))
-                return NULL;
-        return g_steal_pointer(&name);
-}
-
-/* The kind of controller that @name needs and the spec lacks; NULL: none. */
-static const char *missing_controller(const HostlerSpec *spec, const char *name)
-{
-        DeviceContext context = {.spec = spec};
-        const HostlerPart *part = spec_part(spec, name);
-        return device_controller(&context, part) ? NULL : device_controller_kind(part);
-}
-
-/* @ret_spec: @before with the new part, and the controller it needs when there is none. */
-static bool with_part(const HostlerSpec *before, const char *name, json_t *patch, HostlerSpec *ret_spec, GError **error)
-{
-        if (!spec_merge(before, patch, "/spec", ret_spec, error))
-                return false;
-        const char *kind = missing_controller(ret_spec, name);
-        if (!kind)
-                return true;
-        g_autofree char *controller = free_name(ret_spec, kind_find(kind));
-        json_object_set_new(patch, controller, json_pack("{s:s}", "kind", kind));
-        record_clear(&hostler_spec_type, ret_spec);
-        return spec_merge(before, patch, "/spec", ret_spec, error);
-}
-
 /* Of the list, those that @patch names. */
 static void keep_named(const json_t *patch, HostlerDeviceInfoList *list)
 {
@@ -137,14 +89,14 @@ bool device_add(Job *job, const HostlerDeviceAddArgs *args, HostlerDeviceInfoLis
         g_autoptr(Spec) before = vm ? vm_spec(vm) : NULL;
         char *const *words = args->words;
         const char *wanted_name = words && words[0] && !strchr(words[0], '=') ? *words++ : NULL;
-        g_autofree char *name = vm ? name_of_new(job, &before->value, kind, wanted_name, error) : NULL;
+        g_autofree char *name = vm ? new_part_name(job, &before->value, kind, wanted_name, error) : NULL;
         if (!name)
                 return false;
         json_auto_t *props = json_pack("{s:s}", "kind", kind->kind);
         json_auto_t *patch = json_pack("{s:O}", name, props);
         if (!read_model(kind, args->model, props, error) || !read_properties(kind, words, props, error) ||
-            !with_part(&before->value, name, patch, &wanted, error) ||
-            !change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, &rows, error))
+            !new_part_spec(&before->value, name, patch, &wanted, error) ||
+            !change_spec(job, vm, &wanted, CHANGE_USUALLY, &rows, error))
                 return false;
         change_list_clear(&rows);
         device_info_list(vm, ret_result);
@@ -177,7 +129,7 @@ bool device_set(Job *job, const HostlerDeviceSetArgs *args, HostlerPropertyChang
         json_auto_t *patch = json_pack("{s:O}", args->device, props);
         return read_properties(kind_find(part->kind), args->property, props, error) &&
                spec_merge(&before->value, patch, "/spec", &wanted, error) &&
-               change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, ret_result, error);
+               change_spec(job, vm, &wanted, CHANGE_USUALLY, ret_result, error);
 }
 
 /* Names who stands on it: the spec without it would be refused, in words that do not fit. */
@@ -209,11 +161,12 @@ bool device_rm(Job *job, const HostlerDeviceRmArgs *args, GError **error)
         if (job_recall(job, "removing") && !spec_part(&before->value, args->device))
                 return true; /* run again after a crash: it is gone */
         json_auto_t *patch = json_pack("{s:n}", args->device);
+        ChangeOptions options = {.expected = -1, .patience_ms = args->timeout, .force = args->force};
         if (!device_part(vm, &before->value, args->device, error) ||
             !check_stands_alone(vm, &before->value, args->device, error) ||
             (!job_is_dry_run(job) && !job_remember(job, "removing", json_true(), error)) ||
             !spec_merge(&before->value, patch, "/spec", &wanted, error) ||
-            !change_spec(job, vm, &wanted, -1, args->timeout, &rows, error))
+            !change_spec(job, vm, &wanted, &options, &rows, error))
                 return false;
         change_list_clear(&rows);
         return true;

@@ -9,6 +9,7 @@
 #include "storage/volume.h"
 #include "vm/change.h"
 #include "vm/layers_work.h"
+#include "vm/new_part.h"
 #include "vm/operations.h"
 
 static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInfo *ret_info)
@@ -52,44 +53,20 @@ bool disk_ls(const Call *call, const HostlerDiskLsArgs *args, HostlerDiskInfoLis
         return true;
 }
 
-static char *free_name(const HostlerSpec *spec)
-{
-        for (int i = 0;; i++) {
-                g_autofree char *name = g_strdup_printf("disk%d", i);
-                if (!spec_part(spec, name))
-                        return g_steal_pointer(&name);
-        }
-}
-
-/* The same name when the verb is run again after a crash. */
-static char *name_of_new(Job *job, const HostlerSpec *spec, const HostlerDiskAddArgs *args, GError **error)
-{
-        const json_t *known = job_recall(job, "disk");
-        if (known)
-                return g_strdup(json_string_value(known));
-        g_autofree char *name = args->name ? g_strdup(args->name) : free_name(spec);
-        if (spec_part(spec, name)) {
-                error_set(error, HOSTLER_ERROR_EXISTS, NULL, "there is a part called %s already", name);
-                return NULL;
-        }
-        if (!job_is_dry_run(job) && !job_remember(job, "disk", json_string(name), error))
-                return NULL;
-        return g_steal_pointer(&name);
-}
-
 bool disk_add(Job *job, const HostlerDiskAddArgs *args, HostlerDiskInfo *ret_result, GError **error)
 {
         HostlerPropertyChangeList rows;
         HostlerSpec wanted;
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         g_autoptr(Spec) before = vm ? vm_spec(vm) : NULL;
-        g_autofree char *name = vm ? name_of_new(job, &before->value, args, error) : NULL;
+        g_autofree char *name = vm ? new_part_name(job, &before->value, kind_find("disk"), args->name, error) : NULL;
         if (!name)
                 return false;
-        json_auto_t *patch = json_pack("{s:{s:s, s:I}}", name, "kind", "disk", "size", (json_int_t)args->size);
-        if (!spec_merge(&before->value, patch, "/spec", &wanted, error))
+        json_auto_t *patch = json_pack("{s:{s:s, s:I, s:s}}", name, "kind", "disk", "size", (json_int_t)args->size,
+                                       "model", hostler_disk_model_enum.values[args->model]);
+        if (!new_part_spec(&before->value, name, patch, &wanted, error))
                 return false;
-        if (!change_spec(job, vm, &wanted, -1, CHANGE_UNPLUG_MS, &rows, error))
+        if (!change_spec(job, vm, &wanted, CHANGE_USUALLY, &rows, error))
                 return false;
         change_list_clear(&rows);
         record_init(&hostler_disk_info_type, ret_result);
@@ -106,6 +83,25 @@ static bool check_disk(Vm *vm, const HostlerSpec *spec, const char *disk, GError
         if (!part || strcmp(part->kind, "disk") != 0)
                 return error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no disk called %s", disk);
         return true;
+}
+
+/* A volume that QEMU goes on using until the VM stops is not deleted under it. */
+static bool check_goes_now(Vm *vm, const HostlerDiskRmArgs *args, GError **error)
+{
+        HostlerVmRuntime runtime;
+        g_autofree char *object = vm_object(vm);
+        vm_runtime(vm, &runtime);
+        DeviceContext context = {.spec = &runtime.launched, .slots = &runtime.slots};
+        const HostlerPart *part = vm_is_live(vm) ? spec_part(&runtime.launched, args->disk) : NULL;
+        bool stays = !args->keep && part && !device_hot_plug(&context, part);
+        if (stays) {
+                error_set(error, HOSTLER_ERROR_WRONG_STATE, object,
+                          "the running VM keeps %s until it stops: its kind of disk cannot be unplugged", args->disk);
+                error_hint(error, "hostler stop %s, or leave the volume: hostler disk rm %s %s --keep",
+                           object + strlen("vm/"), object + strlen("vm/"), args->disk);
+        }
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return !stays;
 }
 
 /* Deleting comes after the point of no return; a run that was cut short before it deletes when it is run again. */
@@ -130,10 +126,11 @@ bool disk_rm(Job *job, const HostlerDiskRmArgs *args, GError **error)
         bool again = job_recall(job, "removing") && !spec_part(&before->value, args->disk);
         if (!again) {
                 json_auto_t *patch = json_pack("{s:n}", args->disk);
-                if (!check_disk(vm, &before->value, args->disk, error) ||
+                ChangeOptions options = {.expected = -1, .patience_ms = args->timeout, .force = args->force};
+                if (!check_disk(vm, &before->value, args->disk, error) || !check_goes_now(vm, args, error) ||
                     (!job_is_dry_run(job) && !job_remember(job, "removing", json_true(), error)) ||
                     !spec_merge(&before->value, patch, "/spec", &wanted, error) ||
-                    !change_spec(job, vm, &wanted, -1, args->timeout, &rows, error))
+                    !change_spec(job, vm, &wanted, &options, &rows, error))
                         return false;
                 change_list_clear(&rows);
         }

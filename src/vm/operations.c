@@ -148,7 +148,7 @@ static bool operation_part_unplug(Manager *manager, const json_t *args, GError *
 {
         const char *part = json_string_value(json_object_get(args, "part"));
         g_autoptr(Vm) vm = vm_of(manager, args);
-        return !vm || !part || change_unplug(vm, part, CHANGE_UNPLUG_MS, error);
+        return !vm || !part || change_unplug(vm, part, CHANGE_PATIENCE_MS, error);
 }
 
 static bool operation_part_remove(Manager *manager, const json_t *args, GError **error)

@@ -7,34 +7,6 @@
 #include "hostler-handlers.h"
 #include "vm/change.h"
 
-/* Properties that were named but had the wanted value already still get a row: the answer is about all that was asked.
- */
-static void add_unchanged(const HostlerSpec *spec, const json_t *patch, HostlerPropertyChangeList *rows)
-{
-        const char *name, *property;
-        json_t *part_patch, *value;
-        json_object_foreach ((json_t *)patch, name, part_patch) {
-                const HostlerPart *part = spec_part(spec, name);
-                json_object_foreach (part_patch, property, value) {
-                        g_autofree char *path = g_strdup_printf("%s.%s", name, property);
-                        const Field *field = part ? record_field(kind_find(part->kind)->props, property) : NULL;
-                        bool listed = false;
-                        for (size_t i = 0; i < rows->count && !listed; i++)
-                                listed = strcmp(rows->items[i].property, path) == 0 ||
-                                         strcmp(rows->items[i].property, name) == 0;
-                        if (listed || !field)
-                                continue;
-                        rows->items = g_renew(HostlerPropertyChange, rows->items, rows->count + 1);
-                        HostlerPropertyChange *row = &rows->items[rows->count++];
-                        record_init(&hostler_property_change_type, row);
-                        row->property = g_steal_pointer(&path);
-                        row->requested = field_format(field, part->props);
-                        row->state = g_strdup("applied");
-                        row->detail = g_strdup("it was so already");
-                }
-        }
-}
-
 bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
@@ -45,11 +17,12 @@ bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *r
         HostlerSpec wanted;
         if (!spec_merge(&before->value, patch, "/spec", &wanted, error))
                 return false;
-        int64_t expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
-        if (!change_spec(job, vm, &wanted, expected, CHANGE_UNPLUG_MS, ret_result, error))
+        ChangeOptions options = *CHANGE_USUALLY;
+        options.expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
+        if (!change_spec(job, vm, &wanted, &options, ret_result, error))
                 return false;
         g_autoptr(Spec) after = vm_spec(vm);
-        add_unchanged(&after->value, patch, ret_result);
+        change_list_add_unchanged(&after->value, patch, ret_result);
         return true;
 }
 

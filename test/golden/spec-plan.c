@@ -52,9 +52,13 @@ void spec_plan_read(SpecPlan *ret_plan, const json_t *json, const char *vm_dir, 
 
 void spec_plan_load(SpecPlan *ret_plan, const char *name, const char *vm_dir, const char *image_dir)
 {
-        g_autofree char *path = g_strdup_printf(GOLDEN_FOLDER "/specs/%s.json", name);
-        json_error_t problem;
-        json_auto_t *json = json_load_file(path, JSON_REJECT_DUPLICATES, &problem);
+        g_autofree char *path = g_strdup_printf(GOLDEN_FOLDER "/specs/%s.json", name), *text = NULL;
+        json_error_t problem = {0};
+        g_file_get_contents(path, &text, NULL, NULL);
+        /* Files that a spec names are where the VM's own are. */
+        g_auto(GStrv) pieces = g_strsplit(text ? text : "", "/vms/web1/", -1);
+        g_autofree char *folder = g_strdup_printf("%s/", vm_dir), *here = g_strjoinv(folder, pieces);
+        json_auto_t *json = json_loads(here, JSON_REJECT_DUPLICATES, &problem);
         if (!json)
                 g_error("%s:%d: %s", path, problem.line, problem.text);
         spec_plan_read(ret_plan, json, vm_dir, image_dir);

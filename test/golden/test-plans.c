@@ -93,6 +93,54 @@ static const struct {
      "/spec/boot/image: there is no image “no-such” with a kernel file\n"
      "/spec/disk0: there is no image “no-such”; `hostler image ls` lists them, `hostler image build no-such` makes it"},
     {"disk-of-nothing", "{'disk0': {}}", "/spec/disk0: a disk needs a size, or an image to stand on"},
+    {"disk-values",
+     "{'disk0': {'size': '1G', 'queue_size': 100, 'cmb': '1M', 'rotation': 1, 'aio': 'native', 'boot': 1},"
+     " 'disk1': {'size': '1G', 'model': 'ide', 'readonly': true, 'logical_block': 4096, 'queues': 2, 'rotation': 1024},"
+     " 'disk2': {'size': '1G', 'model': 'nvme', 'cmb': '3M', 'physical_block': 1536, 'boot': 1},"
+     " 'disk3': {'size': '1049088', 'logical_block': 4096, 'bandwidth': 1, 'bandwidth_read': 1, 'iops': 1, "
+     "'iops_write':"
+     " 1, 'discard': 'ignore', 'detect_zeroes': 'unmap'}, 'ide0': {}}",
+     "/spec/disk0/queue_size: must be a power of two\n"
+     "/spec/disk0/cmb: only an nvme disk has a controller memory buffer\n"
+     "/spec/disk0/rotation: only scsi, ide and usb disks tell the guest how they rotate\n"
+     "/spec/disk0/aio: native needs a disk without the host's page cache: cache=none or directsync\n"
+     "/spec/disk1/queues: only virtio-blk and nvme disks have queues of their own\n"
+     "/spec/disk1/readonly: an IDE disk cannot be read-only\n"
+     "/spec/disk1/rotation: must be 1 (it does not rotate), or from 1025 to 65534\n"
+     "/spec/disk1/logical_block: an IDE disk has blocks of 512 bytes\n"
+     "/spec/disk2/boot: disk0 has this place\n"
+     "/spec/disk2/cmb: must be a power of two\n"
+     "/spec/disk2/physical_block: must be a power of two and no less than logical_block\n"
+     "/spec/disk3/logical_block: the disk's size is no multiple of it\n"
+     "/spec/disk3/detect_zeroes: unmap needs discard=unmap\n"
+     "/spec/disk3/bandwidth: a limit is for both together, or for reads and writes apart\n"
+     "/spec/disk3/iops: a limit is for both together, or for reads and writes apart"},
+    {"scsi-values",
+     "{'scsi0': {'queue_size': 48}, 'scsi1': {'memory': '32M', 'queue_size': 1024}, 'scsi2': {'memory': '1040K'},"
+     " 'scsi3': {'model': 'pvscsi', 'queues': 2, 'memory': '1M', 'queue_size': 64}}",
+     "/spec/scsi0/queue_size: must be a power of two: guests refuse others\n"
+     "/spec/scsi2/memory: 256 requests share it: a multiple of 1048576 bytes, up to 8588886016\n"
+     "/spec/scsi3/memory: the queue of pvscsi is the chip's and cannot be set; virtio-scsi-pci's can\n"
+     "/spec/scsi3/queue_size: the queue of pvscsi is the chip's and cannot be set; virtio-scsi-pci's can\n"
+     "/spec/scsi3/queues: the queue of pvscsi is the chip's and cannot be set; virtio-scsi-pci's can"},
+    {"drives-full",
+     "{'disk0': {'size': '1G', 'model': 'ide'}, 'disk1': {'size': '1G', 'model': 'ide'}, 'cdrom0': {'model': 'ide'},"
+     " 'cdrom1': {'model': 'ide'}, 'cdrom2': {'model': 'ide'}, 'ide0': {'model': 'piix3-ide'}, 'ide1': {'model':"
+     " 'piix4-ide', 'memory': '1M'}, 'floppy0': {}, 'floppy1': {}, 'floppy2': {}, 'cdrom3': {'model': 'scsi'}}",
+     "/spec/cdrom3: it needs a scsi controller: `hostler device add web1 scsi`\n"
+     "/spec/ide1: a PC has the ports of one such controller, and ide0 is at them\n"
+     "/spec/ide1/memory: the controller has no memory; it would be the host cache of qcow2 disks and media without "
+     "`memory` of their own on it, and there is none\n"
+     "/spec/disk1: the 4 places on ide0 are taken\n"
+     "/spec/floppy2: the 2 places on floppy are taken"},
+    {"media",
+     "{'cdrom0': {'memory': '1M'}, 'floppy0': {'medium': '/a', 'memory': '1M'}, 'floppy1': {'medium': '/a'}, 'scsi0': "
+     "{}}",
+     "/spec/cdrom0/memory: a drive has no memory; it would be the host cache of a qcow2 medium, and the drive is "
+     "empty\n"
+     "/spec/floppy0/memory: a drive has no memory; it would be the host cache of a qcow2 medium, and a raw one has "
+     "none but the host's page cache\n"
+     "/spec/floppy1/medium: floppy0 has it, and one of them could write it"},
     {"nic-not-virtio",
      "{'nic0': {'model': 'e1000', 'mtu': 1400, 'rx_checksumming': 'off', 'tx_checksumming': 'off', 'rx_queue': 256}}",
      "/spec/nic0/mtu: only virtio-net-pci can be told this\n"

@@ -2,13 +2,16 @@
  * Plans against a real QEMU: each step is of its schema, each command line starts, and what is plugged into a machine
  * that stands before its first instruction can go again or leaves nothing when it fails.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "device/medium.h"
 #include "golden/spec-plan.h"
 #include "machine.h"
 #include "qmp-schema.h"
@@ -16,6 +19,7 @@
 
 #define IMAGE_BYTES (16 << 20)
 #define KERNEL_BYTES 8192
+#define MEDIUM_BYTES (1440 << 10)
 
 static LoopThread *loop;
 
@@ -208,14 +212,32 @@ static void write_disk(const SpecPlan *spec, const HostlerPart *part)
         g_assert_no_error(error);
 }
 
+/* A file that somebody has on the host: as large as a floppy, and a good CD. */
+static void write_medium(const SpecPlan *spec, const HostlerPart *part)
+{
+        Medium medium = medium_of(&spec->context, part);
+        g_autoptr(GError) error = NULL;
+        if (!medium.path || g_file_test(medium.path, G_FILE_TEST_EXISTS))
+                return;
+        if (medium.qcow2)
+                volume_create_empty(medium.path, MEDIUM_BYTES, &error);
+        g_assert_no_error(error);
+        FILE *file = fopen(medium.path, "a");
+        g_assert_true(file && (medium.qcow2 || ftruncate(fileno(file), MEDIUM_BYTES) == 0) && fclose(file) == 0);
+}
+
 /* What the vm layer makes before it starts a VM. */
 static void write_files(const SpecPlan *spec)
 {
         static const char seed[2048];
         write_image(spec->context.vm_dir);
-        for (size_t i = 0; i < spec->spec.count; i++)
-                if (strcmp(spec->spec.items[i].kind, "disk") == 0)
-                        write_disk(spec, &spec->spec.items[i]);
+        for (size_t i = 0; i < spec->spec.count; i++) {
+                const HostlerPart *part = &spec->spec.items[i];
+                if (strcmp(part->kind, "disk") == 0)
+                        write_disk(spec, part);
+                else if (strcmp(part->kind, "cdrom") == 0 || strcmp(part->kind, "floppy") == 0)
+                        write_medium(spec, part);
+        }
         write_file(spec->context.vm_dir, SEED_FILE_NAME, seed, sizeof seed);
         /* QEMU runs in this very folder here. */
         g_autofree char *run = g_build_filename(spec->context.vm_dir, "run", NULL);

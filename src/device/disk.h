@@ -1,0 +1,23 @@
+/* What the files of the disk share. */
+#pragma once
+
+#include "device/block.h"
+
+/* A disk's graph with what it points into. */
+typedef struct {
+        BlockGraph graph;
+        GArray *layers;     /* of BlockLayer, owned */
+        GPtrArray *strings; /* theirs, owned */
+} DiskGraph;
+/* False when its image is missing: then the graph lacks it. Clear it in any case. */
+bool disk_graph(const DeviceContext *context, const HostlerPart *part, DiskGraph *ret_disk);
+void disk_graph_clear(DiskGraph *disk);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskGraph, disk_graph_clear)
+/* The layer that the guest writes to. */
+const BlockLayer *disk_graph_head(const DiskGraph *disk);
+
+/* The serial number that the guest sees; borrowed. */
+const char *disk_serial(const HostlerPart *part);
+/* Has a running QEMU keep to the disk's limits, or lift them; nothing is said of a disk that never had one. */
+bool disk_tell_limits(const HostlerPart *part, Qmp *qmp, GError **error);
+extern const DeviceSetter disk_setters[];
