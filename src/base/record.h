@@ -189,3 +189,5 @@ json_t *kind_parse_property(const KindDecl *kind, const char *property, const ch
 bool name_is_valid(const char *name);
 /* Up to three of @candidates nearest to @name, for "did you mean"; NULL-terminated, g_strfreev. */
 char **names_near(const char *name, const char *const *candidates);
+/* The same as "; did you mean a or b?", or "". Caller frees. */
+char *names_near_text(const char *name, const char *const *candidates);

@@ -52,8 +52,6 @@ bool field_read(const Field *field, const json_t *json, const Path *path, void *
 /* @json's members into the struct; the member @ignored (NULL: none) is somebody else's. */
 bool record_read_members(const RecordType *type, const json_t *json, const char *ignored, const Path *path,
                          void *ret_value, GPtrArray *faults);
-/* ", did you mean …?" or "". Caller frees. */
-char *did_you_mean(const char *name, const char *const *candidates);
 
 /* ---- record_check.c ---- */
 /* Whether one number or text keeps what its field declares; adds a fault per breach. */

@@ -155,7 +155,7 @@ static bool read_enum(const Field *field, const json_t *json, const Path *path, 
                 }
         }
         g_autofree char *all = g_strjoinv(", ", (char **)values + 1);
-        g_autofree char *near = did_you_mean(text, values + 1);
+        g_autofree char *near = names_near_text(text, values + 1);
         path_fault(path, faults, "must be one of: %s%s", all, near);
         return false;
 }
@@ -276,13 +276,6 @@ static bool is_plain_text(const char *name)
         return true;
 }
 
-char *did_you_mean(const char *name, const char *const *candidates)
-{
-        g_auto(GStrv) near = names_near(name, candidates);
-        g_autofree char *joined = g_strjoinv(" or ", near);
-        return *joined ? g_strdup_printf("; did you mean %s?", joined) : g_strdup("");
-}
-
 static void refuse_unknown(const RecordType *type, const json_t *json, const char *ignored, const Path *path,
                            GPtrArray *faults)
 {
@@ -300,7 +293,7 @@ static void refuse_unknown(const RecordType *type, const json_t *json, const cha
                 g_autofree const char **candidates = g_new0(const char *, type->n_fields + 1);
                 for (size_t i = 0; i < type->n_fields; i++)
                         candidates[i] = type->fields[i].name;
-                g_autofree char *near = did_you_mean(name, candidates);
+                g_autofree char *near = names_near_text(name, candidates);
                 path_fault(&(Path){path, name, 0}, faults, "is not known%s", near);
         }
 }

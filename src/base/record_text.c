@@ -195,3 +195,10 @@ char **names_near(const char *name, const char *const *candidates)
         g_ptr_array_add(names, NULL);
         return (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
 }
+
+char *names_near_text(const char *name, const char *const *candidates)
+{
+        g_auto(GStrv) near = names_near(name, candidates);
+        g_autofree char *joined = g_strjoinv(" or ", near);
+        return *joined ? g_strdup_printf("; did you mean %s?", joined) : g_strdup("");
+}

@@ -323,8 +323,11 @@ static json_t *unknown_property(const KindDecl *kind, const char *property, GErr
                 for (size_t i = 0; (kind ? decl == kind : !decl->single) && i < decl->props->n_fields; i++)
                         g_ptr_array_add(names, (char *)decl->props->fields[i].name);
         g_ptr_array_add(names, NULL);
-        g_autofree char *near = did_you_mean(property, (const char *const *)names->pdata);
-        error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no such property%s", near);
+        g_autofree char *near = names_near_text(property, (const char *const *)names->pdata);
+        if (kind && strcmp(property, "memory") == 0)
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s has no memory that could be set", kind->kind);
+        else
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no such property%s", near);
         error_hint(error, "hostler help properties");
         return NULL;
 }

@@ -50,12 +50,16 @@ static const ModelDecl *first_model(const KindDecl *kind)
         return kind->models ? kind->models + 1 : NULL;
 }
 
-static void add_model(const ModelDecl *model, GPtrArray *rows)
+static void add_model(const ModelDecl *model, bool whole, GPtrArray *rows)
 {
+        const char *blocks = whole ? model->blocks : NULL;
+
         g_ptr_array_add(rows, g_strdup(model->name));
         g_ptr_array_add(rows, g_strdup(bus_text(model)));
         g_ptr_array_add(rows, g_strdup(model->hot_plug ? "live" : "restart"));
-        g_ptr_array_add(rows, g_strdup(model->doc));
+        g_ptr_array_add(
+            rows, blocks ? g_strdup_printf("%s Keeps a VM from being suspended or migrated: %s.", model->doc, blocks)
+                         : g_strdup(model->doc));
 }
 
 /* A kind without models is a row by itself. */
@@ -65,7 +69,7 @@ static void add_kind(const KindDecl *kind, GPtrArray *rows)
 
         for (const ModelDecl *model = first_model(kind); model && model->name; model++) {
                 g_ptr_array_add(rows, g_strdup(kind->kind));
-                add_model(model, rows);
+                add_model(model, false, rows);
         }
         for (gsize i = 0; !kind->models && i < G_N_ELEMENTS(alone); i++)
                 g_ptr_array_add(rows, g_strdup(alone[i]));
@@ -103,7 +107,7 @@ static void append_models(const KindDecl *kind, GString *out)
         g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(g_free);
 
         for (const ModelDecl *model = first_model(kind); model && model->name; model++)
-                add_model(model, rows);
+                add_model(model, true, rows);
         help_append_rows(out, "Models: bus, when it can come and go, what it is. The first is the default.", rows, 4);
 }
 

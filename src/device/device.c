@@ -273,16 +273,21 @@ void device_check_spec(const DeviceContext *context, GPtrArray *faults)
         seats_check(context, faults);
 }
 
+const char *device_blocks(const DeviceContext *context, const HostlerPart *part)
+{
+        const DeviceType *type = device_type(part->kind);
+        const ModelDecl *model = part_model(part);
+        if (model && model->blocks)
+                return model->blocks;
+        return type && type->blocks ? type->blocks(context, part) : NULL;
+}
+
 void device_check_blocks(const DeviceContext *context, GPtrArray *faults)
 {
         for (size_t i = 0; i < context->spec->count; i++) {
                 const HostlerPart *part = &context->spec->items[i];
-                const DeviceType *type = device_type(part->kind);
-                const ModelDecl *model = part_model(part);
-                const char *reason = model ? model->blocks : NULL;
+                const char *reason = device_blocks(context, part);
                 g_autofree char *pointer = g_strdup_printf("/spec/%s", part->name);
-                if (!reason && type && type->blocks)
-                        reason = type->blocks(context, part);
                 if (reason)
                         faults_add(faults, pointer, "%s", reason);
         }

@@ -176,6 +176,8 @@ void device_settle(HostlerSpec *spec);
 GPtrArray *device_order(const DeviceContext *context);
 /* All faults of a whole spec beyond its declaration: every part's check() and what concerns several parts. */
 void device_check_spec(const DeviceContext *context, GPtrArray *faults);
+/* Why the VM can neither be saved nor migrated while it has @part; NULL: it can. */
+const char *device_blocks(const DeviceContext *context, const HostlerPart *part);
 /* A fault for every part that keeps the VM from being saved or migrated, and for every one that did before it was
  * unplugged. */
 void device_check_blocks(const DeviceContext *context, GPtrArray *faults);

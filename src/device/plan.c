@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/units.h"
 
 #define UNPLUG_POLL_US 10000
 #define FORGET_LIMIT_MS 3000
@@ -224,7 +225,8 @@ static bool device_unplug(Qmp *qmp, const char *id, int64_t timeout_ms, GError *
                         break;
                 g_usleep(UNPLUG_POLL_US);
         }
-        error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "the guest did not let go of device %s", id);
+        g_autofree char *waited = duration_format(timeout_ms);
+        error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "the guest did not let go of device %s within %s", id, waited);
         return error_hint(
             error, "a guest that is still booting, or has the device in use, keeps it; try again or stop the VM");
 }

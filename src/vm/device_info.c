@@ -13,9 +13,11 @@
 
 typedef struct {
         Vm *vm;
-        VmContext context;
+        VmContext context; /* of what is wanted */
+        VmContext running; /* of what was launched; only when `live` */
         HostlerVmRuntime runtime;
         bool live;
+        Qmp *qmp;              /* NULL: none */
         GHashTable *addresses; /* QEMU's id → "0000:01:00.0", owned both */
         GuestAgent *agent;     /* NULL: none */
 } Look;
@@ -55,17 +57,31 @@ static void describe(const Look *look, const HostlerPart *part, const char *stat
         info->place = device_place_text(&look->context.context, part);
         info->live = device_hot_plug(&look->context.context, part);
         info->state = g_strdup(state);
+        info->blocks = g_strdup(device_blocks(&look->context.context, part));
         info->address = g_strdup(g_hash_table_lookup(look->addresses, part->name));
         info->host = device_output_text(look->vm, &end, attached);
         if (strcmp(state, "attached") == 0)
                 info->guest = ask_guest(look, part);
 }
 
+/* A guest may let go of a device long after it was asked to. */
+static bool is_released(const Look *look, const HostlerPart *part)
+{
+        g_autoptr(Plan) plan = plan_new();
+        if (!look->qmp || !device_hot_plug(&look->running.context, part))
+                return false;
+        device_type(part->kind)->plan(&look->running.context, part, plan);
+        return !plan_is_there(plan, look->qmp);
+}
+
 static const char *state_of(const Look *look, const HostlerPart *part)
 {
         if (!look->live)
                 return "stored";
-        return spec_part(&look->runtime.launched, part->name) ? "attached" : "pending";
+        const HostlerPart *running = spec_part(&look->runtime.launched, part->name);
+        if (!running)
+                return "pending";
+        return is_released(look, running) ? "released" : "attached";
 }
 
 static void look_open(Look *look, Vm *vm, const HostlerSpec *spec)
@@ -78,14 +94,19 @@ static void look_open(Look *look, Vm *vm, const HostlerSpec *spec)
         vm_context_init(&look->context, vm_manager(vm), vm, spec, look->live ? &look->runtime : NULL);
         if (!look->live)
                 return;
+        vm_context_init(&look->running, vm_manager(vm), vm, &look->runtime.launched, &look->runtime);
+        /* One that has not told its addresses is asked no more. */
+        look->qmp = g_hash_table_size(look->addresses) > 0 ? g_steal_pointer(&qmp) : NULL;
         look->agent = vm_power(vm) == HOSTLER_POWER_RUNNING ? vm_agent(vm) : NULL;
 }
 
 static void look_close(Look *look)
 {
         g_clear_pointer(&look->agent, guest_agent_unref);
+        g_clear_pointer(&look->qmp, qmp_unref);
         g_hash_table_unref(look->addresses);
         vm_context_clear(&look->context);
+        vm_context_clear(&look->running);
         record_clear(&hostler_vm_runtime_type, &look->runtime);
 }
 

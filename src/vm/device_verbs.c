@@ -22,10 +22,8 @@ static const KindDecl *kind_of_word(const char *word, GError **error)
                 if (device_type(decl->kind))
                         g_ptr_array_add(words, (char *)decl->kind);
         g_ptr_array_add(words, NULL);
-        g_auto(GStrv) near = names_near(word, (const char *const *)words->pdata);
-        g_autofree char *names = g_strjoinv(", ", near);
-        error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no kind of device called %s%s%s", word,
-                  *names ? "; did you mean: " : "", names);
+        g_autofree char *near = names_near_text(word, (const char *const *)words->pdata);
+        error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no kind of device called %s%s", word, near);
         error_hint(error, "hostler help devices");
         return NULL;
 }
@@ -112,7 +110,13 @@ const HostlerPart *device_part(Vm *vm, const HostlerSpec *spec, const char *name
         const HostlerPart *part = spec_part(spec, name);
         if (part && device_type(part->kind))
                 return part;
-        error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no device called %s", name);
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        for (size_t i = 0; i < spec->count; i++)
+                if (device_type(spec->items[i].kind))
+                        g_ptr_array_add(names, spec->items[i].name);
+        g_ptr_array_add(names, NULL);
+        g_autofree char *near = names_near_text(name, (const char *const *)names->pdata);
+        error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no device called %s%s", name, near);
         error_hint(error, "hostler device ls %s", object + strlen("vm/"));
         return NULL;
 }
