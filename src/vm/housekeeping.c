@@ -1,6 +1,7 @@
 /*
- * Housekeeping: what the daemon does by the clock. Old events are forgotten, the trash is emptied after a week, and a
- * state folder that cannot be written is told once when it begins and once when it ends.
+ * Housekeeping: what the daemon does by the clock. Old events are forgotten, the trash is emptied after a week,
+ * snapshots are taken by schedules, and a state folder that cannot be written is told once when it begins and once when
+ * it ends.
  *
  * Timers run on the main loop; what may take time goes to a job or a thread.
  */
@@ -8,11 +9,13 @@
 
 #include "base/clock.h"
 #include "vm/manager_internal.h"
+#include "vm/schedule_run.h"
 
 #define HOURLY_S 3600
 #define EVENTS_KEPT 100000
 #define TRASH_KEPT_MS (7LL * 24 * 3600 * 1000)
 #define STATE_CHECK_S 5
+#define SCHEDULE_S 3
 
 static void remove_for_ever(Manager *manager, Vm *vm)
 {
@@ -58,8 +61,23 @@ static gboolean on_state_check(gpointer data)
         return G_SOURCE_CONTINUE;
 }
 
+static gpointer run_schedules(gpointer data)
+{
+        schedule_run(data);
+        return NULL;
+}
+
+static gboolean on_schedule(gpointer data)
+{
+        Manager *manager = data;
+        g_clear_pointer(&manager->scheduling, g_thread_join);
+        manager->scheduling = g_thread_new("schedules", run_schedules, manager);
+        return G_SOURCE_CONTINUE;
+}
+
 void housekeeping_start(Manager *manager)
 {
+        manager->schedule = g_timeout_add_seconds(SCHEDULE_S, on_schedule, manager);
         manager->hourly = g_timeout_add_seconds(HOURLY_S, on_hour, manager);
         manager->state_check = g_timeout_add_seconds(STATE_CHECK_S, on_state_check, manager);
         on_hour(manager);
@@ -67,6 +85,8 @@ void housekeeping_start(Manager *manager)
 
 void housekeeping_stop(Manager *manager)
 {
+        g_clear_handle_id(&manager->schedule, g_source_remove);
+        g_clear_pointer(&manager->scheduling, g_thread_join);
         g_clear_handle_id(&manager->hourly, g_source_remove);
         g_clear_handle_id(&manager->state_check, g_source_remove);
         g_clear_pointer(&manager->house, g_thread_join);

@@ -12,9 +12,10 @@ struct Manager {
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;
         GThread *recovery, *probe;
-        gint jobs_ended;           /* atomic: the end of the daemon may go on */
-        bool recovering;           /* until the main loop has told the end of the recovery; main thread only */
-        guint hourly, state_check; /* housekeeping.c, main loop only */
+        gint jobs_ended; /* atomic: the end of the daemon may go on */
+        bool recovering; /* until the main loop has told the end of the recovery; main thread only */
+        GThread *scheduling;
+        guint hourly, state_check, schedule; /* housekeeping.c, main loop only */
         GThread *house;
         bool read_only;
         GThreadPool *silent;       /* adoptions that are tried again and again */

@@ -314,6 +314,7 @@ static bool taking_init(Taking *taking, GError **error)
         layers_history(taking->vm, &taking->history);
         record_init(&hostler_snapshot_type, &taking->snapshot);
         taking->snapshot.name = taking->args->name ? g_strdup(taking->args->name) : free_name(&taking->history);
+        taking->snapshot.scheduled = taking->args->scheduled;
         taking->snapshot.paused = taking->full && !taking->run;
         taking->snapshot.description = g_strdup(taking->args->description);
         taking->snapshot.created = time_format(clock_unix_ms());

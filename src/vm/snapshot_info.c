@@ -60,6 +60,7 @@ static void describe(Vm *vm, const HostlerVmHistory *history, const HostlerSnaps
         ret_info->current = g_strcmp0(history->current, snapshot->name) == 0;
         ret_info->created = g_strdup(snapshot->created);
         ret_info->kind = g_strdup(snapshot->memory ? "full" : "disks");
+        ret_info->scheduled = snapshot->scheduled;
         ret_info->frozen = snapshot->frozen;
         ret_info->memory = snapshot->memory ? snapshot->memory->bytes : HOSTLER_UNSET;
         ret_info->disks = disk_bytes(vm, snapshot);

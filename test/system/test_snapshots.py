@@ -148,3 +148,26 @@ def test_a_disk_that_a_snapshot_holds_can_go_and_come_back(daemon):
     wait_until(lambda: "vdb" not in shell(daemon, "cat /proc/partitions"), 20, "the guest lets go of the disk")
     daemon.hostler("revert", "web1", "one")
     assert remembered(daemon) == "one"
+
+
+@limit(400)
+def test_snapshots_by_the_clock(daemon):
+    create(daemon)
+    remember(daemon, "one")
+    daemon.hostler("snapshot", "create", "web1", "by-hand", "--disks")
+    row = daemon.json("snapshot", "schedule", "web1", "--every", "5s", "--keep", "2", "--disks")
+    assert (row["every"], row["keep"]) == (5000, 2) and row["next"]
+    taken = set()
+
+    def four():
+        taken.update(snapshots(daemon))
+        return len(taken) >= 5 and len(snapshots(daemon)) == 3
+    wait_until(four, 120, "four were taken, and all but two are gone again", every=0.5)
+    assert all(snapshot["scheduled"] and snapshot["frozen"] for name, snapshot in snapshots(daemon).items() if name != "by-hand")
+    daemon.restart(kill=True)
+    before = set(snapshots(daemon))
+    wait_until(lambda: set(snapshots(daemon)) - before, 60, "the next daemon goes on with it")
+    daemon.hostler("snapshot", "schedule", "web1", "--off")
+    assert "next" not in daemon.json("snapshot", "schedule", "web1", "--off")
+    assert "by-hand" in snapshots(daemon) and remembered(daemon) == "one"
+    assert "how often" in daemon.refused(2, "snapshot", "schedule", "web1")
