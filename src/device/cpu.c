@@ -23,6 +23,18 @@ static const char *cpu_model(const DeviceContext *context, const HostlerCpuProps
         return props->model ? props->model : context->kvm ? "host" : "qemu64";
 }
 
+static void check_allocation(const HostlerCpuProps *props, GPtrArray *faults)
+{
+        if (props->reservation != HOSTLER_UNSET && props->reservation > props->count * 100)
+                faults_add(faults, "/spec/cpu/reservation",
+                           "%" G_GINT64_FORMAT " %% is more than its %" G_GINT64_FORMAT " processors can use",
+                           props->reservation, props->count);
+        if (props->reservation != HOSTLER_UNSET && props->limit != HOSTLER_UNSET && props->limit < props->reservation)
+                faults_add(faults, "/spec/cpu/limit",
+                           "%" G_GINT64_FORMAT " %% is less than cpu.reservation (%" G_GINT64_FORMAT " %%)",
+                           props->limit, props->reservation);
+}
+
 static void cpu_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerCpuProps *props = part->props;
@@ -30,6 +42,7 @@ static void cpu_check(const DeviceContext *context, const HostlerPart *part, GPt
                 faults_add(faults, "/spec/cpu/count",
                            "%" G_GINT64_FORMAT " processors are more than cpu.max (%" G_GINT64_FORMAT ")", props->count,
                            cpu_max(props));
+        check_allocation(props, faults);
 }
 
 static void plan_one(const DeviceContext *context, const HostlerCpuProps *props, int64_t index, Plan *plan)
@@ -159,7 +172,11 @@ static bool set_count(const DeviceChange *change, GError **error)
         return true;
 }
 
-static const DeviceSetter cpu_setters[] = {{"count", set_count}, {NULL, NULL}};
+static const DeviceSetter cpu_setters[] = {{"count", set_count},
+                                           {"shares", device_set_allocation},
+                                           {"reservation", device_set_allocation},
+                                           {"limit", device_set_allocation},
+                                           {NULL, NULL}};
 
 const DeviceType cpu_device = {
     .kind = "cpu",

@@ -225,6 +225,9 @@ bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const c
  * frees. */
 char *device_ask_guest(const DeviceChange *change, const char *const *argv);
 
+/* A setter of what QEMU is not told: the daemon's next round of allocation goes by the spec. */
+bool device_set_allocation(const DeviceChange *change, GError **error);
+
 /* chassis.c: what every VM has, whatever its parts: machine, root ports, QMP, console, agent channel. */
 void chassis_plan(const DeviceContext *context, Plan *plan);
 /* The beginning of a device whose slot on the board is one of these; the caller owns it. */

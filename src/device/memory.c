@@ -97,6 +97,8 @@ static void memory_check(const DeviceContext *context, const HostlerPart *part, 
                 faults_add(faults, "/spec/memory/size", "more than memory.max");
         if (props->boot != HOSTLER_UNSET && props->boot > props->size)
                 faults_add(faults, "/spec/memory/boot", "more than memory.size");
+        if (props->reservation != HOSTLER_UNSET && props->reservation > props->size)
+                faults_add(faults, "/spec/memory/reservation", "more than memory.size");
 }
 
 /* A number that the kernel says of its huge pages; 0 where it has none. */
@@ -261,7 +263,7 @@ static bool set_size(const DeviceChange *change, GError **error)
         return true;
 }
 
-static const DeviceSetter memory_setters[] = {{"size", set_size}, {NULL, NULL}};
+static const DeviceSetter memory_setters[] = {{"size", set_size}, {"reservation", device_set_allocation}, {NULL, NULL}};
 
 const DeviceType memory_device = {
     .kind = "memory",

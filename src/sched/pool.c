@@ -176,10 +176,10 @@ char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which)
                 if (claimants[i].pool == claimant->pool && claimants[i].claim.demand > 0)
                         shares += claimants[i].claim.shares;
         if (g_strcmp0(claimant->bound, "shares") == 0)
-                return g_strdup_printf("%g of %g wanted: %g of %g shares%s%s", claimant->granted,
+                return g_strdup_printf("%.3g of %.3g wanted: %g of %g shares%s%s", claimant->granted,
                                        claimant->claim.demand, claimant->claim.shares, shares,
                                        claimant->pool >= 0 ? " in " : "",
                                        claimant->pool >= 0 ? name_of(&claimants[claimant->pool]) : "");
-        return g_strdup_printf("%g of %g wanted: its %s", claimant->granted, claimant->claim.demand,
+        return g_strdup_printf("%.3g of %.3g wanted: its %s", claimant->granted, claimant->claim.demand,
                                claimant->bound ? claimant->bound : "demand");
 }

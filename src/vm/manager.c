@@ -67,6 +67,7 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->cancellable = g_cancellable_new();
         manager->events = event_log_new(config->store, NULL);
         manager->monitor = monitor_new(config->store);
+        manager->governor = governor_new(manager);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
         bool ok = make_folders(manager, error) && load(manager, error) && job_queue_load(manager->jobs, error);
         return ok ? g_steal_pointer(&manager) : NULL;
@@ -128,6 +129,7 @@ void manager_free(Manager *manager)
         g_clear_pointer(&manager->events, event_log_free);
         g_object_unref(manager->cancellable);
         g_mutex_clear(&manager->lock);
+        g_clear_pointer(&manager->governor, governor_free);
         g_clear_pointer(&manager->monitor, monitor_free);
         g_cond_clear(&manager->kvm_known);
         g_cond_clear(&manager->observe_end);
@@ -161,6 +163,11 @@ EventLog *manager_events(Manager *manager)
 JobQueue *manager_jobs(Manager *manager)
 {
         return manager->jobs;
+}
+
+Governor *manager_governor(Manager *manager)
+{
+        return manager->governor;
 }
 
 Monitor *manager_monitor(Manager *manager)

@@ -33,6 +33,8 @@ Store *manager_store(Manager *manager);
 EventLog *manager_events(Manager *manager);
 JobQueue *manager_jobs(Manager *manager);
 Monitor *manager_monitor(Manager *manager);
+typedef struct Governor Governor;
+Governor *manager_governor(Manager *manager);    /* govern.h */
 const char *manager_image_dir(Manager *manager); /* STATE/images */
 int64_t manager_started_ms(Manager *manager);
 /* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main

@@ -1,7 +1,7 @@
 /* The Manager struct, for manager.c and recover.c only. `lock` guards the two tables. */
 #pragma once
 
-#include "vm/manager.h"
+#include "vm/govern.h"
 
 struct Manager {
         char *state_dir, *image_dir;
@@ -22,6 +22,7 @@ struct Manager {
         GCancellable *cancellable; /* of the recovery and the probe */
 
         Monitor *monitor;
+        Governor *governor;
         GThread *observer; /* observe.c */
         GCond observe_end;
 

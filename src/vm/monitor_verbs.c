@@ -1,11 +1,13 @@
 /*
- * Verbs that show what was measured: metrics and top. From the monitor's memory and the store; QEMU is never asked.
+ * Verbs that show what was measured, and what came of it: metrics, top, explain. From the monitor's memory and the
+ * store; QEMU is never asked.
  */
 #include <math.h>
 
 #include "base/clock.h"
 #include "base/units.h"
 #include "hostler-handlers.h"
+#include "vm/govern.h"
 #include "vm/manager.h"
 
 static int64_t whole(float value)
@@ -68,6 +70,12 @@ bool host_metrics(const Call *call, const HostlerHostMetricsArgs *args, HostlerM
 {
         return read_metrics(call->manager, MONITOR_HOST, g_strdup("host"), args->since, args->points, ret_result,
                             error);
+}
+
+bool vm_explain(const Call *call, const HostlerVmExplainArgs *args, HostlerAllocationList *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
+        return vm && govern_explain(vm, ret_result, error);
 }
 
 /* ---- top ---- */

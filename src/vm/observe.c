@@ -1,6 +1,7 @@
 /*
- * The thread that measures: every two seconds all VMs that run, and the host, into src/monitor. It reads /proc and what
- * the watches keep, and asks QEMU nothing, so a silent one stops nobody.
+ * The thread that measures and allocates: every two seconds all VMs that run, and the host, are read into src/monitor,
+ * and govern.c acts on it. It reads /proc and what the watches keep, and waits for no QEMU, so a silent one stops
+ * nobody.
  *
  * Begun when the daemon has found its VMs, ended before they are let go; both on the main loop.
  */
@@ -26,6 +27,7 @@ static void make_round(Manager *manager)
         for (guint i = 0; i < vms->len; i++)
                 measure(g_ptr_array_index(vms, i), manager->monitor);
         monitor_round_end(manager->monitor, clock_unix_ms());
+        govern_round(manager->governor, vms);
 }
 
 /* A round that took too long is not made up for. */

@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "host/host_facts.h"
 #include "storage/seed.h"
+#include "vm/govern.h"
 #include "vm/parts.h"
 
 /* QEMU's own needs beside the guest's memory. */
@@ -48,7 +49,7 @@ bool prepare_capacity(Job *job, Vm *vm, GError **error)
         g_autoptr(Spec) spec = vm_spec(vm);
         if (!job_step(job, "capacity", "see that memory and disk will do"))
                 return true;
-        return check_memory(vm, &spec->value, error) && check_disk(vm, error);
+        return check_memory(vm, &spec->value, error) && check_disk(vm, error) && govern_admit(vm, &spec->value, error);
 }
 
 static const HostlerSeedProps *seed_of(const HostlerSpec *spec)

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "hostler-handlers.h"
 #include "vm/change.h"
+#include "vm/govern.h"
 
 bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error)
 {
@@ -17,6 +18,10 @@ bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *r
         HostlerSpec wanted;
         if (!spec_merge(&before->value, patch, "/spec", &wanted, error))
                 return false;
+        if (vm_is_live(vm) && !govern_admit(vm, &wanted, error)) {
+                record_clear(&hostler_spec_type, &wanted);
+                return false;
+        }
         ChangeOptions options = *CHANGE_USUALLY;
         options.expected = args->generation == HOSTLER_UNSET ? -1 : args->generation;
         if (!change_spec(job, vm, &wanted, &options, ret_result, error))

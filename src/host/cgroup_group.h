@@ -1,0 +1,40 @@
+/*
+ * Control groups of our own: one for all VMs of a daemon, and in it one for each VM's QEMU, by which the kernel shares
+ * out processors.
+ *
+ * Sources: cgroups(7), Documentation/admin-guide/cgroup-v1 (cpu.shares), Documentation/scheduler/sched-bwc.rst
+ * (cpu.cfs_quota_us), cgroup-v2.rst (cpu.weight, cpu.max; "No Internal Process Constraint"). Blocks for microseconds;
+ * one thread at a time for each CgroupParent.
+ */
+#pragma once
+
+#include "host/cgroup.h"
+
+typedef struct {
+        int version;  /* 0: there is none */
+        char *folder; /* of the group for all VMs, in the processors' hierarchy; NULL: there is none */
+        char *why;    /* why there is none, for people */
+} CgroupParent;
+
+/*
+ * Makes, or finds again, the group @name: below this process's own (version 1), below the root or where this user may
+ * (version 2). Without the right to do so ret->folder is NULL and ret->why says what is missing. Always clear.
+ */
+void cgroup_parent_open(const HostPaths *paths, const char *name, CgroupParent *ret_parent);
+/* Removes it, unless somebody is in it, and with it the groups of VMs that have ended. */
+void cgroup_parent_close(CgroupParent *parent);
+/* Frees what it owns and leaves the groups. */
+void cgroup_parent_clear(CgroupParent *parent);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CgroupParent, cgroup_parent_clear)
+
+/* Processors that the group and those above it may use together; INFINITY: no limit. */
+double cgroup_parent_limit(const CgroupParent *parent);
+
+/* Puts a process with all its threads into the group @id of its own. */
+bool cgroup_place(const CgroupParent *parent, const char *id, pid_t pid, GError **error);
+/* @shares: 1000 is what a processor of normal standing has. */
+bool cgroup_set_shares(const CgroupParent *parent, const char *id, double shares, GError **error);
+/* @cpus: processors at most; INFINITY: no ceiling. */
+bool cgroup_set_ceiling(const CgroupParent *parent, const char *id, double cpus, GError **error);
+/* Removes the group; one with a process in it stays. */
+void cgroup_drop(const CgroupParent *parent, const char *id);
