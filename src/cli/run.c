@@ -8,6 +8,7 @@
 #include "cli/jobs.h"
 #include "cli/output.h"
 #include "cli/show.h"
+#include "hostler-records.h"
 
 enum { WATCH_US = 1000000 };
 
@@ -54,6 +55,15 @@ static bool print_reply(Cli *cli, const VerbDecl *verb, const Result *result, GE
         return output_result(cli, result, error);
 }
 
+/* What is in the trash is listed by what matters there. */
+static const char *const *columns_of(const Invocation *invocation)
+{
+        static const char *const trash[] = {"name", "trashed", "expires", "spec.memory.size", "id", NULL};
+        bool is_trash = invocation->verb->verb->result == &hostler_vm_type &&
+                        json_is_true(json_object_get(invocation->args, "trash"));
+        return is_trash ? trash : invocation->verb->columns;
+}
+
 static bool run_call(Cli *cli, const Invocation *invocation, GError **error)
 {
         const VerbDecl *verb = invocation->verb->verb;
@@ -64,7 +74,7 @@ static bool run_call(Cli *cli, const Invocation *invocation, GError **error)
         if (!cli_client(cli, error) ||
             !client_call(cli->client, verb, invocation->args, &options, &text, &length, error))
                 return false;
-        Result result = {verb->result, verb->result_shape, invocation->verb->columns, text, length};
+        Result result = {verb->result, verb->result_shape, columns_of(invocation), text, length};
         return print_reply(cli, verb, &result, error);
 }
 

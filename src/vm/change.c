@@ -11,6 +11,7 @@
 #include "vm/host_check.h"
 #include "vm/parts.h"
 #include "vm/spec_diff.h"
+#include "vm/template.h"
 
 typedef struct {
         Job *job;
@@ -677,8 +678,8 @@ bool change_spec(Job *job, Vm *vm, HostlerSpec *wanted_taken, const ChangeOption
         };
         *ret_changes = (HostlerPropertyChangeList){0};
         vm_runtime(vm, &change.runtime);
-        bool ok =
-            check_generation(job, vm, options->expected, error) && (!paths[0] || change_all(&change, paths, error));
+        bool ok = check_generation(job, vm, options->expected, error) &&
+                  (!paths[0] || (template_check_not(vm, "change", error) && change_all(&change, paths, error)));
         record_clear(&hostler_vm_runtime_type, &change.runtime);
         record_clear(&hostler_spec_type, wanted_taken);
         if (!ok)

@@ -18,6 +18,7 @@
 #include "vm/layers_work.h"
 #include "vm/parts.h"
 #include "vm/snapshot.h"
+#include "vm/template.h"
 
 /* In the source's folder: its keepsakes of the moment that is cloned. */
 #define KEEPSAKES "cloned.kept"
@@ -77,6 +78,8 @@ Spec *clone_spec(const HostlerSpec *source, const char *id)
                         HostlerNicProps *nic = part->props;
                         g_clear_pointer(&nic->mac, g_free);
                         g_clear_pointer(&nic->forward, g_strfreev);
+                } else if (strcmp(part->kind, "options") == 0) {
+                        ((HostlerOptionsProps *)part->props)->template_ = false;
                 } else if (strcmp(part->kind, "vsock") == 0) {
                         ((HostlerVsockProps *)part->props)->cid = HOSTLER_UNSET;
                 } else if (strcmp(part->kind, "seed") == 0) {
@@ -228,7 +231,13 @@ static bool start_clones(Cloning *cloning, GError **error)
 static bool hold_moment(Cloning *cloning, GError **error)
 {
         g_autofree char *mould = vm_path(cloning->source, INSTANT_MOULD);
+        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
         bool instant = cloning->args->instant;
+        /* A template does not change: clones stand right on its disks. */
+        if (template_is(cloning->source) && !instant)
+                return job_is_dry_run(cloning->job) || !keepsakes_are_there(cloning->source) ||
+                       (job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) &&
+                        keepsakes_copy(cloning->source, keepsakes, error));
         if (instant && !job_is_dry_run(cloning->job) &&
             !job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error))
                 return false;

@@ -1,19 +1,21 @@
 /*
- * Housekeeping: what the daemon does by the clock. Old events are forgotten, the trash is emptied after a week,
- * snapshots are taken by schedules, and a state folder that cannot be written is told once when it begins and once when
- * it ends.
+ * Housekeeping: what the daemon does by the clock. Old events are forgotten, the trash is emptied after a week or
+ * when space is short, snapshots are taken by schedules, and a state folder that cannot be written is told once when it
+ * begins and once when it ends.
  *
  * Timers run on the main loop; what may take time goes to a job or a thread.
  */
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "vm/manager_internal.h"
 #include "vm/schedule_run.h"
+#include "vm/trash.h"
 
 #define HOURLY_S 3600
 #define EVENTS_KEPT 100000
-#define TRASH_KEPT_MS (7LL * 24 * 3600 * 1000)
+#define TRASH_S 20
 #define STATE_CHECK_S 5
 #define SCHEDULE_S 3
 
@@ -30,14 +32,37 @@ static void remove_for_ever(Manager *manager, Vm *vm)
         job_submit(manager->jobs, &request, &id, NULL);
 }
 
+static bool is_held(Vm *vm)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        bool held = history.pins.count > 0;
+        record_clear(&hostler_vm_history_type, &history);
+        return held;
+}
+
+static bool is_tight(Manager *manager)
+{
+        struct statvfs info;
+        return statvfs(manager->state_dir, &info) == 0 && info.f_blocks > 0 &&
+               (double)info.f_bavail / (double)info.f_blocks * 100 < TRASH_TIGHT_PERCENT;
+}
+
+/* One at a time: what it frees shows at the next look. */
+static void empty_trash(Manager *manager)
+{
+        g_autoptr(GPtrArray) trash = manager_vms(manager, true);
+        g_autofree TrashItem *items = g_new0(TrashItem, trash->len);
+        for (guint i = 0; i < trash->len; i++)
+                items[i] = (TrashItem){vm_trashed_ms(trash->pdata[i]), is_held(trash->pdata[i])};
+        int next = trash_next(items, trash->len, clock_unix_ms(), is_tight(manager));
+        if (next >= 0)
+                remove_for_ever(manager, trash->pdata[next]);
+}
+
 static gpointer keep_house(gpointer data)
 {
         Manager *manager = data;
-        g_autoptr(GPtrArray) trash = manager_vms(manager, true);
-        int64_t oldest_ms = clock_unix_ms() - TRASH_KEPT_MS;
-        for (guint i = 0; i < trash->len; i++)
-                if (vm_trashed_ms(g_ptr_array_index(trash, i)) < oldest_ms)
-                        remove_for_ever(manager, g_ptr_array_index(trash, i));
         store_event_prune(manager->store, EVENTS_KEPT, NULL);
         return NULL;
 }
@@ -61,9 +86,12 @@ static gboolean on_state_check(gpointer data)
         return G_SOURCE_CONTINUE;
 }
 
-static gpointer run_schedules(gpointer data)
+static gpointer look_around(gpointer data)
 {
-        schedule_run(data);
+        Manager *manager = data;
+        schedule_run(manager);
+        if (manager->rounds++ % (TRASH_S / SCHEDULE_S) == 0)
+                empty_trash(manager);
         return NULL;
 }
 
@@ -71,7 +99,7 @@ static gboolean on_schedule(gpointer data)
 {
         Manager *manager = data;
         g_clear_pointer(&manager->scheduling, g_thread_join);
-        manager->scheduling = g_thread_new("schedules", run_schedules, manager);
+        manager->scheduling = g_thread_new("look-around", look_around, manager);
         return G_SOURCE_CONTINUE;
 }
 

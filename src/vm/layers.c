@@ -195,6 +195,17 @@ void layers_unpin(HostlerVmHistory *history, const char *vm)
         }
 }
 
+void layers_forget_origin(HostlerVmHistory *history, const char *part)
+{
+        HostlerDiskOriginList *origins = &history->origins;
+        for (size_t i = origins->count; i > 0; i--) {
+                if (!g_str_equal(origins->items[i - 1].part, part))
+                        continue;
+                record_clear(&hostler_disk_origin_type, &origins->items[i - 1]);
+                close_gap(origins->items, &origins->count, i - 1, sizeof origins->items[0]);
+        }
+}
+
 /* ---- what is not needed ---- */
 
 static bool is_held(const HostlerVmHistory *history, const char *file)

@@ -84,8 +84,7 @@ static bool merge_offline(Job *job, Vm *vm, const HostlerVmHistory *history, con
         return process_run(&options, NULL, error) && file_sync(child, error);
 }
 
-/* The end of a block job: true when it has gone well, with the job forgotten. */
-static bool wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error)
+bool layers_wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error)
 {
         for (;;) {
                 json_auto_t *jobs = NULL;
@@ -141,9 +140,22 @@ static bool merge_live(Job *job, Vm *vm, const char *part, const Waste *waste, G
                 json_object_set_new(args, "backing-file", json_string(waste->parent));
         if (base || stands_on_image(vm, part))
                 json_object_set_new(args, "base-node", json_string(base ? base : image));
-        return qmp_call(qmp, "block-stream", args, NULL, error) && wait_block_job(job, qmp, id, error) &&
+        return qmp_call(qmp, "block-stream", args, NULL, error) && layers_wait_block_job(job, qmp, id, error) &&
                qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", lower), NULL, error) &&
                qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", lower_file), NULL, error);
+}
+
+bool layers_is_node(Qmp *qmp, const char *node)
+{
+        json_auto_t *nodes = NULL;
+        json_t *entry;
+        size_t i;
+        if (!qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, NULL))
+                return false;
+        json_array_foreach (nodes, i, entry)
+                if (g_strcmp0(json_string_value(json_object_get(entry, "node-name")), node) == 0)
+                        return true;
+        return false;
 }
 
 /* Whether QEMU has the layer open: a run that was cut off may have got that far already. */
@@ -151,15 +163,7 @@ static bool is_open(Vm *vm, const char *file)
 {
         g_autoptr(Qmp) qmp = vm_qmp(vm);
         g_autofree char *node = disk_layer_node(file);
-        json_auto_t *nodes = NULL;
-        json_t *entry;
-        size_t i;
-        if (!qmp || !qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, NULL))
-                return false;
-        json_array_foreach (nodes, i, entry)
-                if (g_strcmp0(json_string_value(json_object_get(entry, "node-name")), node) == 0)
-                        return true;
-        return false;
+        return qmp && layers_is_node(qmp, node);
 }
 
 static bool merge(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste *waste, GError **error)

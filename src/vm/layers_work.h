@@ -14,5 +14,8 @@ void layers_history(Vm *vm, HostlerVmHistory *ret_history);
  * all contents as before when a merge fails, for lack of space for instance.
  */
 bool layers_tidy(Job *job, Vm *vm, GError **error);
+/* The end of QEMU's block job @id: true when it has gone well, with the job forgotten; also when there is none. */
+bool layers_wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error);
+bool layers_is_node(Qmp *qmp, const char *node);
 /* The disk has left the spec: what only it needed goes. */
 bool layers_let_go(Job *job, Vm *vm, const char *part, GError **error);

@@ -15,6 +15,7 @@ struct Manager {
         gint jobs_ended; /* atomic: the end of the daemon may go on */
         bool recovering; /* until the main loop has told the end of the recovery; main thread only */
         GThread *scheduling;
+        unsigned rounds;                     /* housekeeping.c, that thread only */
         guint hourly, state_check, schedule; /* housekeeping.c, main loop only */
         GThread *house;
         bool read_only;

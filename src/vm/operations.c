@@ -99,7 +99,7 @@ static bool unpin_all(Manager *manager, Vm *vm, GError **error)
         return ok;
 }
 
-static bool operation_layers_unpin(Manager *manager, const json_t *args, GError **error)
+bool operation_layers_unpin(Manager *manager, const json_t *args, GError **error)
 {
         return unpin(manager, json_string_value(json_object_get(args, "vm")),
                      json_string_value(json_object_get(args, "clone")), error);

@@ -17,6 +17,7 @@
 #include "vm/power.h"
 #include "vm/prepare.h"
 #include "vm/saved_state.h"
+#include "vm/template.h"
 #include "vm/wake.h"
 
 /* A guest that missed the power button (still booting, nobody listening yet) gets it again this often. */
@@ -139,6 +140,8 @@ static bool undo_is_kill(Job *job, Vm *vm, GError **error)
 bool power_start(Job *job, Vm *vm, bool run, GError **error)
 {
         bool saved = saved_state_is_there(vm);
+        if (!template_check_not(vm, "start", error))
+                return false;
         if (!run && !saved && vm_power(vm) == HOSTLER_POWER_PAUSED)
                 return true;
         /* Run again after a crash of the daemon: the guest came back from disk and runs; only the file was left. */

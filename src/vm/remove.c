@@ -10,12 +10,15 @@
 #include "base/file.h"
 #include "hostler-handlers.h"
 #include "vm/operations.h"
+#include "vm/template.h"
 
 static bool check_protection(Vm *vm, GError **error)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
         g_autofree char *object = vm_object(vm);
         const HostlerOptionsProps *options = spec_part(&spec->value, "options")->props;
+        if (!template_check_not(vm, "remove", error))
+                return false;
         if (!options->protect)
                 return true;
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "the VM is protected against removal");
@@ -97,7 +100,8 @@ static bool check_clones(Job *job, Vm *vm, GError **error)
         if (names->len == 0)
                 return true;
         error_set(error, HOSTLER_ERROR_BUSY, object, "linked clones stand on its disks: %s", names->str);
-        return error_hint(error, "remove them first, or leave this one in the trash");
+        return error_hint(error,
+                          "make them independent with hostler flatten, remove them, or leave this one in the trash");
 }
 
 static bool purge(Job *job, Vm *vm, GError **error)

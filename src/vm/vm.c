@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "vm/spec_diff.h"
+#include "vm/trash.h"
 #include "vm/vm_internal.h"
 
 Spec *spec_new(HostlerSpec *value_taken)
@@ -232,6 +233,7 @@ static void info_locked(Vm *vm, HostlerVm *ret_info)
         ret_info->generation = vm->wanted.generation;
         ret_info->created = time_format(vm->created_ms);
         ret_info->trashed = vm->wanted.trashed_ms ? time_format(vm->wanted.trashed_ms) : NULL;
+        ret_info->expires = vm->wanted.trashed_ms ? time_format(vm->wanted.trashed_ms + TRASH_KEPT_MS) : NULL;
         record_copy(&hostler_spec_type, &vm->wanted.spec->value, &ret_info->spec);
         ret_info->status = g_new0(HostlerVmStatus, 1);
         record_copy(&hostler_vm_status_type, &vm->status, ret_info->status);

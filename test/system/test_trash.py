@@ -1,7 +1,9 @@
 """rm, the trash, undelete, and removing for ever."""
+import datetime
+import subprocess
 import time
 
-from harness import wait_until
+from harness import Daemon, skip, wait_until
 
 
 def folder_of(daemon, vm):
@@ -73,3 +75,30 @@ def test_rm_of_a_running_one_takes_its_processes(daemon):
     assert not list((daemon.state / "vms").iterdir())
     time.sleep(0.2)
     assert daemon.json("ls") == []
+
+
+def test_the_trash_says_when_and_goes_when_space_is_short():
+    with Daemon(images=(), start=False) as daemon:
+        daemon.state.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200M", "none", daemon.state], capture_output=True).returncode != 0:
+            skip("no file system can be mounted here")
+        try:
+            daemon.start()
+            for name in ("first", "kept", "second"):
+                daemon.hostler("create", name, "disk0.size=16M", "memory.size=64M")
+            daemon.hostler("clone", "kept", "clone")
+            for name in ("kept", "first", "second"):
+                daemon.hostler("rm", name)
+            header, *rows = daemon.hostler("ls", "--trash").splitlines()
+            assert header.split()[:3] == ["NAME", "TRASHED", "EXPIRES"] and len(rows) == 3
+            gone, = [vm for vm in daemon.json("ls", "--trash") if vm["name"] == "first"]
+            week = datetime.datetime.fromisoformat(gone["expires"]) - datetime.datetime.fromisoformat(gone["trashed"])
+            assert week == datetime.timedelta(days=7)
+            filler = daemon.state / "filler"
+            filler.write_bytes(bytes(185 << 20))
+            wait_until(lambda: {vm["name"] for vm in daemon.json("ls", "--trash")} == {"kept", "second"}, 90, "the one thrown away first goes")
+            filler.unlink()
+            assert {vm["name"] for vm in daemon.json("ls", "--trash")} >= {"kept"} and daemon.json("ls")[0]["name"] == "clone"
+            daemon.stop()
+        finally:
+            subprocess.run(["umount", "-l", daemon.state], check=True)

@@ -1,0 +1,124 @@
+"""Clones: linked and full against qemu-img, instant ones to the guest's next tick against a full start; memory of each (PSS)."""
+import functools
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+from api import Api
+from harness import Daemon
+from measure import Table, interleave
+
+SEVERAL = 10
+
+
+def milliseconds(begin):
+    return (time.perf_counter() - begin) * 1000
+
+
+def folder_of(daemon, name):
+    return daemon.state / "vms" / daemon.show(name)["id"]
+
+
+def pss_mib(daemon, name):
+    text = pathlib.Path(f"/proc/{daemon.show(name)['status']['pid']}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1]) / 1024
+
+
+def remove(api, *names):
+    for name in names:
+        api.job("DELETE", f"/v1/vms/{name}?now=true&yes=true")
+
+
+def clone(daemon, api, source, how, names=("copy",)):
+    begin = time.perf_counter()
+    api.job("POST", f"/v1/vms/{source}/clone", {"names": list(names), how: True})
+    took = milliseconds(begin)
+    remove(api, *names)
+    return took / len(names)
+
+
+def wait_text(path, text):
+    """The guest's console log, looked at every millisecond."""
+    while not path.exists() or text not in path.read_bytes():
+        time.sleep(0.001)
+
+
+def to_tick(daemon, api):
+    """From the request for an instant clone to its guest's next tick."""
+    before = set((daemon.state / "vms").iterdir())
+    begin = time.perf_counter()
+    job = api.call("POST", "/v1/vms/source/clone", {"names": ["copy"], "instant": True})
+    while not (new := set((daemon.state / "vms").iterdir()) - before):
+        time.sleep(0.001)
+    wait_text(new.pop() / "console.log", b"tick")
+    took = milliseconds(begin)
+    api.wait_job(job)
+    remove(api, "copy")
+    return took
+
+
+def to_userspace(daemon, api):
+    """From the request for a start to the first program that runs in the guest."""
+    log = folder_of(daemon, "cold") / "console.log"
+    log.unlink(missing_ok=True)
+    begin = time.perf_counter()
+    api.job("POST", "/v1/vms/cold/start", {})
+    wait_text(log, b"hostler: userspace")
+    took = milliseconds(begin)
+    api.job("POST", "/v1/vms/cold/stop", {"hard": True})
+    return took
+
+
+def qemu_img(folder, disk, *command):
+    target = folder / "target.qcow2"
+    target.unlink(missing_ok=True)
+    begin = time.perf_counter()
+    subprocess.run(["qemu-img", *command, *([] if command[0] == "create" else [disk]), target], check=True, capture_output=True)
+    return milliseconds(begin)
+
+
+def main():
+    with Daemon() as daemon:
+        api = Api(daemon.socket)
+        daemon.create("source", "memory.size=256M")
+        daemon.guest("source", "sh", "-c", "(while :; do echo tick > /dev/ttyS0; usleep 5000; done) > /dev/null 2>&1 &")
+        daemon.hostler("create", "cold", "--image", "tiny", "memory.size=256M")
+        daemon.hostler("create", "golden", "--image", "tiny", "memory.size=256M")
+        disk = shutil.copy(folder_of(daemon, "golden") / "disk0.qcow2", folder_of(daemon, "golden") / "plain.qcow2")
+        base = subprocess.run(["qemu-img", "info", disk], capture_output=True, text=True, check=True).stdout
+        image = re.search(r"actual path: (.*)\)", base)[1]
+        daemon.hostler("template", "golden")
+        several = [f"copy{number}" for number in range(SEVERAL)]
+        samples = interleave({
+            "qemu-img create": functools.partial(qemu_img, daemon.folder, disk, "create", "-f", "qcow2", "-F", "qcow2", "-b", image),
+            "linked": functools.partial(clone, daemon, api, "golden", "linked"),
+            "qemu-img convert": functools.partial(qemu_img, daemon.folder, image, "convert", "-O", "qcow2"),
+            "full": functools.partial(clone, daemon, api, "golden", "full"),
+            "cold": functools.partial(to_userspace, daemon, api),
+            "tick": functools.partial(to_tick, daemon, api),
+        })
+        many = interleave({"several": functools.partial(clone, daemon, api, "source", "instant", several)}, rounds=3)
+        api.job("POST", "/v1/vms/source/clone", {"names": several, "instant": True})
+        memory = [pss_mib(daemon, name) for name in several]
+        own = [pss_mib(daemon, "source")]
+        remove(api, *several)
+    table = Table("clones")
+    table.add("qemu-img create, an overlay", samples["qemu-img create"])
+    table.add("linked clone of a template", samples["linked"], goal=10)
+    table.add("qemu-img convert", samples["qemu-img convert"])
+    table.add("full clone", samples["full"], floor=samples["qemu-img convert"])
+    table.add("start to userspace", samples["cold"])
+    table.add("instant clone to the guest's next tick", samples["tick"], floor=samples["cold"])
+    table.add(f"instant clone, each of {SEVERAL} in one job", many["several"], goal=130)
+    table.show()
+    table = Table("memory of instant clones", unit="MiB PSS")
+    table.add("source, 256 MiB", own)
+    table.add(f"each of {SEVERAL} clones", memory, goal=36)
+    table.show()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
