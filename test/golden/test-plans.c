@@ -363,6 +363,40 @@ static void test_too_many_logs(void)
         g_assert_null(strstr(faults, "/spec/serial062/backend"));
 }
 
+/* ---- all of them ---- */
+
+/* "sound es1370" of every part of every spec. */
+static GHashTable *models_of_specs(char *const *names)
+{
+        GHashTable *found = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        for (; *names; names++) {
+                g_auto(SpecPlan) spec = {0};
+                spec_plan_load(&spec, *names, VM_DIR, IMAGE_DIR);
+                for (size_t i = 0; i < spec.spec.count; i++) {
+                        const HostlerPart *part = &spec.spec.items[i];
+                        const ModelDecl *model = part_model(part);
+                        g_hash_table_add(found, g_strdup_printf("%s %s", part->kind, model ? model->name : ""));
+                }
+        }
+        return found;
+}
+
+static void test_every_model(void)
+{
+        g_auto(GStrv) names = spec_plan_names();
+        g_autoptr(GHashTable) found = models_of_specs(names);
+        bool whole = true;
+        for (const KindDecl *kind = hostler_kinds; kind->kind; kind++)
+                for (const ModelDecl *model = kind->models ? kind->models + 1 : NULL; model && model->name; model++) {
+                        g_autofree char *wanted = g_strdup_printf("%s %s", kind->kind, model->name);
+                        if (g_hash_table_contains(found, wanted))
+                                continue;
+                        g_test_message("no spec in specs/ has a %s", wanted);
+                        whole = false;
+                }
+        g_assert_true(whole);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -377,5 +411,6 @@ int main(int argc, char **argv)
         }
         g_test_add_func("/plan-faults/too-many-parts", test_too_many_parts);
         g_test_add_func("/plan-faults/too-many-logs", test_too_many_logs);
+        g_test_add_func("/plans-of-every-model", test_every_model);
         return g_test_run();
 }
