@@ -33,7 +33,7 @@ class Results:
 
     def __init__(self, only=None):
         self.only = only
-        self.passed = 0
+        self.passed = set()
         self.failed = []
         self.skipped = []
         self.unsteady = []
@@ -45,7 +45,7 @@ class Results:
 
     def ok(self, name):
         with self._lock:
-            self.passed += 1
+            self.passed.add(name)
             self._say(f"ok    {name}")
 
     def skip(self, name, reason):
@@ -98,7 +98,7 @@ class Results:
         if not (self.passed or self.failed or self.skipped):
             print(f"no test case's name contains '{self.only}'" if self.only else "there was no test to run")
             return 1
-        print(f"{self.passed} passed, {len(self.failed)} failed, {len(self.skipped)} skipped")
+        print(f"{len(self.passed)} passed, {len(self.failed)} failed, {len(self.skipped)} skipped")
         return 1 if self.failed else 0
 
     @staticmethod
