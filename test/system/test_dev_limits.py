@@ -23,15 +23,18 @@ def kinds(daemon):
             if name.endswith("Props") and "const" in schema.get("properties", {}).get("kind", {})}
 
 
-def edges_of(schema):
-    """Values on both sides of each edge: (value, whether the declaration allows it)."""
+def edges_of(schema, whole):
+    """Each edge, what is one and one step beside it, and what no range reaches: (value, whether the declaration allows it).
+
+    What is inside beside an edge only as @whole: it is not refused at once, and there are many.
+    """
     low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf", 1)
-    inside = {value for value in (low, high) if value is not None}
-    outside = {low - step if low is not None else None, high + step if high is not None else None, *HUGE} - inside - {None}
-    outside = {value for value in outside if (low is not None and value < low) or (high is not None and value > high)}
-    if step > 1 and low is not None:
-        outside.add(low + 1)
-    return [(value, True) for value in sorted(inside)] + [(value, False) for value in sorted(outside)]
+    edges = {edge for edge in (low, high) if edge is not None}
+    beside = {edge + offset for edge in edges for offset in (-step, -1, 0, 1, step)}
+
+    def allowed(value):
+        return (low is None or value >= low) and (high is None or value <= high) and value % step == 0
+    return [(value, allowed(value)) for value in sorted(beside | set(HUGE)) if value in edges or (whole and value in beside) or not allowed(value)]
 
 
 def numbers(properties):
@@ -66,7 +69,7 @@ def remove_all(daemon, before):
 
 def check_edges(daemon, kind, properties, before):
     for model, (name, schema) in itertools.product(models(properties), numbers(properties).items()):
-        for value, allowed in edges_of(schema):
+        for value, allowed in edges_of(schema, whole=model == models(properties)[0]):
             if (kind, name) in SKIPPED:
                 continue
             values = COMPANIONS.get(kind, {}) | ({"model": model} if model else {}) | {name: value}
