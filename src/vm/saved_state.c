@@ -18,6 +18,7 @@
 #include "base/units.h"
 
 #define POLL_US 5000
+#define CANCEL_MS 10000
 #define CHUNK (1024 * 1024)
 
 static int open_state(Vm *vm, const char *file, int flags, GError **error)
@@ -92,25 +93,73 @@ static bool set_speed(Qmp *qmp, GError **error)
                         NULL, error);
 }
 
-bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
+static bool set_behind(Qmp *qmp, bool behind)
+{
+        json_t *args =
+            json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "background-snapshot", "state", behind);
+        return qmp_call(qmp, "migrate-set-capabilities", args, NULL, NULL);
+}
+
+void saved_state_cancel(Qmp *qmp)
+{
+        int64_t end = clock_monotonic_ms() + CANCEL_MS;
+        qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        /* Refused as long as it is being cancelled. */
+        while (!set_behind(qmp, false) && clock_monotonic_ms() < end)
+                g_usleep(POLL_US);
+}
+
+bool saved_state_check_room(Vm *vm, GError **error)
+{
+        HostlerVm info;
+        vm_info(vm, &info);
+        int64_t wanted = info.status->memory, have = dir_free_bytes(vm_dir(vm));
+        record_clear(&hostler_vm_type, &info);
+        if (wanted == HOSTLER_UNSET || have < 0 || have > wanted)
+                return true;
+        g_autofree char *object = vm_object(vm), *need = size_format(wanted), *free_text = size_format(have);
+        return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "its memory may need %s on disk and %s are free",
+                         need, free_text);
+}
+
+static bool feed(Qmp *qmp, Job *job, int fd, GError **error)
+{
+        return set_speed(qmp, error) &&
+               qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
+               qmp_call(qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
+               wait_migration(qmp, job, job_cancellable(job), error);
+}
+
+static bool write_state(Vm *vm, Job *job, const char *file, bool behind, HostlerSavedState *ret_saved, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
+        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
         if (fd < 0)
                 return false;
         int64_t bytes = 0, crc = 0;
-        bool ok = set_speed(qmp, error) &&
-                  qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
-                  qmp_call(qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
-                  wait_migration(qmp, job, job_cancellable(job), error) && checksum(fd, &bytes, &crc, error);
+        set_behind(qmp, behind);
+        bool ok = feed(qmp, job, fd, error);
+        /* A failed one is ended by the undo of who asked. */
+        if (ok && behind)
+                set_behind(qmp, false);
+        ok = ok && checksum(fd, &bytes, &crc, error);
         if (ok && fdatasync(fd) < 0)
                 ok = error_set_errno(error, errno, NULL, "cannot write the saved state");
-        close(fd);
         record_init(&hostler_saved_state_type, ret_saved);
         ret_saved->file = ok ? g_strdup(file) : NULL;
         ret_saved->bytes = bytes;
         ret_saved->crc = crc;
         return ok;
+}
+
+bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
+{
+        return write_state(vm, job, file, false, ret_saved, error);
+}
+
+bool saved_state_write_behind(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
+{
+        return write_state(vm, job, file, true, ret_saved, error);
 }
 
 static bool say_damaged(Vm *vm, const char *how, GError **error)
@@ -200,10 +249,7 @@ bool saved_state_write_devices(Vm *vm, Job *job, const char *path, GError **erro
         autoclose int fd = qmp ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
         if (fd < 0)
                 return qmp && error_set_errno(error, errno, NULL, "cannot write %s", path);
-        return leave_memory(vm, true, error) && set_speed(qmp, error) &&
-               qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
-               qmp_call(qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
-               wait_migration(qmp, job, job_cancellable(job), error);
+        return leave_memory(vm, true, error) && feed(qmp, job, fd, error);
 }
 
 bool saved_state_is_there(Vm *vm)

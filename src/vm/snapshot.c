@@ -1,7 +1,8 @@
 /*
- * Taking a snapshot. The guest stands still while each disk goes on in a new layer and, of a full snapshot, memory and
- * devices are written to a file: all is of one moment. Only what is written down after that makes it a snapshot, so one
- * that is cut off leaves the VM as it was.
+ * Taking a snapshot. The guest stands still while each disk goes on in a new layer and, of a full snapshot, its devices
+ * are written to a file and QEMU begins to keep that moment's memory apart (or, where it cannot, has written it): all
+ * is of one moment. Only what is written down after that makes it a snapshot, so one that is cut off leaves the VM as
+ * it was.
  */
 #include "vm/snapshot.h"
 
@@ -181,7 +182,7 @@ bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **erro
         if (!vm)
                 return true;
         if (qmp)
-                qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+                saved_state_cancel(qmp);
         /* Nothing can be written to the disks of a guest whose memory has been. */
         if (qmp && !saved_state_let_go(qmp, error))
                 return false;
@@ -357,7 +358,8 @@ static bool save_memory(Taking *taking, const char *memory, GError **error)
         HostlerSavedState saved;
         if (!taking->full)
                 return true;
-        if (!dir_ensure(folder, error) || !saved_state_write(taking->vm, taking->job, memory, &saved, error))
+        if (!dir_ensure(folder, error) || !(taking->run ? saved_state_write_behind : saved_state_write)(
+                                              taking->vm, taking->job, memory, &saved, error))
                 return false;
         taking->snapshot.memory = g_new0(HostlerSavedState, 1);
         *taking->snapshot.memory = saved;
@@ -402,7 +404,7 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         g_auto(Taking) taking = {.job = job, .vm = vm, .args = args};
         if (!vm || !check_state(vm, error) || !taking_init(&taking, error) ||
-            (taking.full && !vm_check_savable(vm, error)))
+            (taking.full && (!vm_check_savable(vm, error) || !saved_state_check_room(vm, error))))
                 return false;
         g_autofree char *name = g_strdup(taking.snapshot.name);
         if (!take(&taking, error))
@@ -410,11 +412,12 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         return snapshot_info(vm, name, ret_result);
 }
 
-static bool write_memory(Job *job, Vm *vm, const char *file, GError **error)
+static bool write_memory(Job *job, Vm *vm, const char *file, bool run, GError **error)
 {
         HostlerSavedState saved;
         g_autofree char *path = vm_path(vm, file), *folder = g_path_get_dirname(path);
-        if (!dir_ensure(folder, error) || !saved_state_write(vm, job, file, &saved, error))
+        if (!dir_ensure(folder, error) ||
+            !(run ? saved_state_write_behind : saved_state_write)(vm, job, file, &saved, error))
                 return false;
         record_clear(&hostler_saved_state_type, &saved);
         return true;
@@ -438,7 +441,7 @@ bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory
                   snapshot_make_layers(vm, &history.heads, layers, error) &&
                   (!live || switch_layers(vm, &history.heads, layers, error)) &&
                   (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) &&
-                  (!memory || write_memory(job, vm, memory, error)) && write_layers(vm, layers, error) &&
+                  (!memory || write_memory(job, vm, memory, run, error)) && write_layers(vm, layers, error) &&
                   go_on(vm, run, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;

@@ -9,8 +9,6 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/file.h"
-#include "base/units.h"
 #include "hostler-handlers.h"
 #include "vm/operations.h"
 #include "vm/saved_state.h"
@@ -61,19 +59,6 @@ static bool suspend_to_ram(Job *job, Vm *vm, GError **error)
                error_set(error, HOSTLER_ERROR_TIMEOUT, object, "the guest was asked to sleep and did not");
 }
 
-static bool check_room(Vm *vm, GError **error)
-{
-        HostlerVm info;
-        vm_info(vm, &info);
-        int64_t wanted = info.status->memory, have = dir_free_bytes(vm_dir(vm));
-        record_clear(&hostler_vm_type, &info);
-        if (wanted == HOSTLER_UNSET || have < 0 || have > wanted)
-                return true;
-        g_autofree char *object = vm_object(vm), *need = size_format(wanted), *free_text = size_format(have);
-        return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "its memory may need %s on disk and %s are free",
-                         need, free_text);
-}
-
 static bool stand_still(Vm *vm, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
@@ -91,7 +76,7 @@ static bool suspend_to_disk(Job *job, Vm *vm, GError **error)
         HostlerSavedState saved = {0};
         g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
         bool runs = vm_power(vm) == HOSTLER_POWER_RUNNING;
-        if (!check_room(vm, error))
+        if (!saved_state_check_room(vm, error))
                 return false;
         if (job_step(job, "pause", "stop the guest's processors") &&
             (!job_undo(job, "file-remove", json_pack("{s:s}", "path", path), error) ||

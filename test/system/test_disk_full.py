@@ -1,0 +1,114 @@
+"""The state folder's file system is full in the middle of what needs space: it is said, all is as before, and it works once there is space again."""
+import contextlib
+import subprocess
+
+from crash import api_of, check_whole, find, make
+from harness import Daemon, limit, skip
+
+MIB = 1 << 20
+REASONS = ("No space left", "are free", "may need")
+
+
+@contextlib.contextmanager
+def small_file_system(mib):
+    """A daemon whose state folder is a file system of its own, and a function that leaves so much of it free."""
+    with Daemon(images=(), start=False) as daemon:
+        daemon.state.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}M", "none", daemon.state], capture_output=True).returncode != 0:
+            skip("no file system can be mounted here")
+        try:
+            daemon.start()
+            yield daemon, lambda free: fill(daemon.state, free)
+            for vm in daemon.json("ls"):
+                daemon.run("stop", "--hard", vm["name"])
+            daemon.stop()
+        finally:
+            subprocess.run(["umount", "-l", daemon.state], check=True)
+
+
+def fill(folder, free_mib):
+    """All but so many MiB; None: nothing."""
+    filler = folder / "filler"
+    filler.unlink(missing_ok=True)
+    if free_mib is None:
+        return
+    space = subprocess.run(["df", "--output=avail", "-B1", folder], capture_output=True, text=True, check=True).stdout.split()[1]
+    with open(filler, "wb") as file:
+        for _ in range(int(space) // MIB - free_mib):
+            file.write(bytes(MIB))
+
+
+def put(daemon, vm, pattern, mib=40):
+    """Data on the disk of a VM that is off."""
+    head = sorted((daemon.state / "vms" / find(daemon, vm)["id"]).glob("disk0*.qcow2"), key=lambda path: path.stat().st_mtime_ns)[-1]
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", f"write -P {pattern} 0 {mib}M", head], check=True, capture_output=True)
+
+
+def reads(daemon, vm, pattern, mib=40):
+    history = sorted((daemon.state / "vms" / find(daemon, vm)["id"]).glob("disk0*.qcow2"), key=lambda path: path.stat().st_mtime_ns)
+    done = subprocess.run(["qemu-io", "-r", "-f", "qcow2", "-c", f"read -P {pattern} 0 {mib}M", history[-1]], capture_output=True, text=True)
+    return done.returncode == 0 and "failed" not in done.stdout
+
+
+def refused(daemon, *words):
+    done = daemon.run(*words)
+    assert done.returncode != 0 and any(reason in done.stderr for reason in REASONS), f"{words}: {done.returncode} {done.stdout}{done.stderr}"
+
+
+@limit(300)
+def test_copies_and_merges():
+    with small_file_system(240) as (daemon, leave):
+        make(daemon, "web1", start=False, disk0={"size": 64 * MIB})
+        put(daemon, "web1", 17)
+        leave(20)
+        refused(daemon, "clone", "web1", "full", "--full")
+        check_whole(daemon)
+        assert not find(daemon, "full") and reads(daemon, "web1", 17)
+        leave(None)
+        daemon.hostler("clone", "web1", "full", "--full")
+        assert reads(daemon, "full", 17)
+        daemon.hostler("rm", "full", "--now")
+        # A linked clone that is made independent.
+        daemon.hostler("clone", "web1", "linked")
+        leave(20)
+        refused(daemon, "flatten", "linked")
+        check_whole(daemon)
+        leave(None)
+        daemon.hostler("flatten", "linked")
+        assert reads(daemon, "linked", 17)
+        daemon.hostler("rm", "linked", "--now")
+        # A merge on removing a snapshot.
+        daemon.hostler("snapshot", "create", "web1", "one")
+        put(daemon, "web1", 18, 4)
+        leave(20)
+        refused(daemon, "snapshot", "rm", "web1", "one")
+        leave(None)
+        daemon.hostler("snapshot", "create", "web1", "two")
+        daemon.hostler("snapshot", "rm", "web1", "two")
+        check_whole(daemon)
+        assert reads(daemon, "web1", 18, 4)
+
+
+@limit(300)
+def test_memory_is_not_begun_to_be_written():
+    with small_file_system(240) as (daemon, leave):
+        make(daemon, "web1", memory={"size": 64 * MIB}, nic0=None)
+        pid = find(daemon, "web1")["status"]["pid"]
+        leave(40)
+        for words in (("suspend", "web1"), ("snapshot", "create", "web1", "one"), ("clone", "web1", "ci1", "--instant")):
+            refused(daemon, *words)
+            vm = find(daemon, "web1")
+            assert vm["status"]["power"] == "running" and vm["status"]["pid"] == pid
+        check_whole(daemon)
+        assert [vm["name"] for vm in api_of(daemon).call("GET", "/v1/vms")] == ["web1"] and not daemon.json("snapshot", "ls", "web1")
+        leave(None)
+        daemon.hostler("suspend", "web1")
+        # A state that was damaged on disk is refused, and the VM can still boot.
+        state, = (daemon.state / "vms").glob("*/memory.state")
+        with open(state, "r+b") as file:
+            file.seek(5000)
+            file.write(b"damage")
+        assert "damaged" in daemon.refused(1, "resume", "web1")
+        assert "stop web1 --hard" in daemon.refused(1, "start", "web1")
+        daemon.hostler("stop", "web1", "--hard")
+        daemon.hostler("start", "web1")
