@@ -1,6 +1,7 @@
 /* The Manager struct, for manager.c and recover.c only. `lock` guards the two tables. */
 #pragma once
 
+#include "vm/foresee.h"
 #include "vm/govern.h"
 
 struct Manager {
@@ -24,7 +25,8 @@ struct Manager {
 
         Monitor *monitor;
         Governor *governor;
-        GThread *observer; /* observe.c */
+        OutlookRounds outlook; /* the observer's */
+        GThread *observer;     /* observe.c */
         GCond observe_end;
 
         GMutex lock;

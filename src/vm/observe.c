@@ -28,6 +28,7 @@ static void make_round(Manager *manager)
                 measure(g_ptr_array_index(vms, i), manager->monitor);
         monitor_round_end(manager->monitor, clock_unix_ms());
         govern_round(manager->governor, vms);
+        foresee_round(manager, &manager->outlook);
 }
 
 /* A round that took too long is not made up for. */

@@ -1,4 +1,5 @@
 """What VMs use: measured against what the guest was made to do, kept over a restart, shown by metrics, top and OpenMetrics."""
+import json
 import os
 import signal
 
@@ -96,3 +97,25 @@ def test_silent_qemu_blocks_nobody():
         finally:
             os.kill(deaf, signal.SIGCONT)
         wait_until(lambda: daemon.power("deaf") == "running")
+
+
+@limit(200)
+def test_forecast(daemon):
+    daemon.create("web1", "memory.size=128M")
+    daemon.hostler("create", "off1", "--image", "tiny")
+    assert "too few" in daemon.refused(4, "forecast", "off1")
+    daemon.guest("web1", "sh", "-c", BUSY)
+
+    def loaded():
+        done = daemon.run("forecast", "web1", "-o", "json")
+        return done.returncode == 0 and (told := json.loads(done.stdout))["load"] > 0.9 and told
+
+    told = wait_until(loaded, 60, "a guest that wants a whole processor")
+    assert told["state"] in ("high", "overloaded") and told["samples"] >= 5 and told["step"] in (2000, 60000), told
+    assert abs(sum(state["share"] for state in told["states"]) - 1) < 0.01, told
+    assert [step["after"] // told["step"] for step in told["ahead"]] == [1, 5, 15, 60]
+    assert told["ahead"][0]["mean"] > 0.3 and told["advice"]
+    assert "advice" in daemon.hostler("forecast", "web1")
+    host = daemon.json("host", "forecast")
+    assert host["object"] == "host" and 0 <= host["overload_within"] <= 1
+    daemon.refused(3, "forecast", "nosuch")
