@@ -186,6 +186,8 @@ json_t *spec_patch_from_assignment(const char *assignment, GError **error);
 /* The value of a kind's property from its text; an empty one is null, which takes it back to its default. NULL with
  * HOSTLER_ERROR_INVALID naming near properties. */
 json_t *kind_parse_property(const KindDecl *kind, const char *property, const char *text, GError **error);
+/* The same of a record from "mtu=9000"; *@ret_name (owned by the caller) is the field's. */
+json_t *record_parse_assignment(const RecordType *type, const char *assignment, char **ret_name, GError **error);
 bool name_is_valid(const char *name);
 /* Up to three of @candidates nearest to @name, for "did you mean"; NULL-terminated, g_strfreev. */
 char **names_near(const char *name, const char *const *candidates);

@@ -351,6 +351,32 @@ static json_t *parse_of_any_kind(const char *property, const char *text, GError 
         return NULL;
 }
 
+json_t *record_parse_assignment(const RecordType *type, const char *assignment, char **ret_name, GError **error)
+{
+        g_autoptr(GPtrArray) names = g_ptr_array_new();
+        const char *equals = strchr(assignment, '=');
+        g_autofree char *name = equals ? g_strndup(assignment, (gsize)(equals - assignment)) : NULL;
+        const Field *field = name ? record_field(type, name) : NULL;
+        for (size_t i = 0; i < type->n_fields; i++)
+                g_ptr_array_add(names, (char *)type->fields[i].name);
+        g_ptr_array_add(names, NULL);
+        g_auto(GStrv) near = names_near(name ? name : assignment, (const char *const *)names->pdata);
+        g_autofree char *list = g_strjoinv(", ", near);
+        if (!equals)
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is not PROPERTY=VALUE", assignment);
+        else if (!field)
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "there is no property %s%s%s", name,
+                          *list ? "; did you mean: " : "", list);
+        if (!field)
+                return NULL;
+        json_t *value = equals[1] == '\0' ? json_null() : field_parse_text(field, equals + 1, error);
+        if (value)
+                *ret_name = g_steal_pointer(&name);
+        else
+                error_wrap(error, HOSTLER_ERROR_INVALID, NULL, "%s", name);
+        return value;
+}
+
 json_t *kind_parse_property(const KindDecl *kind, const char *property, const char *text, GError **error)
 {
         const Field *field = record_field(kind->props, property);

@@ -118,7 +118,7 @@ static bool serve(const Locations *where, bool system, GMainLoop *loop, GError *
         store = lock ? store_open(database, error) : NULL;
         if (!store)
                 return false;
-        manager = manager_new(&(ManagerConfig){.state_dir = where->state, .store = store}, error);
+        manager = manager_new(&(ManagerConfig){.state_dir = where->state, .store = store, .system = system}, error);
         if (!manager)
                 return false;
         ApiHooks hooks = hooks_for(manager, system);

@@ -44,6 +44,15 @@ struct DeviceContext {
         /* Whether the host can give this device of its own away now ("0000:01:00.0", "1-2.3", "046d:c31c"). @unreset:
          * it may be one that cannot be reset. */
         bool (*host_device)(const char *name, bool unreset, void *data, GError **error);
+        /*
+         * Adapters on switches. port_open: puts it on its switch, with a device that QEMU gets as a descriptor: the
+         * word tap_word() on a command line, the name tap_fd_name() in one that runs. port_keep: the same for one that
+         * QEMU has, with what @part says now and @launched (NULL: the same) was started with. port_close: takes it off.
+         * NULL: there are no switches.
+         */
+        bool (*port_open)(const HostlerPart *part, void *data, GError **error);
+        bool (*port_keep)(const HostlerPart *part, const HostlerPart *launched, void *data, GError **error);
+        void (*port_close)(const HostlerPart *part, void *data);
         void *data;
 };
 
@@ -243,6 +252,9 @@ json_t *chassis_device(const HostlerPart *part, const char *driver, const char *
 #define CHASSIS_CONSOLE_SOCKET "console.sock"
 #define CHASSIS_CONSOLE_FDSET 1
 
+/* nic.c: what stands for the descriptor of an adapter's device. Caller frees. */
+char *tap_word(const char *part);
+char *tap_fd_name(const char *part);
 /* disk.c: names inside the VM's folder. Caller frees. */
 char *disk_file_name(const char *part);
 /* The node that stands for one of a disk's files in QEMU; that of its bytes is NODE.file. Caller frees. */

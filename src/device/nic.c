@@ -1,6 +1,6 @@
 /*
- * Network adapters on user-mode networking (libslirp in QEMU): DHCP, DNS and the way out, no privileges, port forwards
- * from the host's loopback only.
+ * Network adapters: on a port group of a switch, by a device that the vm layer has made; or on user-mode networking
+ * (libslirp in QEMU): DHCP, DNS and the way out, no privileges, port forwards from the host's loopback only.
  */
 #include <string.h>
 
@@ -81,11 +81,29 @@ static void check_virtio(const HostlerPart *part, GPtrArray *faults)
 static void check_offloads(const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerNicProps *props = part->props;
-        const char *bare = "user-mode networking does not carry packets without checksums";
+        const char *bare = props->network ? "the switch does not carry packets without checksums"
+                                          : "user-mode networking does not carry packets without checksums";
         if (props->tx_checksumming == HOSTLER_OFFLOAD_ON)
                 refuse(part, "tx_checksumming", bare, faults);
         if (props->rx_checksumming == HOSTLER_OFFLOAD_ON)
                 refuse(part, "rx_checksumming", bare, faults);
+}
+
+/* What only a switch can do. */
+static void check_network(const HostlerPart *part, GPtrArray *faults)
+{
+        static const char *const of_switch[] = {"vlan", "native_vlan", "guard"};
+        const HostlerNicProps *props = part->props;
+        json_auto_t *json = record_to_json(kind_find("nic")->props, props, RECORD_STORED);
+        if (props->network && props->forward && props->forward[0])
+                refuse(part, "forward", "only user-mode networking forwards ports", faults);
+        for (size_t i = 0; !props->network && i < G_N_ELEMENTS(of_switch); i++)
+                if (json_object_get(json, of_switch[i]))
+                        refuse(part, of_switch[i], "it needs a switch: network=SWITCH/PORTGROUP", faults);
+        for (size_t i = 0; !props->network && i < hostler_policy_type.n_fields; i++)
+                if (json_object_get(json, hostler_policy_type.fields[i].name))
+                        refuse(part, hostler_policy_type.fields[i].name, "it needs a switch: network=SWITCH/PORTGROUP",
+                               faults);
 }
 
 static void nic_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
@@ -93,6 +111,7 @@ static void nic_check(const DeviceContext *context, const HostlerPart *part, GPt
         const HostlerNicProps *props = part->props;
         check_virtio(part, faults);
         check_offloads(part, faults);
+        check_network(part, faults);
         for (size_t i = 0; props->forward && props->forward[i]; i++) {
                 g_autofree char *pointer = g_strdup_printf("/spec/%s/forward/%zu", part->name, i);
                 Forward forward;
@@ -109,9 +128,51 @@ static void nic_check(const DeviceContext *context, const HostlerPart *part, GPt
         }
 }
 
-static json_t *back_end(const HostlerPart *part)
+/* ---- on a switch ---- */
+
+char *tap_word(const char *part)
+{
+        return g_strdup_printf("@TAP:%s@", part);
+}
+
+char *tap_fd_name(const char *part)
+{
+        return g_strdup_printf("tap-%s", part);
+}
+
+static bool nic_acquire(const DeviceContext *context, const HostlerPart *part, GError **error)
 {
         const HostlerNicProps *props = part->props;
+        return !props->network || !context->port_open || context->port_open(part, context->data, error);
+}
+
+static bool nic_connect(const DeviceContext *context, const HostlerPart *part, GError **error)
+{
+        const HostlerNicProps *props = part->props;
+        return !props->network || !context->port_keep || context->port_keep(part, NULL, context->data, error);
+}
+
+static void nic_release(const DeviceContext *context, const HostlerPart *part)
+{
+        const HostlerNicProps *props = part->props;
+        if (props->network && context->port_close)
+                context->port_close(part, context->data);
+}
+
+/* The switch copies every frame anyway, so there is nothing to gain from the kernel's own virtio. */
+static json_t *switch_end(const DeviceContext *context, const HostlerPart *part)
+{
+        g_autofree char *fd = context->hot ? tap_fd_name(part->name) : tap_word(part->name);
+        return json_pack("{s:s, s:s, s:s, s:b}", "type", "tap", "id", part->name, "fd", fd, "vhost", false);
+}
+
+/* ---- the plan ---- */
+
+static json_t *back_end(const DeviceContext *context, const HostlerPart *part)
+{
+        const HostlerNicProps *props = part->props;
+        if (props->network)
+                return switch_end(context, part);
         json_t *forwards = json_array();
         for (size_t i = 0; props->forward && props->forward[i]; i++) {
                 g_autofree char *rule = forward_rule(props->forward[i]);
@@ -152,7 +213,7 @@ static void nic_plan(const DeviceContext *context, const HostlerPart *part, Plan
                 json_object_set_new(args, "romfile", json_string(""));
         else
                 json_object_set_new(args, "serial", json_string(part->name));
-        plan_add(plan, STEP_NETDEV, back_end(part));
+        plan_add(plan, STEP_NETDEV, back_end(context, part));
         plan_add(plan, STEP_DEVICE, args);
 }
 
@@ -237,11 +298,56 @@ static const char nic_guest[] = "for n in /sys/class/net/*; do d=$(readlink -f $
                                 "*/$1/*) ;; *) false ;; esac ;; esac"
                                 " || continue; w=$(readlink -f $n/device/driver); exec echo ${n##*/} ${w##*/}; done";
 
-static const DeviceSetter nic_setters[] = {{"forward", set_forward}, {"link", set_link}, {NULL, NULL}};
+/* From one port group to another it moves at once; QEMU keeps its end. What it was started with stays meanwhile. */
+static bool set_port(const DeviceChange *change, GError **error)
+{
+        const HostlerNicProps *old = change->old_part->props, *new = change->new_part->props;
+        const DeviceContext *context = change->context;
+        if (!old->network && !new->network)
+                return true;
+        if (!old->network || !new->network || !context->port_keep) {
+                change->change->state = g_strdup("pending");
+                change->change->detail = g_strdup("needs a new start of the VM");
+                return true;
+        }
+        if (!context->port_keep(change->new_part, change->old_part, context->data, error))
+                return false;
+        change->change->device = g_strdup("on the switch");
+        return true;
+}
+
+static const DeviceSetter nic_setters[] = {
+    {"forward", set_forward},
+    {"link", set_link},
+    {"network", set_port},
+    {"vlan", set_port},
+    {"native_vlan", set_port},
+    {"guard", set_port},
+    {"promiscuous", set_port},
+    {"promiscuous_scope", set_port},
+    {"promiscuous_when", set_port},
+    {"mac_changes", set_port},
+    {"forged_transmits", set_port},
+    {"forged_transmits_tcp", set_port},
+    {"forged_transmits_udp", set_port},
+    {"mac_spoofing", set_port},
+    {"address_spoofing", set_port},
+    {"dhcp_server", set_port},
+    {"router_advertisement", set_port},
+    {"traffic", set_port},
+    {"rate_from_vm", set_port},
+    {"burst_from_vm", set_port},
+    {"rate_to_vm", set_port},
+    {"burst_to_vm", set_port},
+    {NULL, NULL},
+};
 
 const DeviceType nic_device = {
     .kind = "nic",
     .check = nic_check,
+    .acquire = nic_acquire,
+    .release = nic_release,
+    .connect = nic_connect,
     .plan = nic_plan,
     .launched = nic_launched,
     .setters = nic_setters,

@@ -112,6 +112,15 @@ void network_declare_group(Network *network, const char *switch_name, const char
         declare(network, network->groups, key, spec_taken);
 }
 
+bool network_has_group(Network *network, const char *switch_name, const char *group)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", switch_name, group);
+        g_mutex_lock(&network->lock);
+        bool has = g_hash_table_contains(network->groups, key);
+        g_mutex_unlock(&network->lock);
+        return has;
+}
+
 /* Lock held. The number of the round that will have seen everything set until now. */
 static uint64_t ask_round(Network *network)
 {
@@ -185,10 +194,11 @@ static Attached *attached_new(const Adapter *adapter)
 }
 
 /* What stays as it is when an adapter gets other properties. */
-static void inherit(Attached *new, const Attached *old)
+static void inherit(Attached *new, Attached *old)
 {
         new->number = strcmp(new->switch_name, old->switch_name) == 0 ? old->number : 0;
         new->wants_device = old->wants_device;
+        new->fd = fd_steal(&old->fd);
         if (!new->filter.known || !mac_equal(&new->mac, &old->mac))
                 return;
         new->filter = old->filter;
@@ -205,27 +215,17 @@ static bool check_group(Network *network, const Adapter *adapter, GError **error
         return error_hint(error, "hostler portgroup ls %s", adapter->switch_name);
 }
 
-static int take_fd(Network *network, const char *key)
-{
-        Attached *adapter = g_hash_table_lookup(network->attached, key);
-        return adapter ? fd_steal(&adapter->fd) : -1;
-}
-
 /* Lock held. What does not work is taken back. */
-static bool put_on(Network *network, Attached *new_taken, int *ret_fd, GError **error)
+static bool put_on(Network *network, Attached *new_taken, bool new_device, GError **error)
 {
         g_autofree char *key = g_strdup(new_taken->key);
         Attached *old = NULL;
         g_hash_table_steal_extended(network->attached, key, NULL, (gpointer *)&old);
         if (old)
                 inherit(new_taken, old);
-        new_taken->wants_device |= ret_fd != NULL;
+        new_taken->wants_device |= new_device;
         g_hash_table_insert(network->attached, new_taken->key, new_taken);
         bool ok = wait_round(network, ask_round(network), error);
-        if (ok && ret_fd) {
-                *ret_fd = take_fd(network, key);
-                ok = *ret_fd >= 0 || error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s was taken off its switch", key);
-        }
         if (!ok && g_hash_table_lookup(network->attached, key) == new_taken) {
                 g_hash_table_remove(network->attached, key);
                 if (old)
@@ -237,14 +237,24 @@ static bool put_on(Network *network, Attached *new_taken, int *ret_fd, GError **
         return ok;
 }
 
-bool network_attach(Network *network, const Adapter *adapter, int *ret_fd, GError **error)
+bool network_attach(Network *network, const Adapter *adapter, bool new_device, GError **error)
 {
         if (!network_is_allowed(network, error))
                 return false;
         g_mutex_lock(&network->lock);
-        bool ok = check_group(network, adapter, error) && put_on(network, attached_new(adapter), ret_fd, error);
+        bool ok = check_group(network, adapter, error) && put_on(network, attached_new(adapter), new_device, error);
         g_mutex_unlock(&network->lock);
         return ok;
+}
+
+int network_take_device(Network *network, const char *vm_id, const char *part)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
+        g_mutex_lock(&network->lock);
+        Attached *adapter = g_hash_table_lookup(network->attached, key);
+        int fd = adapter ? fd_steal(&adapter->fd) : -1;
+        g_mutex_unlock(&network->lock);
+        return fd;
 }
 
 void network_detach(Network *network, const char *vm_id, const char *part)
@@ -269,22 +279,6 @@ void network_set_filter(Network *network, const char *vm_id, const char *part, c
                 ask_round(network);
         }
         g_mutex_unlock(&network->lock);
-}
-
-char **network_users(Network *network, const char *switch_name, const char *group)
-{
-        g_autoptr(GStrvBuilder) users = g_strv_builder_new();
-        GHashTableIter iter;
-        gpointer value;
-        g_mutex_lock(&network->lock);
-        g_hash_table_iter_init(&iter, network->attached);
-        while (g_hash_table_iter_next(&iter, NULL, &value)) {
-                const Attached *adapter = value;
-                if (strcmp(adapter->switch_name, switch_name) == 0 && (!group || strcmp(adapter->group, group) == 0))
-                        g_strv_builder_add(users, adapter->key);
-        }
-        g_mutex_unlock(&network->lock);
-        return g_strv_builder_end(users);
 }
 
 /* ---- counters ---- */

@@ -30,6 +30,7 @@ bool network_is_allowed(const Network *network, GError **error);
  * network_apply(). */
 void network_declare_switch(Network *network, const char *name, json_t *spec_taken);
 void network_declare_group(Network *network, const char *switch_name, const char *group, json_t *spec_taken);
+bool network_has_group(Network *network, const char *switch_name, const char *group);
 /* Every adapter of VMs that run is attached again: ports that are nobody's may go. */
 void network_recovered(Network *network);
 /* Waits until the switches are as everything set before the call says. */
@@ -47,17 +48,17 @@ typedef struct {
 } Adapter;
 
 /*
- * Puts it on its switch, or gives it other properties or another port group. @ret_fd (NULL: its device is there, a QEMU
- * has it): a new device's, which the caller closes once QEMU has it. HOSTLER_ERROR_NOT_FOUND: no such port group.
+ * Puts it on its switch, or gives it other properties or another port group. @new_device: a device is made for a QEMU
+ * that is to come, else the one that runs has it. HOSTLER_ERROR_NOT_FOUND: no such port group. What fails changes
+ * nothing.
  */
-bool network_attach(Network *network, const Adapter *adapter, int *ret_fd, GError **error);
+bool network_attach(Network *network, const Adapter *adapter, bool new_device, GError **error);
+/* The descriptor of a device that was made, once: QEMU's to be; the caller closes its own. -1: there is none. */
+int network_take_device(Network *network, const char *vm_id, const char *part);
 /* Takes it off; not there is fine. Does not wait. */
 void network_detach(Network *network, const char *vm_id, const char *part);
 /* What its guest has asked for; @groups are copied. Does not wait. */
 void network_set_filter(Network *network, const char *vm_id, const char *part, const RxFilter *filter);
-
-/* Names of the adapters ("VM ID/part") on a switch, or on its port group (NULL: any). g_strfreev. */
-char **network_users(Network *network, const char *switch_name, const char *group);
 
 /* Why frames of or to a port were dropped, and how many. */
 typedef struct {

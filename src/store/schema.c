@@ -36,6 +36,10 @@ const char *const schema_steps[] = {
     "CREATE TABLE sample ("
     "  object TEXT NOT NULL, level INTEGER NOT NULL, start_ms INTEGER NOT NULL, width INTEGER NOT NULL,"
     "  slots BLOB NOT NULL, PRIMARY KEY (object, level, start_ms)) STRICT, WITHOUT ROWID;",
+    /* A switch is the row without a port group. */
+    "CREATE TABLE network ("
+    "  switch TEXT NOT NULL, portgroup TEXT NOT NULL, spec TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY (switch, portgroup)) STRICT, WITHOUT ROWID;",
     NULL,
 };
 

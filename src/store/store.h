@@ -107,6 +107,20 @@ bool store_samples_each(Store *store, const char *object, int64_t level, int64_t
  */
 bool store_samples_prune(Store *store, int64_t level, int64_t before_ms, int64_t after_ms, GError **error);
 
+typedef struct {
+        char *switch_name, *group; /* group "": the switch itself */
+        char *spec;                /* JSON */
+        int64_t created_ms;
+} NetworkRow;
+void network_row_clear(NetworkRow *row);
+/* One that is there keeps the time it was made. Durable. */
+bool store_network_put(Store *store, const NetworkRow *row, GError **error);
+/* @group "": the switch with all its port groups. Durable; absent is success. */
+bool store_network_delete(Store *store, const char *switch_name, const char *group, GError **error);
+/* By name, each switch before its port groups; @switch_name NULL: all. */
+bool store_network_each(Store *store, const char *switch_name, void (*each)(const NetworkRow *row, void *data),
+                        void *data, GError **error);
+
 /* Small named values (schema-free settings, the probe's verdict). NULL when absent. Caller frees. */
 char *store_get(Store *store, const char *key);
 bool store_set(Store *store, const char *key, const char *value, GError **error);

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "host/qemu.h"
 #include "vm/manager.h"
+#include "vm/ports.h"
 
 static char **disk_files(const char *part, void *data)
 {
@@ -85,6 +86,7 @@ static void context_init(VmContext *vm_context, Manager *manager, Vm *vm, const 
         };
         if (run)
                 copy_slots(&run->slots, &vm_context->slots);
+        ports_context(&vm_context->context);
         seats_give(&vm_context->context, &vm_context->slots);
 }
 
@@ -172,6 +174,7 @@ bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **e
         vm_context_init(&context, manager, vm, spec, NULL);
         device_check_spec(&context.context, faults);
         check_macs(manager, vm, spec, faults);
+        ports_check(manager, spec, faults);
         check_cid(manager, vm, spec, faults);
         return faults_check(faults, object, error);
 }

@@ -119,7 +119,7 @@ static void fill_in_folders(char **argv, const GArray *folders, GArray *fds)
         for (guint i = 0; i < folders->len; i++) {
                 const SharedFolder *folder = &g_array_index(folders, SharedFolder, i);
                 /* With the dot it is a folder, and not a link, to whoever looks. */
-                g_autofree char *path = g_strdup_printf("/proc/self/fd/%d/.", folder->fd);
+                g_autofree char *path = g_strdup_printf(folder->is_port ? "%d" : "/proc/self/fd/%d/.", folder->fd);
                 if (fill_in(argv, folder->word, path))
                         g_array_append_val(fds, folder->fd);
         }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "vm/manager_internal.h"
+#include "vm/ports.h"
 
 /* Waiting for an adoption at daemon start: its own limit is shorter. */
 #define READY_TIMEOUT_MS 30000
@@ -51,6 +52,12 @@ static bool make_folders(Manager *manager, GError **error)
         return dir_ensure(vms, error) && dir_ensure(manager->image_dir, error);
 }
 
+static Network *new_network(const ManagerConfig *config)
+{
+        g_autofree char *folder = g_build_filename(config->state_dir, "network", NULL);
+        return network_new(folder, config->system ? NULL : "switches are for the system's daemon, which runs as root");
+}
+
 Manager *manager_new(const ManagerConfig *config, GError **error)
 {
         g_autoptr(Manager) manager = g_new0(Manager, 1);
@@ -68,8 +75,10 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->events = event_log_new(config->store, NULL);
         manager->monitor = monitor_new(config->store);
         manager->governor = governor_new(manager);
+        manager->network = new_network(config);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
-        bool ok = make_folders(manager, error) && load(manager, error) && job_queue_load(manager->jobs, error);
+        bool ok = make_folders(manager, error) && load(manager, error) && switches_load(manager, error) &&
+                  job_queue_load(manager->jobs, error);
         return ok ? g_steal_pointer(&manager) : NULL;
 }
 
@@ -124,6 +133,7 @@ void manager_free(Manager *manager)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);
         finish_jobs(manager);
         disconnect_all(manager);
+        network_free(manager->network);
         g_hash_table_unref(manager->names);
         g_hash_table_unref(manager->vms);
         g_clear_pointer(&manager->events, event_log_free);
@@ -173,6 +183,11 @@ Governor *manager_governor(Manager *manager)
 Monitor *manager_monitor(Manager *manager)
 {
         return manager->monitor;
+}
+
+Network *manager_network(Manager *manager)
+{
+        return manager->network;
 }
 
 const char *manager_image_dir(Manager *manager)

@@ -7,6 +7,7 @@
 #include "host/accel_probe.h"
 #include "job/job.h"
 #include "monitor/monitor.h"
+#include "network/network.h"
 #include "storage/image.h"
 #include "store/event_log.h"
 #include "store/store.h"
@@ -15,6 +16,7 @@
 typedef struct {
         const char *state_dir; /* absolute; borrowed for the manager's life */
         Store *store;          /* borrowed */
+        bool system;           /* for all users of the host: with switches */
 } ManagerConfig;
 
 /* Reads every VM's row; touches no process yet. */
@@ -34,7 +36,8 @@ EventLog *manager_events(Manager *manager);
 JobQueue *manager_jobs(Manager *manager);
 Monitor *manager_monitor(Manager *manager);
 typedef struct Governor Governor;
-Governor *manager_governor(Manager *manager);    /* govern.h */
+Governor *manager_governor(Manager *manager); /* govern.h */
+Network *manager_network(Manager *manager);
 const char *manager_image_dir(Manager *manager); /* STATE/images */
 int64_t manager_started_ms(Manager *manager);
 /* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main

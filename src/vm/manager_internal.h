@@ -9,6 +9,7 @@ struct Manager {
         Store *store; /* borrowed */
         EventLog *events;
         JobQueue *jobs;
+        Network *network;
         int64_t started_ms;
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;

@@ -182,6 +182,14 @@ static bool open_folder(Vm *vm, const HostlerPart *part, const char *path, GArra
         return false;
 }
 
+/* The device that acquire() has made. */
+static void take_port(Vm *vm, const HostlerPart *part, GArray *folders)
+{
+        int fd = network_take_device(manager_network(vm_manager(vm)), vm_id(vm), part->name);
+        SharedFolder port = {.word = tap_word(part->name), .fd = fd, .is_port = true};
+        g_array_append_val(folders, port);
+}
+
 GArray *vm_open_folders(Vm *vm, GError **error)
 {
         g_auto(Run) run = {0};
@@ -194,6 +202,8 @@ GArray *vm_open_folders(Vm *vm, GError **error)
                 const char *path = type && type->folder ? type->folder(part) : NULL;
                 if (path && !open_folder(vm, part, path, folders, error))
                         return NULL;
+                if (strcmp(part->kind, "nic") == 0 && ((const HostlerNicProps *)part->props)->network)
+                        take_port(vm, part, folders);
         }
         return g_steal_pointer(&folders);
 }

@@ -20,6 +20,7 @@ GArray *vm_helpers(Vm *vm);
 typedef struct {
         char *word; /* "@DIR:share0@", what arguments have in its place */
         int fd;
+        bool is_port; /* of an adapter's device on a switch: arguments get its number */
 } SharedFolder;
 /* Of SharedFolder; g_array_unref closes them. NULL and error when one is not there or is not to be shared. */
 GArray *vm_open_folders(Vm *vm, GError **error);

@@ -228,6 +228,7 @@ static gpointer recover_thread(gpointer data)
         adopt_all(recovery);
         job_queue_recover(manager->jobs, NULL);
         end_half_starts(manager, recovery->vms);
+        network_recovered(manager->network);
         g_idle_add(tell_done, recovery);
         return NULL;
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "vm/guest_freeze.h"
 #include "vm/identity.h"
+#include "vm/ports.h"
 #include "vm/vm_internal.h"
 
 /* A silent QEMU shows within five seconds: one beat, its time limit, and some air. */
@@ -386,6 +387,8 @@ void vm_watch_event(Vm *vm, const char *event, const json_t *data)
                 on_watchdog(vm, data);
         else if (g_str_equal(event, "BLOCK_IO_ERROR"))
                 on_io_error(vm, data);
+        else if (g_str_equal(event, "NIC_RX_FILTER_CHANGED"))
+                ports_asked(vm, json_string_value(json_object_get(data, "name")));
         else if (g_str_equal(event, "VSERPORT_CHANGE"))
                 on_port(vm, data);
         else if (g_str_equal(event, "MEMORY_DEVICE_SIZE_CHANGE") || g_str_equal(event, "DEVICE_DELETED"))

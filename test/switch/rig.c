@@ -110,8 +110,11 @@ void rig_adapter(Rig *rig, int n, const char *group, const char *policy)
                            .mtu = HOSTLER_UNSET,
                            .guard = guard,
                            .has_filter = true};
-        network_attach(rig->network, &adapter, rig->fds[n] < 0 ? &rig->fds[n] : NULL, &error);
+        network_attach(rig->network, &adapter, rig->fds[n] < 0, &error);
         g_assert_no_error(error);
+        if (rig->fds[n] < 0)
+                rig->fds[n] = network_take_device(rig->network, VM_ID, part);
+        g_assert_cmpint(rig->fds[n], >=, 0);
 }
 
 void rig_unplug(Rig *rig, int n)

@@ -384,8 +384,7 @@ static void test_refused(void)
         json_auto_t *own = json_object();
         Adapter adapter = {
             .vm_id = "rig", .part = "nic6", .switch_name = "lan", .group = "none", .policy = own, .mtu = HOSTLER_UNSET};
-        int fd = -1;
-        g_assert_false(network_attach(rig.network, &adapter, &fd, &error));
+        g_assert_false(network_attach(rig.network, &adapter, true, &error));
         g_assert_true(error_is(error, HOSTLER_ERROR_NOT_FOUND));
         g_autoptr(Network) none = network_new("/nowhere", "not in this test");
         g_clear_error(&error);

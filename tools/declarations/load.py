@@ -22,9 +22,9 @@ BUSES = ("pci", "isa", "usb", "scsi", "ide", "serial", "none")
 SECTION_KEYS = {
     "error": {"http": int, "exit": int, "title": str, "doc": str},
     "enum": {"doc": str, "values": dict},
-    "record": {"doc": str, "fields": dict},
+    "record": {"doc": str, "include": str, "fields": dict},
     "noun": {"plural": str, "doc": str, "silent": bool, "parent": str},
-    "device": {"doc": str, "single": bool, "always": bool, "aliases": list, "models": dict, "fields": dict},
+    "device": {"doc": str, "single": bool, "always": bool, "aliases": list, "models": dict, "include": str, "fields": dict},
     "event": {"doc": str, "fields": dict},
     "verb": {"kind": str, "role": str, "result": str, "method": str, "path": str, "summary": str, "doc": str,
              "recover": str, "streams": bool, "urgent": bool, "urgent_if": str, "many": bool, "cli": str,
@@ -42,8 +42,10 @@ COMPLETIONS = {"vm", "trash", "device", "disk", "kind", "model", "setting", "ima
 def load(paths):
     """The model of all declarations in @paths, or DeclarationError with every fault."""
     loader = Loader()
-    for path in paths:
-        loader.read_file(str(path))
+    documents = [loader.read_file(str(path)) for path in paths]
+    for records in (True, False):  # records first: others include their fields
+        for top, document in documents:
+            loader.read_document(top, document, records)
     loader.check_references()
     if loader.faults:
         raise DeclarationError(loader.faults)
@@ -68,16 +70,21 @@ class Loader:
         self.model = Model()
         self.faults = []
         self.places = {}  # (section, name) -> Where
+        self.fields = {}  # record -> its fields as they stand in the file
 
     def read_file(self, path):
         top = Where(self.faults, path[path.find("src/"):] if "src/" in path else path, "")
         try:
             with open(path, "rb") as file:
-                document = tomllib.load(file)
+                return top, tomllib.load(file)
         except (OSError, tomllib.TOMLDecodeError) as error:
             top.at("toml").fault(str(error))
-            return
+            return top, {}
+
+    def read_document(self, top, document, records):
         for section, entries in document.items():
+            if (section == "record") != records:
+                continue
             if section not in SECTION_KEYS:
                 top.at(section).fault(f"no such section; there are {', '.join(SECTION_KEYS)}")
             elif section == "verb":
@@ -117,7 +124,16 @@ class Loader:
             where.fault("has no values")
         self.model.enums[name] = Enum(name, table["doc"], dict(table["values"]))
 
+    def included(self, table, where, **more):
+        """The fields of the record that @table includes, each with @more."""
+        record = table.get("include")
+        if record is not None and record not in self.fields:
+            where.at("include").fault(f"no such record, or one declared later: {record}")
+        return {name: field | more for name, field in self.fields.get(record, {}).items()}
+
     def read_record(self, name, table, where):
+        table = table | {"fields": table["fields"] | self.included(table, where)}
+        self.fields[name] = table["fields"]
         self.model.records[name] = self.read_struct(name, table["doc"], table["fields"], FIELD_KEYS, where.at("fields"))
 
     def read_noun(self, name, table, where):
@@ -126,6 +142,7 @@ class Loader:
     def read_device(self, name, table, where):
         models = self.read_models(name, table.get("models", {}), where)
         table = {"fields": {}} | table
+        table = table | {"fields": table["fields"] | self.included(table, where, live="now")}
         if not models and not table["fields"]:
             where.fault("`fields` is missing")
         if models and "model" not in table["fields"]:

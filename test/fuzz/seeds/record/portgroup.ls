@@ -1,0 +1,2 @@
+portgroup.ls
+{"switch": "tiny"}

@@ -1,0 +1,170 @@
+"""Guests on a switch: port groups, VLANs and policies as the guests themselves see them. What each policy does to which frame is
+tested with raw frames in test/switch."""
+import os
+import shutil
+
+from harness import Daemon, limit, skip, wait_until
+
+
+def system_daemon():
+    """A daemon with switches."""
+    if os.geteuid() != 0 or not os.access("/dev/net/tun", os.W_OK):
+        skip("switches need root and /dev/net/tun")
+    if not shutil.which("ovs-vswitchd", path="/usr/sbin:/usr/bin"):
+        skip("Open vSwitch is not installed")
+    daemon = Daemon(start=False)
+    daemon.start("--system")
+    return daemon
+
+
+def restart(daemon):
+    daemon.kill()
+    daemon.start("--system")
+    wait_until(lambda: all(vm["status"]["power"] != "unresponsive" for vm in daemon.json("ls")), 30)
+
+
+def give_address(daemon, vm, number, device="eth0"):
+    daemon.guest(vm, "ip", "link", "set", device, "up")
+    daemon.guest(vm, "ip", "addr", "add", f"10.9.0.{number}/24", "dev", device)
+
+
+def reaches(daemon, vm, number):
+    """Whether @vm gets an answer from 10.9.0.@number."""
+    return daemon.run("exec", vm, "--", "ping", "-c", "1", "-W", "2", f"10.9.0.{number}").returncode == 0
+
+
+def never_reaches(daemon, vm, number):
+    """Not even after the neighbour tables have forgotten what they knew."""
+    for guest in ("web1", "web2"):
+        daemon.guest(guest, "ip", "neigh", "flush", "dev", "eth0")
+    return not reaches(daemon, vm, number)
+
+
+def soon_reaches(daemon, vm, number):
+    wait_until(lambda: reaches(daemon, vm, number), 30, f"{vm} reaches 10.9.0.{number}")
+
+
+def received(daemon, vm):
+    return int(daemon.guest(vm, "cat", "/sys/class/net/eth0/statistics/rx_packets"))
+
+
+def state_of(daemon, *arguments):
+    return [row["state"] for row in daemon.json("set", *arguments)]
+
+
+def check_vlans(daemon):
+    soon_reaches(daemon, "web1", 2)
+    assert state_of(daemon, "web2", "nic0.network=lan/db") == ["applied"]
+    assert never_reaches(daemon, "web1", 2)
+    assert state_of(daemon, "web2", "nic0.vlan=10") == ["applied"]
+    soon_reaches(daemon, "web1", 2)
+    assert state_of(daemon, "web2", "nic0.vlan=", "nic0.network=lan/web") == ["applied", "applied"]
+    soon_reaches(daemon, "web1", 2)
+
+
+def change_address(daemon, address):
+    daemon.guest("web2", "ip", "link", "set", "eth0", "address", address)
+
+
+def check_changed_address(daemon):
+    """The guest gives its adapter another address: QEMU tells, and the switch acts on it."""
+    own = daemon.show("web2")["spec"]["nic0"]["mac"]
+    change_address(daemon, "02:77:77:77:77:77")
+    daemon.guest("web1", "ip", "neigh", "flush", "dev", "eth0")
+    soon_reaches(daemon, "web1", 2)
+    daemon.hostler("set", "web2", "nic0.mac_changes=reject")
+    assert never_reaches(daemon, "web1", 2)
+    change_address(daemon, own)
+    daemon.guest("web1", "ip", "neigh", "flush", "dev", "eth0")
+    soon_reaches(daemon, "web1", 2)
+
+
+def check_promiscuous(daemon):
+    """What the third guest gets of what the others say to each other: nothing, unless it may and asks."""
+    def heard():
+        before = received(daemon, "web3")
+        daemon.guest("web1", "ping", "-q", "-c", "20", "-i", "0.05", "10.9.0.2")
+        return received(daemon, "web3") - before
+    soon_reaches(daemon, "web1", 2)
+    daemon.guest("web3", "ip", "link", "set", "eth0", "promisc", "on")
+    assert heard() < 20
+    daemon.hostler("portgroup", "set", "lan", "web", "promiscuous=accept")
+    wait_until(lambda: heard() >= 40, 30, "both directions are heard")
+    daemon.guest("web3", "ip", "link", "set", "eth0", "promisc", "off")
+    wait_until(lambda: heard() < 20, 30, "it no longer asks")
+    daemon.hostler("portgroup", "set", "lan", "web", "promiscuous=")
+
+
+def check_restarts(daemon):
+    """Neither the daemon's end nor the switch's is the guests'."""
+    daemon.hostler("set", "web1", "nic0.traffic=reject")
+    assert never_reaches(daemon, "web1", 2)
+    restart(daemon)
+    assert never_reaches(daemon, "web1", 2)
+    daemon.hostler("set", "web1", "nic0.traffic=")
+    soon_reaches(daemon, "web1", 2)
+    switch = [pid for pid, command in daemon.processes().items() if "ovs-vswitchd" in command and "keeper" not in command]
+    assert len(switch) == 1
+    os.kill(switch[0], 9)
+    soon_reaches(daemon, "web1", 2)
+
+
+def check_plugged_live(daemon):
+    daemon.hostler("device", "add", "web1", "nic", "extra", "network=lan/web")
+    device = wait_until(lambda: next((name for name in daemon.guest("web1", "ls", "/sys/class/net").split() if name not in ("lo", "eth0")), None), 30)
+    daemon.guest("web1", "ip", "link", "set", device, "up")
+    daemon.guest("web1", "ip", "addr", "add", "10.9.0.7/24", "dev", device)
+    assert "web1.extra" in daemon.json("portgroup", "show", "lan", "web")["adapters"]
+    daemon.guest("web1", "ping", "-c", "1", "-W", "5", "-I", device, "10.9.0.2")
+    daemon.hostler("device", "rm", "web1", "extra")
+    wait_until(lambda: device not in daemon.guest("web1", "ls", "/sys/class/net").split(), 30)
+
+
+@limit(300)
+def test_guests_on_a_switch():
+    with system_daemon() as daemon:
+        daemon.hostler("switch", "create", "lan")
+        daemon.hostler("portgroup", "create", "lan", "web", "vlan=10")
+        daemon.hostler("portgroup", "create", "lan", "db", "vlan=20")
+        for number in (1, 2, 3):
+            daemon.hostler("create", f"web{number}", "--image", "tiny", "--start", "nic0.network=lan/web", "memory.size=128M", "memory.boot=128M", "memory.max=128M")
+        for number in (1, 2, 3):
+            daemon.hostler("wait", f"web{number}", "agent", timeout=180)
+            give_address(daemon, f"web{number}", number)
+        check_vlans(daemon)
+        check_changed_address(daemon)
+        check_promiscuous(daemon)
+        check_plugged_live(daemon)
+        check_restarts(daemon)
+        assert "web1.nic0" in daemon.refused(4, "portgroup", "rm", "lan", "web")
+        for number in (1, 2, 3):
+            daemon.hostler("stop", "--hard", f"web{number}")
+            daemon.hostler("rm", "--now", "-y", f"web{number}")
+        daemon.hostler("switch", "rm", "lan")
+        wait_until(lambda: not any("ovs" in command for command in daemon.processes().values()), 20, "nothing runs for no switch")
+
+
+def test_bad_switches():
+    with system_daemon() as daemon:
+        assert "there is no such port group" in daemon.refused(2, "create", "web1", "--image", "tiny", "nic0.network=lan/web")
+        daemon.hostler("switch", "create", "lan", "forged_transmits=reject")
+        daemon.hostler("portgroup", "create", "lan", "web")
+        assert daemon.refused(4, "switch", "create", "lan") and daemon.refused(4, "portgroup", "create", "lan", "web")
+        assert "no VLAN" in daemon.refused(2, "portgroup", "set", "lan", "web", "vlan=4096")
+        assert "stands alone" in daemon.refused(2, "portgroup", "set", "lan", "web", "promiscuous=reject,unicast")
+        assert "did you mean" in daemon.refused(2, "switch", "set", "lan", "forged_transmit=reject")
+        assert daemon.refused(3, "portgroup", "create", "wan", "web") and daemon.refused(3, "portgroup", "rm", "lan", "db")
+        daemon.hostler("create", "web1", "--image", "tiny", "nic0.network=lan/web")
+        assert "web1.nic0" in daemon.refused(4, "switch", "rm", "lan")
+        for bad in ("nic0.forward=tcp:2222:22", "nic0.vlan=trunk:30-20", "nic0.guard=10.9.0.999", "nic0.tx_checksumming=on"):
+            daemon.refused(2, "set", "web1", bad)
+        restart(daemon)
+        assert daemon.json("switch", "show", "lan")["spec"]["forged_transmits"] == "reject"
+        daemon.hostler("rm", "--now", "-y", "web1")
+        daemon.hostler("switch", "rm", "lan")
+
+
+def test_without_privileges_there_are_none(daemon):
+    assert "runs as root" in daemon.refused(1, "switch", "create", "lan")
+    assert "runs as root" in daemon.refused(2, "create", "web1", "--image", "tiny", "nic0.network=lan/web")
+    assert "it needs a switch" in daemon.refused(2, "create", "web1", "--image", "tiny", "nic0.promiscuous=accept")
