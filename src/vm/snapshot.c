@@ -83,8 +83,8 @@ static json_t *transaction_of(const HostlerDiskLayerList *disks, const json_t *n
         return json_pack("{s:o}", "actions", actions);
 }
 
-/* Every disk at once goes on in its new layer; with one that cannot, none does. */
-static bool switch_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_t *names, GError **error)
+/* QEMU has the new layers open, beside the disks. */
+static bool open_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_t *names, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
         g_auto(VmContext) context = {0};
@@ -99,11 +99,17 @@ static bool switch_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_
                 disk_plan_layer(&context.context, spec_part(&runtime.launched, part), path, plan);
                 ok = plan_run(plan, qmp, error);
         }
-        ok = ok && qmp_call(qmp, "transaction", transaction_of(disks, names), NULL, error);
         vm_context_clear(&context);
         context = (VmContext){0};
         record_clear(&hostler_vm_runtime_type, &runtime);
         return ok;
+}
+
+/* Every disk at once goes on in its new layer; with one that cannot, none does. */
+static bool switch_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_t *names, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        return qmp && qmp_call(qmp, "transaction", transaction_of(disks, names), NULL, error);
 }
 
 /* One that was paused has its disks back, which QEMU gives up with the memory it writes. */
@@ -332,13 +338,21 @@ static bool taking_init(Taking *taking, GError **error)
         return true;
 }
 
-static bool stand_still(Taking *taking, const char *memory, GError **error)
+/* All that takes time and can be done while the guest runs. */
+static bool prepare_layers(const Taking *taking, const char *memory, GError **error)
 {
-        g_autoptr(Qmp) qmp = taking->live ? vm_require_qmp(taking->vm, error) : NULL;
         g_autofree char *keepsakes = snapshot_keepsakes(taking->snapshot.name);
         json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(taking->vm), "layers", taking->layers,
                                  "memory", memory, "keepsakes", keepsakes, "run", taking->run);
-        if ((taking->live && !qmp) || !job_undo(taking->job, "snapshot-undo", undo, error))
+        return job_undo(taking->job, "snapshot-undo", undo, error) &&
+               snapshot_make_layers(taking->vm, &taking->history.heads, taking->layers, error) &&
+               (!taking->live || open_layers(taking->vm, &taking->history.heads, taking->layers, error));
+}
+
+static bool stand_still(Taking *taking, GError **error)
+{
+        g_autoptr(Qmp) qmp = taking->live ? vm_require_qmp(taking->vm, error) : NULL;
+        if (taking->live && !qmp)
                 return false;
         /* Where the agent cannot, the disks are as after a power cut. */
         taking->snapshot.frozen =
@@ -384,11 +398,12 @@ static bool keep(const Taking *taking, GError **error)
 static bool take(Taking *taking, GError **error)
 {
         g_autofree char *memory = snapshot_memory_file(taking->snapshot.name);
-        if (job_step(taking->job, "stop", "let the guest stand still") && !stand_still(taking, memory, error))
+        if (job_step(taking->job, "files", "make a new layer for each disk") && !prepare_layers(taking, memory, error))
                 return false;
-        if (job_step(taking->job, "layers", "let each disk go on in a new layer") &&
-            (!snapshot_make_layers(taking->vm, &taking->history.heads, taking->layers, error) ||
-             (taking->live && !switch_layers(taking->vm, &taking->history.heads, taking->layers, error))))
+        if (job_step(taking->job, "stop", "let the guest stand still") && !stand_still(taking, error))
+                return false;
+        if (job_step(taking->job, "layers", "let each disk go on in its new layer") && taking->live &&
+            !switch_layers(taking->vm, &taking->history.heads, taking->layers, error))
                 return false;
         if (keepsakes_are_there(taking->vm) &&
             job_step(taking->job, "keepsakes", "keep what firmware and TPM remember") && !save_keepsakes(taking, error))
@@ -437,12 +452,14 @@ bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory
         json_auto_t *layers = snapshot_layer_names(vm, &history.heads);
         json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "keepsakes", keepsakes,
                                  "memory", memory ? memory : "", "run", run);
-        bool ok = job_undo(job, "snapshot-undo", undo, error) && (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
+        bool ok = job_undo(job, "snapshot-undo", undo, error) &&
                   snapshot_make_layers(vm, &history.heads, layers, error) &&
+                  (!live || open_layers(vm, &history.heads, layers, error)) &&
+                  (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
                   (!live || switch_layers(vm, &history.heads, layers, error)) &&
                   (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) &&
-                  (!memory || write_memory(job, vm, memory, run, error)) && write_layers(vm, layers, error) &&
-                  go_on(vm, run, error);
+                  (!memory || write_memory(job, vm, memory, run, error)) && go_on(vm, run, error) &&
+                  write_layers(vm, layers, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;
 }
