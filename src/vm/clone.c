@@ -221,8 +221,14 @@ static bool start_clones(Cloning *cloning, GError **error)
             !instant_make_mould(cloning->job, cloning->source, cloning->clones->pdata[0], error))
                 return false;
         for (guint i = 0; i < g_strv_length(cloning->args->names); i++)
-                if (job_step(cloning->job, "start", "let %s go on", cloning->args->names[i]) &&
-                    !instant_start(cloning->job, cloning->source, cloning->clones->pdata[i], error))
+                if (job_step(cloning->job, "load", "start %s", cloning->args->names[i]) &&
+                    !instant_load(cloning->job, cloning->source, cloning->clones->pdata[i], error))
+                        return false;
+        if (!job_step(cloning->job, "run", "let them go on"))
+                return true;
+        /* Not before all are there: those that run would take the processors from those that start. */
+        for (guint i = 0; i < cloning->clones->len; i++)
+                if (!instant_go_on(cloning->job, cloning->clones->pdata[i], error))
                         return false;
         return true;
 }

@@ -184,12 +184,16 @@ static bool part_from_source(Vm *source, Vm *clone, GError **error)
         return ok;
 }
 
-bool instant_start(Job *job, Vm *source, Vm *clone, GError **error)
+bool instant_load(Job *job, Vm *source, Vm *clone, GError **error)
 {
         g_autofree char *devices = vm_path(source, DEVICES_FILE);
         return record_run(source, clone, false, error) && prepare_seed(clone, error) && vm_launch(clone, true, error) &&
                saved_state_load_devices(clone, job_cancellable(job), devices, error) &&
                vm_connect_parts(clone, error) && prepare_launched(clone, error) &&
-               part_from_source(source, clone, error) && vm_update_runtime(clone, forget_file, NULL, error) &&
-               power_let_run(job, clone, error);
+               part_from_source(source, clone, error);
+}
+
+bool instant_go_on(Job *job, Vm *clone, GError **error)
+{
+        return vm_update_runtime(clone, forget_file, NULL, error) && power_let_run(job, clone, error);
 }

@@ -18,7 +18,9 @@ bool instant_check(Vm *source, size_t count, GError **error);
  */
 bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error);
 /*
- * Starts a stored clone from the source's mould. Its adapters' links are down until its guest has taken their
- * addresses (identity.c).
+ * Starts a stored clone from the source's mould; it stands still. Its adapters' links are down until its guest has
+ * taken their addresses (identity.c).
  */
-bool instant_start(Job *job, Vm *source, Vm *clone, GError **error);
+bool instant_load(Job *job, Vm *source, Vm *clone, GError **error);
+/* Lets it run. */
+bool instant_go_on(Job *job, Vm *clone, GError **error);

@@ -8,7 +8,7 @@ import sys
 import time
 
 from api import Api
-from harness import Daemon
+from harness import Daemon, wait_until
 from measure import Table, interleave
 
 SEVERAL = 10
@@ -84,7 +84,7 @@ def main():
     with Daemon() as daemon:
         api = Api(daemon.socket)
         daemon.create("source", "memory.size=256M")
-        daemon.guest("source", "sh", "-c", "(while :; do echo tick > /dev/ttyS0; usleep 5000; done) > /dev/null 2>&1 &")
+        daemon.guest("source", "sh", "-c", "(while :; do echo tick > /dev/ttyS0; usleep 50000; done) > /dev/null 2>&1 &")
         daemon.hostler("create", "cold", "--image", "tiny", "memory.size=256M")
         daemon.hostler("create", "golden", "--image", "tiny", "memory.size=256M")
         disk = shutil.copy(folder_of(daemon, "golden") / "disk0.qcow2", folder_of(daemon, "golden") / "plain.qcow2")
@@ -102,6 +102,8 @@ def main():
         })
         many = interleave({"several": functools.partial(clone, daemon, api, "source", "instant", several)}, rounds=3)
         api.job("POST", "/v1/vms/source/clone", {"names": several, "instant": True})
+        for name in several:
+            wait_until(lambda: "identity_of" not in daemon.show(name)["status"], 300, "it is itself")
         memory = [pss_mib(daemon, name) for name in several]
         own = [pss_mib(daemon, "source")]
         remove(api, *several)
