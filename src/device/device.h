@@ -41,6 +41,7 @@ struct DeviceContext {
         bool (*image)(const char *name, DeviceImage *ret_image, void *data);
         /* Whether the QEMU of this host can make such a device at all; NULL: not asked. */
         bool (*has_driver)(const char *driver, void *data);
+        bool (*has_pool)(const char *name, void *data); /* NULL: all that are named are there */
         /* Whether the host can give this device of its own away now ("0000:01:00.0", "1-2.3", "046d:c31c"). @unreset:
          * it may be one that cannot be reset. */
         bool (*host_device)(const char *name, bool unreset, void *data, GError **error);
@@ -257,6 +258,8 @@ char *tap_word(const char *part);
 char *tap_fd_name(const char *part);
 /* disk.c: names inside the VM's folder. Caller frees. */
 char *disk_file_name(const char *part);
+/* Whether a file is one of the VM's own: in its folder @vm_dir, or in the one of a pool that bears its id. Pure. */
+bool disk_file_is_of(const char *vm_dir, const char *vm_id, const char *path);
 /* The node that stands for one of a disk's files in QEMU; that of its bytes is NODE.file. Caller frees. */
 char *disk_layer_node(const char *file);
 /* Nodes for a new, empty head of a disk in @path, on nothing yet: blockdev-snapshot puts it on top. */

@@ -46,6 +46,8 @@ static void check_source(const DeviceContext *context, const HostlerPart *part, 
                 faults_add(faults, pointer,
                            "there is no image “%s”; `hostler image ls` lists them, `hostler image build %s` makes it",
                            props->image, props->image);
+        if (props->pool && context->has_pool && !context->has_pool(props->pool, context->data))
+                faults_add(faults, pointer, "there is no pool “%s”; `hostler pool ls` lists them", props->pool);
 }
 
 /* What belongs to some models only. QEMU 7.2 ends at once when it is given numbers it has not foreseen. */

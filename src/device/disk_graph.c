@@ -38,12 +38,17 @@ static char **files_of(const DeviceContext *context, const HostlerPart *part)
         return files;
 }
 
+bool disk_file_is_of(const char *vm_dir, const char *vm_id, const char *path)
+{
+        g_autofree char *folder = g_path_get_dirname(path), *owner = g_path_get_basename(folder);
+        return strcmp(folder, vm_dir) == 0 || strcmp(owner, vm_id) == 0;
+}
+
 /* Of the files of a disk, number @index from the bottom: those of another VM may be called like its own. */
 static char *node_of(const DeviceContext *context, const HostlerPart *part, const char *path, guint index)
 {
-        g_autofree char *folder = g_path_get_dirname(path);
-        return strcmp(folder, context->vm_dir) == 0 ? disk_layer_node(path)
-                                                    : g_strdup_printf("%s.o%u", part->name, index);
+        bool own = disk_file_is_of(context->vm_dir, context->vm_id, path);
+        return own ? disk_layer_node(path) : g_strdup_printf("%s.o%u", part->name, index);
 }
 
 /* Takes both strings. */

@@ -10,6 +10,7 @@
 #include "storage/volume.h"
 #include "vm/host_check.h"
 #include "vm/parts.h"
+#include "vm/pools.h"
 #include "vm/spec_diff.h"
 #include "vm/template.h"
 
@@ -505,7 +506,7 @@ bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error)
 
 static bool make_volume(Change *change, const HostlerPart *part, GError **error)
 {
-        g_autofree char *name = disk_file_name(part->name), *path = vm_path(change->vm, name);
+        g_autofree char *name = vm_first_layer(part), *path = vm_layer_path(change->vm, name);
         const HostlerDiskProps *props = part->props;
         g_autofree char *fact = g_strdup_printf("volume %s", part->name);
         /* What this very job began to make before a crash is made anew; any other file of that name is somebody's. */
@@ -517,8 +518,11 @@ static bool make_volume(Change *change, const HostlerPart *part, GError **error)
         if (!job_step(change->job, "volume", "create disk %s", part->name))
                 return true;
         return job_remember(change->job, fact, json_true(), error) &&
-               job_undo(change->job, "file-remove", json_pack("{s:s}", "path", path), error) &&
-               volume_delete(path, error) && volume_create_empty(path, props->size, error) && file_sync(path, error);
+               job_undo(change->job, "disk-forget",
+                        json_pack("{s:s, s:s, s:s}", "vm", vm_id(change->vm), "part", part->name, "layer", name),
+                        error) &&
+               vm_place_disk(change->vm, part, error) && volume_delete(path, error) &&
+               volume_create_empty(path, props->size, error) && file_sync(path, error);
 }
 
 static bool grow_volume(Change *change, const HostlerPart *part, GError **error)

@@ -17,6 +17,7 @@
 #include "vm/keepsakes.h"
 #include "vm/layers_work.h"
 #include "vm/parts.h"
+#include "vm/pools.h"
 #include "vm/snapshot.h"
 #include "vm/template.h"
 
@@ -102,10 +103,13 @@ static bool copy_disk(Cloning *cloning, const char *from, const char *to, GError
 static bool make_disk(Cloning *cloning, Vm *clone, const HostlerDiskLayer *disk, HostlerVmHistory *history,
                       GError **error)
 {
-        g_autofree char *file = disk_file_name(disk->part), *to = vm_path(clone, file);
-        g_autofree char *from = vm_path(cloning->source, disk->file);
+        g_autoptr(Spec) spec = vm_spec(clone);
+        g_autofree char *file = vm_first_layer(spec_part(&spec->value, disk->part)), *to = vm_layer_path(clone, file);
+        g_autofree char *from = vm_layer_path(cloning->source, disk->file);
         g_auto(VolumeInfo) info = {0};
         layers_add(history, disk->part, file);
+        if (!vm_prepare_layer(clone, file, error))
+                return false;
         if (cloning->args->full)
                 return copy_disk(cloning, from, to, error);
         layers_set_origin(history, disk->part, vm_id(cloning->source), disk->part, disk->file);

@@ -12,6 +12,7 @@
 #include "vm/host_check.h"
 #include "vm/manager.h"
 #include "vm/parts.h"
+#include "vm/pools.h"
 
 #define START_TIMEOUT_MS (10 * 60 * 1000)
 
@@ -141,8 +142,10 @@ static bool make_spec(Manager *manager, const char *vm_id, const HostlerVmCreate
 static bool make_disk(Manager *manager, Vm *vm, const HostlerPart *part, GError **error)
 {
         const HostlerDiskProps *props = part->props;
-        g_autofree char *file = disk_file_name(part->name), *path = vm_path(vm, file);
+        g_autofree char *file = vm_first_layer(part), *path = vm_layer_path(vm, file);
         g_auto(ImagePaths) image = {0};
+        if (!vm_prepare_layer(vm, file, error))
+                return false;
         if (!props->image)
                 return volume_create_empty(path, props->size, error) && file_sync(path, error);
         if (!image_paths(manager_image_dir(manager), props->image, &image, error))
@@ -165,16 +168,31 @@ static bool make_disks(Job *job, Vm *vm, const HostlerSpec *spec, GError **error
 
 /* ---- the verb ---- */
 
+/* The VM's history as its row will have it. Caller frees. */
+static char *note_layers(Vm *vm, const HostlerSpec *spec)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        for (size_t i = 0; i < spec->count; i++)
+                if (strcmp(spec->items[i].kind, "disk") == 0)
+                        vm_note_first_layer(&history, &spec->items[i]);
+        vm_keep_history(vm, &history);
+        json_auto_t *json = record_to_json(&hostler_vm_history_type, &history, RECORD_STORED);
+        record_clear(&hostler_vm_history_type, &history);
+        return json_dumps(json, JSON_COMPACT);
+}
+
 static bool store_row(Manager *manager, Vm *vm, GError **error)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
         g_autofree char *name = vm_name(vm);
         json_auto_t *json = record_to_json(&hostler_spec_type, &spec->value, RECORD_STORED);
-        g_autofree char *text = json_dumps(json, JSON_COMPACT);
+        g_autofree char *text = json_dumps(json, JSON_COMPACT), *history = note_layers(vm, &spec->value);
         VmRow row = {.id = (char *)vm_id(vm),
                      .name = name,
                      .spec = text,
                      .runtime = (char *)"{}",
+                     .history = history,
                      .generation = 1,
                      .created_ms = clock_unix_ms()};
         return store_vm_insert(manager_store(manager), &row, error) && manager_add(manager, vm, error);

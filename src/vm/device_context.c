@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "host/qemu.h"
 #include "vm/manager.h"
+#include "vm/pools.h"
 #include "vm/ports.h"
 
 static char **disk_files(const char *part, void *data)
@@ -40,6 +41,16 @@ static bool image_of(const char *name, DeviceImage *ret_image, void *data)
 static bool has_driver(const char *driver, void *data)
 {
         return qemu_has_driver(driver);
+}
+
+static bool has_pool(const char *name, void *data)
+{
+        const VmContext *context = data;
+        HostlerPoolConfig pool;
+        bool found = pools_find(context->manager, name, &pool, NULL);
+        if (found)
+                record_clear(&hostler_pool_config_type, &pool);
+        return found;
 }
 
 static bool host_device(const char *name, bool unreset, void *data, GError **error)
@@ -81,6 +92,7 @@ static void context_init(VmContext *vm_context, Manager *manager, Vm *vm, const 
             .disk_files = disk_files,
             .image = image_of,
             .has_driver = has_driver,
+            .has_pool = has_pool,
             .host_device = host_device,
             .data = vm_context,
         };

@@ -11,6 +11,7 @@
 #include "vm/layers_work.h"
 #include "vm/new_part.h"
 #include "vm/operations.h"
+#include "vm/pools.h"
 
 static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInfo *ret_info)
 {
@@ -20,6 +21,7 @@ static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInf
         record_init(&hostler_disk_info_type, ret_info);
         ret_info->name = g_strdup(part->name);
         ret_info->size = props->size;
+        ret_info->pool = g_strdup(props->pool ? props->pool : POOL_DEFAULT);
         ret_info->image = g_strdup(props->image);
         ret_info->model = g_strdup(hostler_disk_model_enum.values[props->model]);
         ret_info->state = g_strdup(live ? "attached" : "stored");
@@ -64,6 +66,8 @@ bool disk_add(Job *job, const HostlerDiskAddArgs *args, HostlerDiskInfo *ret_res
                 return false;
         json_auto_t *patch = json_pack("{s:{s:s, s:I, s:s}}", name, "kind", "disk", "size", (json_int_t)args->size,
                                        "model", hostler_disk_model_enum.values[args->model]);
+        if (args->pool)
+                json_object_set_new(json_object_get(patch, name), "pool", json_string(args->pool));
         if (!new_part_spec(&before->value, name, patch, &wanted, error))
                 return false;
         if (!change_spec(job, vm, &wanted, CHANGE_USUALLY, &rows, error))

@@ -37,7 +37,7 @@ static bool look_at_disk(Flattening *disk, GError **error)
         const char *name = part ? ((const HostlerDiskProps *)part->props)->image : NULL;
         g_auto(ImagePaths) image = {0};
         disk->files = vm_disk_files(disk->vm, disk->part);
-        while (disk->files[disk->own] && g_str_has_prefix(disk->files[disk->own], vm_dir(disk->vm)))
+        while (disk->files[disk->own] && disk_file_is_of(vm_dir(disk->vm), vm_id(disk->vm), disk->files[disk->own]))
                 disk->own++;
         if (name && !image_paths(manager_image_dir(job_manager(disk->job)), name, &image, error))
                 return false;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "vm/layers.h"
+#include "vm/pools.h"
 #include "vm/vm_internal.h"
 
 void vm_history(Vm *vm, HostlerVmHistory *ret_history)
@@ -46,7 +47,7 @@ static void add_origin(Vm *vm, const HostlerDiskOrigin *origin, GStrvBuilder *fi
         vm_history(other, &history);
         g_autoptr(GPtrArray) chain = layers_below(&history, origin->file);
         for (guint i = 0; i < chain->len; i++) {
-                g_autofree char *path = vm_path(other, chain->pdata[i]);
+                g_autofree char *path = vm_layer_path(other, chain->pdata[i]);
                 g_strv_builder_add(files, path);
         }
         add_origin(other, layers_origin(&history, origin->disk), files);
@@ -61,7 +62,7 @@ char **vm_disk_files(Vm *vm, const char *part)
         g_autoptr(GPtrArray) chain = layers_chain(&history, part);
         g_autofree char *only = disk_file_name(part);
         for (guint i = 0; i < chain->len || i == 0; i++) {
-                g_autofree char *path = vm_path(vm, chain->len ? chain->pdata[i] : only);
+                g_autofree char *path = vm_layer_path(vm, chain->len ? chain->pdata[i] : only);
                 g_strv_builder_add(files, path);
         }
         add_origin(vm, layers_origin(&history, part), files);
@@ -79,13 +80,17 @@ char *vm_new_layer(Vm *vm, const char *part)
 {
         HostlerVmHistory history;
         vm_history(vm, &history);
-        char *file = disk_file_name(part);
+        const char *head = layers_head(&history, part);
+        /* In the same pool as the one that it will stand on. */
+        g_autofree char *pool = head ? pools_of_layer(head) : NULL;
+        g_autofree char *prefix = pool ? g_strdup_printf("%s/%s", pool, part) : g_strdup(part);
+        char *file = g_strdup_printf("%s.qcow2", prefix);
         for (int i = 1;; i++) {
-                g_autofree char *path = vm_path(vm, file);
+                g_autofree char *path = vm_layer_path(vm, file);
                 if (!layers_has(&history, file) && !g_file_test(path, G_FILE_TEST_EXISTS))
                         break;
                 g_free(file);
-                file = g_strdup_printf("%s.%d.qcow2", part, i);
+                file = g_strdup_printf("%s.%d.qcow2", prefix, i);
         }
         record_clear(&hostler_vm_history_type, &history);
         return file;

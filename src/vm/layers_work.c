@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "storage/volume.h"
+#include "vm/pools.h"
 
 #define MERGE_POLL_US 20000
 #define MERGE_OFFLINE_MS (60 * 60 * 1000)
@@ -30,10 +31,11 @@ void layers_history(Vm *vm, HostlerVmHistory *ret_history)
         g_autoptr(Spec) spec = vm_spec(vm);
         vm_history(vm, ret_history);
         for (size_t i = 0; i < spec->value.count; i++) {
-                const char *part = spec->value.items[i].name;
-                g_autofree char *file = disk_file_name(part);
-                if (strcmp(spec->value.items[i].kind, "disk") == 0 && !layers_head(ret_history, part))
-                        layers_add(ret_history, part, file);
+                const HostlerPart *part = &spec->value.items[i];
+                if (strcmp(part->kind, "disk") != 0 || layers_head(ret_history, part->name))
+                        continue;
+                g_autofree char *file = vm_first_layer(part);
+                layers_add(ret_history, part->name, file);
         }
 }
 
@@ -64,19 +66,20 @@ static char *image_below(Vm *vm, const HostlerVmHistory *history, const char *fi
                                 layer = &history->layers.items[i];
                 if (!layer || layer->parent)
                         continue;
-                g_autofree char *path = vm_path(vm, at);
+                g_autofree char *path = vm_layer_path(vm, at), *folder = g_path_get_dirname(path);
                 if (!volume_info(path, &info, NULL) || !info.backing)
                         return NULL;
                 return g_path_is_absolute(info.backing) ? g_strdup(info.backing)
-                                                        : g_build_filename(vm_dir(vm), info.backing, NULL);
+                                                        : g_build_filename(folder, info.backing, NULL);
         }
         return NULL;
 }
 
 static bool merge_offline(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste *waste, GError **error)
 {
-        g_autofree char *child = vm_path(vm, waste->child);
-        g_autofree char *below = waste->parent ? g_strdup(waste->parent) : image_below(vm, history, waste->file);
+        g_autofree char *child = vm_layer_path(vm, waste->child);
+        g_autofree char *below =
+            waste->parent ? g_path_get_basename(waste->parent) : image_below(vm, history, waste->file);
         const char *argv[] = {"qemu-img", "rebase", "-f", "qcow2", "-F", "qcow2", "-b", below, child, NULL};
         const char *bare[] = {"qemu-img", "rebase", "-f", "qcow2", "-b", "", child, NULL};
         ProcessOptions options = {
@@ -136,8 +139,10 @@ static bool merge_live(Job *job, Vm *vm, const char *part, const Waste *waste, G
                 return false;
         json_t *args =
             json_pack("{s:s, s:s, s:b, s:b}", "job-id", id, "device", top, "auto-finalize", 1, "auto-dismiss", 0);
-        if (base)
-                json_object_set_new(args, "backing-file", json_string(waste->parent));
+        /* All layers of a disk are in one folder. */
+        g_autofree char *backing = base ? g_path_get_basename(waste->parent) : NULL;
+        if (backing)
+                json_object_set_new(args, "backing-file", json_string(backing));
         if (base || stands_on_image(vm, part))
                 json_object_set_new(args, "base-node", json_string(base ? base : image));
         return qmp_call(qmp, "block-stream", args, NULL, error) && layers_wait_block_job(job, qmp, id, error) &&
@@ -178,7 +183,7 @@ static bool merge(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste
 
 static bool get_rid_of(Job *job, Vm *vm, HostlerVmHistory *history, const Waste *waste, GError **error)
 {
-        g_autofree char *file = g_strdup(waste->file), *path = vm_path(vm, file);
+        g_autofree char *file = g_strdup(waste->file), *path = vm_layer_path(vm, file);
         if (waste->child && !merge(job, vm, history, waste, error))
                 return false;
         /* Struck off before it is unlinked: a file that nobody knows is swept up, one that is missed is a loss. */

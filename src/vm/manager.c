@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "vm/manager_internal.h"
+#include "vm/pools.h"
 #include "vm/ports.h"
 
 /* Waiting for an adoption at daemon start: its own limit is shorter. */
@@ -62,6 +63,7 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
 {
         g_autoptr(Manager) manager = g_new0(Manager, 1);
         g_mutex_init(&manager->lock);
+        g_mutex_init(&manager->pools_turn);
         g_cond_init(&manager->kvm_known);
         g_cond_init(&manager->observe_end);
         manager->kvm = -1;
@@ -77,8 +79,8 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->governor = governor_new(manager);
         manager->network = new_network(config);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
-        bool ok = make_folders(manager, error) && load(manager, error) && switches_load(manager, error) &&
-                  job_queue_load(manager->jobs, error);
+        bool ok = make_folders(manager, error) && pools_load(manager, error) && load(manager, error) &&
+                  switches_load(manager, error) && job_queue_load(manager->jobs, error);
         return ok ? g_steal_pointer(&manager) : NULL;
 }
 
@@ -140,6 +142,8 @@ void manager_free(Manager *manager)
         g_object_unref(manager->cancellable);
         g_mutex_clear(&manager->lock);
         g_clear_pointer(&manager->governor, governor_free);
+        g_mutex_clear(&manager->pools_turn);
+        pools_clear(manager);
         g_clear_pointer(&manager->monitor, monitor_free);
         g_cond_clear(&manager->kvm_known);
         g_cond_clear(&manager->observe_end);

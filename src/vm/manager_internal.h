@@ -1,4 +1,4 @@
-/* The Manager struct, for manager.c and recover.c only. `lock` guards the two tables. */
+/* The Manager struct, for manager.c and recover.c only. `lock` guards the tables. */
 #pragma once
 
 #include "vm/foresee.h"
@@ -30,7 +30,10 @@ struct Manager {
         GThread *observer;     /* observe.c */
         GCond observe_end;
 
+        GMutex pools_turn; /* who changes the table of pools; taken before `lock` */
+
         GMutex lock;
+        HostlerPoolConfigList pools;
         bool observed;     /* no more rounds */
         GHashTable *vms;   /* id → Vm (a reference) */
         GHashTable *names; /* name → Vm (borrowed), without the trash */

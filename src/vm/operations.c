@@ -9,9 +9,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/volume.h"
 #include "vm/change.h"
 #include "vm/layers.h"
 #include "vm/parts.h"
+#include "vm/pools.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot.h"
 
@@ -105,6 +107,27 @@ bool operation_layers_unpin(Manager *manager, const json_t *args, GError **error
                      json_string_value(json_object_get(args, "clone")), error);
 }
 
+/* A disk that was made by a change that then failed. */
+static bool operation_disk_forget(Manager *manager, const json_t *args, GError **error)
+{
+        const char *part = json_string_value(json_object_get(args, "part"));
+        const char *file = json_string_value(json_object_get(args, "layer"));
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        HostlerVmHistory history;
+        if (!vm || !part || !file)
+                return true;
+        g_autofree char *path = vm_layer_path(vm, file);
+        vm_history(vm, &history);
+        bool known = g_strcmp0(layers_head(&history, part), file) == 0, ok = true;
+        if (known) {
+                layers_drop(&history, part);
+                layers_gone(&history, file);
+                ok = vm_set_history(vm, &history, error);
+        }
+        record_clear(&hostler_vm_history_type, &history);
+        return ok && volume_delete(path, error);
+}
+
 bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
 {
         const char *id = json_string_value(json_object_get(args, "vm"));
@@ -118,7 +141,7 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
                 return false;
         if (vm)
                 manager_remove(manager, vm);
-        return dir_remove(dir, error);
+        return pools_forget_vm(manager, id, error) && dir_remove(dir, error);
 }
 
 bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
@@ -171,6 +194,7 @@ const JobOperation manager_operations[] = {
     {"vm-suspended", operation_vm_suspended},
     {"vm-forget", operation_vm_forget},
     {"file-remove", operation_file_remove},
+    {"disk-forget", operation_disk_forget},
     {"dir-remove", operation_dir_remove},
     {"part-unplug", operation_part_unplug},
     {"snapshot-undo", operation_snapshot_undo},

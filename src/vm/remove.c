@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "hostler-handlers.h"
 #include "vm/operations.h"
+#include "vm/pools.h"
 #include "vm/template.h"
 
 static bool check_protection(Vm *vm, GError **error)
@@ -47,16 +48,17 @@ static bool to_trash(Job *job, Vm *vm, GError **error)
         return true;
 }
 
-/* Kept disks become files of the folder `volumes`, named after the VM they were part of. */
-static bool keep_disk(Job *job, Vm *vm, const char *part, GError **error)
+/* Kept disks become volumes of their pool, named after the VM they were part of. */
+static bool keep_disk(Job *job, Vm *vm, const HostlerPart *part, GError **error)
 {
-        g_autofree char *folder = g_build_filename(manager_state_dir(job_manager(job)), "volumes", NULL);
-        g_autofree char *file = disk_file_name(part), *from = vm_disk_head(vm, part), *name = vm_name(vm);
+        Manager *manager = job_manager(job);
+        g_autofree char *layer = vm_first_layer(part), *pool = pools_of_layer(layer);
+        g_autofree char *file = disk_file_name(part->name), *from = vm_disk_head(vm, part->name), *name = vm_name(vm);
         g_autofree char *kept = g_strdup_printf("%s-%.8s-%s", name, vm_id(vm), file);
-        g_autofree char *to = g_build_filename(folder, kept, NULL);
-        if (!job_step(job, "keep", "keep %s as volume %s", part, kept))
+        if (!job_step(job, "keep", "keep %s as volume %s", part->name, kept))
                 return true;
-        if (!dir_ensure(folder, error))
+        g_autofree char *to = pools_kept(manager, pool, kept, error);
+        if (!to)
                 return false;
         /* Gone already: an interrupted run has moved it. */
         if (rename(from, to) < 0 && errno != ENOENT)
@@ -77,8 +79,7 @@ static bool keep_disks(Job *job, Vm *vm, GError **error)
         }
         g_autoptr(Spec) spec = vm_spec(vm);
         for (size_t i = 0; i < spec->value.count; i++)
-                if (strcmp(spec->value.items[i].kind, "disk") == 0 &&
-                    !keep_disk(job, vm, spec->value.items[i].name, error))
+                if (strcmp(spec->value.items[i].kind, "disk") == 0 && !keep_disk(job, vm, &spec->value.items[i], error))
                         return false;
         return true;
 }

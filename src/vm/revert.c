@@ -13,6 +13,7 @@
 #include "storage/volume.h"
 #include "vm/keepsakes.h"
 #include "vm/layers_work.h"
+#include "vm/pools.h"
 #include "vm/power.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot.h"
@@ -111,7 +112,7 @@ bool operation_layers_remove(Manager *manager, const json_t *args, GError **erro
         vm_history(vm, &history);
         json_array_foreach (json_object_get(args, "layers"), i, entry) {
                 const char *file = json_string_value(json_object_get(entry, "file"));
-                g_autofree char *path = vm_path(vm, file);
+                g_autofree char *path = vm_layer_path(vm, file);
                 ok = ok && (layers_has(&history, file) || volume_delete(path, error));
         }
         record_clear(&hostler_vm_history_type, &history);

@@ -19,6 +19,7 @@
 #include "vm/guest_freeze.h"
 #include "vm/keepsakes.h"
 #include "vm/layers_work.h"
+#include "vm/pools.h"
 #include "vm/saved_state.h"
 #include "vm/snapshot_info.h"
 
@@ -59,8 +60,8 @@ bool snapshot_make_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_
 {
         for (size_t i = 0; i < disks->count; i++) {
                 const HostlerDiskLayer *disk = &disks->items[i];
-                g_autofree char *below = vm_path(vm, disk->file);
-                g_autofree char *path = vm_path(vm, snapshot_layer_of(names, disk->part));
+                g_autofree char *below = vm_layer_path(vm, disk->file);
+                g_autofree char *path = vm_layer_path(vm, snapshot_layer_of(names, disk->part));
                 g_auto(VolumeInfo) info = {0};
                 if (!volume_info(below, &info, error) || !volume_delete(path, error) ||
                     !volume_create_overlay(path, below, "qcow2", info.size_bytes, error) || !file_sync(path, error))
@@ -94,7 +95,7 @@ static bool open_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_t 
         vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime);
         for (size_t i = 0; ok && i < disks->count; i++) {
                 const char *part = disks->items[i].part;
-                g_autofree char *path = vm_path(vm, snapshot_layer_of(names, part));
+                g_autofree char *path = vm_layer_path(vm, snapshot_layer_of(names, part));
                 g_autoptr(Plan) plan = plan_new();
                 disk_plan_layer(&context.context, spec_part(&runtime.launched, part), path, plan);
                 ok = plan_run(plan, qmp, error);
@@ -196,7 +197,7 @@ bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **erro
                 const char *file = json_string_value(json_object_get(entry, "file"));
                 if (is_layer(vm, file))
                         continue;
-                g_autofree char *path = vm_path(vm, file);
+                g_autofree char *path = vm_layer_path(vm, file);
                 const char *below = json_string_value(json_object_get(entry, "below"));
                 if ((qmp && !take_out(qmp, file, below, error)) || !volume_delete(path, error))
                         return false;

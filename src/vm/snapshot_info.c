@@ -7,10 +7,11 @@
 #include <sys/stat.h>
 
 #include "vm/layers.h"
+#include "vm/pools.h"
 
 static int64_t file_bytes(Vm *vm, const char *file)
 {
-        g_autofree char *path = vm_path(vm, file);
+        g_autofree char *path = vm_layer_path(vm, file);
         struct stat info;
         return stat(path, &info) == 0 ? (int64_t)info.st_blocks * 512 : 0;
 }

@@ -144,9 +144,10 @@ def test_all_models_from_the_start():
 
 # ---- what the firmware starts ----
 
-# Writes what stands behind it to the first serial port: xor ax, ax; mov ds, ax; mov si, 0x7c15; mov dx, 0x3f8;
-# next: lodsb; test al, al; jz end; out dx, al; jmp next; end: hlt; jmp end
-SAY = bytes.fromhex("31c0 8ed8 be157c baf803 ac 84c0 7403 ee ebf8 f4 ebfd")
+# Writes what stands behind it to the first serial port, whenever that is ready: xor ax, ax; mov ds, ax; mov si, 0x7c21;
+# next: lodsb; test al, al; jz end; mov ah, al; mov dx, 0x3fd; wait: in al, dx; test al, 0x20; jz wait; mov al, ah; mov dx, 0x3f8; out dx, al; jmp next;
+# end: hlt; jmp end
+SAY = bytes.fromhex("31c0 8ed8 be217c ac 84c0 7412 88c4 bafd03 ec a820 74fb 88e0 baf803 ee ebe9 f4 ebfd")
 
 
 def boot_sector(text):

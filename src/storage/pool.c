@@ -1,0 +1,19 @@
+/*
+ * The types of pools there are. See pool.h; each is a file of its own. Called by the vm layer, which knows the pools.
+ */
+#include "storage/pool.h"
+
+int64_t pool_used_percent(const PoolSpace *space)
+{
+        int64_t used = space->size_bytes - space->free_bytes;
+        return space->size_bytes > 0 ? (used * 100 + space->size_bytes - 1) / space->size_bytes : 100;
+}
+
+const PoolType *pool_type(const HostlerPoolConfig *pool)
+{
+        static const PoolType *const types[] = {&pool_dir};
+        for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
+                if (types[i]->type == pool->type)
+                        return types[i];
+        g_assert_not_reached();
+}

@@ -1,0 +1,2 @@
+volume.ls
+{"pool": "tiny"}
