@@ -150,6 +150,22 @@ static void add_player(const HostlerPart *part, json_t *args)
         json_object_set_new(in, "buffer-length", json_integer(buffer_us(props->memory)));
 }
 
+/* A name in VMDIR/run. */
+static char *spice_socket(const HostlerPart *part)
+{
+        return g_strdup_printf("%s.spice", part->name);
+}
+
+/* -spice takes no JSON; a part's name has neither commas nor dots. The socket is in a folder that only its owner opens.
+ */
+static void plan_spice(const HostlerPart *part, Plan *plan)
+{
+        g_autofree char *socket = spice_socket(part);
+        g_autofree char *value = g_strdup_printf(
+            "unix=on,addr=%s,disable-ticketing=on,disable-copy-paste=on,disable-agent-file-xfer=on", socket);
+        plan_argument(plan, "-spice", value);
+}
+
 static void audio_plan(const DeviceContext *context, const HostlerPart *part, Plan *plan)
 {
         g_autofree char *pipe = pipe_name(part);
@@ -159,6 +175,8 @@ static void audio_plan(const DeviceContext *context, const HostlerPart *part, Pl
                 json_object_set_new(args, "path", json_string(pipe));
         else
                 add_player(part, args);
+        if (is_audio(part, HOSTLER_AUDIO_MODEL_SPICE))
+                plan_spice(part, plan);
         plan_audiodev(plan, args);
 }
 
@@ -180,6 +198,8 @@ static int64_t half_bytes(const HostlerAudioProps *props)
 
 static void audio_host_end(const DeviceContext *context, const HostlerPart *part, HostEnd *ret_end)
 {
+        if (is_audio(part, HOSTLER_AUDIO_MODEL_SPICE))
+                *ret_end = (HostEnd){.kind = HOST_END_SOCKET, .name = spice_socket(part)};
         if (!is_audio(part, HOSTLER_AUDIO_MODEL_WAV))
                 return;
         *ret_end = (HostEnd){
@@ -248,14 +268,21 @@ static char *server_socket(const HostlerAudioProps *props)
         return server[0] == '/' ? g_strdup(server) : NULL;
 }
 
+/* A QEMU whose modules are elsewhere is taken at its word. */
+static bool find_module(const char *file, const char *what, const char *package, GError **error)
+{
+        g_autofree char *path = g_build_filename(QEMU_MODULES, file, NULL);
+        if (!g_file_test(QEMU_MODULES, G_FILE_TEST_IS_DIR) || g_file_test(path, G_FILE_TEST_EXISTS))
+                return true;
+        error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "QEMU has no %s driver on this host", what);
+        return error_hint(error, "sudo apt install %s", package);
+}
+
 static bool find_server(const HostlerAudioProps *props, GError **error)
 {
         g_autofree char *path = server_socket(props);
-        if (g_file_test(QEMU_MODULES, G_FILE_TEST_IS_DIR) &&
-            !g_file_test(QEMU_MODULES "/audio-pa.so", G_FILE_TEST_EXISTS)) {
-                error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "QEMU has no PulseAudio driver on this host");
-                return error_hint(error, "sudo apt install qemu-system-gui");
-        }
+        if (!find_module("audio-pa.so", "PulseAudio", "qemu-system-gui", error))
+                return false;
         if (!path || connects(path))
                 return true;
         error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "there is no PulseAudio server at %s", path);
@@ -266,9 +293,13 @@ static bool audio_acquire(const DeviceContext *context, const HostlerPart *part,
 {
         const HostlerAudioProps *props = part->props;
         audio_remove(context, part);
-        bool found = props->model == HOSTLER_AUDIO_MODEL_ALSA    ? find_card(props, error)
-                     : props->model == HOSTLER_AUDIO_MODEL_PULSE ? find_server(props, error)
-                                                                 : true;
+        bool found = true;
+        if (props->model == HOSTLER_AUDIO_MODEL_ALSA)
+                found = find_card(props, error);
+        else if (props->model == HOSTLER_AUDIO_MODEL_PULSE)
+                found = find_server(props, error);
+        else if (props->model == HOSTLER_AUDIO_MODEL_SPICE)
+                found = find_module("audio-spice.so", "SPICE", "qemu-system-common", error);
         return found || error_wrap(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "%s", part->name);
 }
 
@@ -281,10 +312,20 @@ static void check_memory(const HostlerPart *part, const char *pointer, GPtrArray
                 return;
         if (props->model == HOSTLER_AUDIO_MODEL_NONE)
                 faults_add(faults, pointer, "what goes nowhere is not held anywhere");
+        else if (props->model == HOSTLER_AUDIO_MODEL_SPICE)
+                faults_add(faults, pointer, "what goes to a SPICE client is held there");
         else if (props->model == HOSTLER_AUDIO_MODEL_WAV && props->memory < RECORD_MIN_BYTES)
                 faults_add(faults, pointer, "a recording has at least %d bytes", RECORD_MIN_BYTES);
         else if (props->model != HOSTLER_AUDIO_MODEL_WAV && props->memory > PLAYER_MAX_BYTES)
                 faults_add(faults, pointer, "a player's buffer has at most %d bytes: ten seconds", PLAYER_MAX_BYTES);
+}
+
+static void check_spice(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
+{
+        g_autofree char *pointer = g_strdup_printf("/spec/%s/model", part->name);
+        for (const HostlerPart *other = context->spec->items; other < part; other++)
+                if (is_audio(other, HOSTLER_AUDIO_MODEL_SPICE))
+                        faults_add(faults, pointer, "a VM has one SPICE server, and that is %s's", other->name);
 }
 
 static void audio_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
@@ -296,6 +337,8 @@ static void audio_check(const DeviceContext *context, const HostlerPart *part, G
                         *device = g_strdup_printf("%s/device", pointer);
         g_autofree char *server = g_strdup_printf("%s/server", pointer);
         check_memory(part, memory, faults);
+        if (props->model == HOSTLER_AUDIO_MODEL_SPICE)
+                check_spice(context, part, faults);
         if (props->model == HOSTLER_AUDIO_MODEL_WAV && device_log_set(context, part) > KEEPER_LOGS_MAX)
                 faults_add(faults, pointer, "a VM has no more than %d logs and recordings", KEEPER_LOGS_MAX - 1);
         if (strcmp(part->name, NO_AUDIO) == 0)

@@ -1,4 +1,5 @@
 """Sound cards and sound chips: seen by ALSA or found at their ports, played from inside the guest, and heard in the recording of the right one."""
+import concurrent.futures
 import io
 import math
 import pathlib
@@ -7,6 +8,7 @@ import struct
 import wave
 
 from harness import Daemon, limit, wait_until
+from spice import Listener
 
 RATE = 48000
 PLAYED_RATE = 44100  # the one that the ES1370's divider makes exactly
@@ -250,6 +252,30 @@ def test_sound_goes_on_after_a_suspend():
         assert not hears(daemon, "audio0", TONES["sound0"]), "a recording is of one run"
         check_card(daemon, "sound0", "Intel 82801AA-ICH", "audio0")
         check_sound_blaster(daemon, second=False)
+
+
+def check_spice(daemon, hertz):
+    card, _ = card_of(daemon, "sound0")
+    listener = Listener(device(daemon, "audio0")["host"])
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        heard = pool.submit(listener.listen, RATE // 2)
+        play(daemon, card, hertz)
+        samples = heard.result()
+    listener.close()
+    mine = strength(samples, hertz)
+    assert mine > 300 and all(mine > 10 * strength(samples, other) for other in (330, 1000)), mine
+
+
+@limit(300)
+def test_a_spice_client_hears_the_guest():
+    with Daemon(images=("tiny-full",)) as daemon:
+        daemon.create("vm", "--memory", "256M", "audio0.model=spice", "sound0.model=ac97", image="tiny-full", timeout=300)
+        assert "a VM has one SPICE server" in daemon.refused(2, "set", "vm", "audio1.model=spice")
+        assert "is held there" in daemon.refused(2, "set", "vm", "audio0.memory=64K")
+        check_spice(daemon, 440)
+        daemon.hostler("suspend", "vm")
+        daemon.hostler("resume", "vm")
+        check_spice(daemon, 620)
 
 
 def test_players_that_the_host_lacks_are_said():
