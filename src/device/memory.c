@@ -99,6 +99,10 @@ static void memory_check(const DeviceContext *context, const HostlerPart *part, 
                 faults_add(faults, "/spec/memory/boot", "more than memory.size");
         if (props->reservation != HOSTLER_UNSET && props->reservation > props->size)
                 faults_add(faults, "/spec/memory/reservation", "more than memory.size");
+        if (props->limit != HOSTLER_UNSET && props->limit <= props->size - memory_boot_bytes(props))
+                faults_add(faults, "/spec/memory/limit", "no more than what is plugged, which no balloon takes");
+        if (props->limit != HOSTLER_UNSET && props->reservation != HOSTLER_UNSET && props->limit < props->reservation)
+                faults_add(faults, "/spec/memory/limit", "less than memory.reservation");
 }
 
 /* A number that the kernel says of its huge pages; 0 where it has none. */
@@ -263,7 +267,11 @@ static bool set_size(const DeviceChange *change, GError **error)
         return true;
 }
 
-static const DeviceSetter memory_setters[] = {{"size", set_size}, {"reservation", device_set_allocation}, {NULL, NULL}};
+static const DeviceSetter memory_setters[] = {{"size", set_size},
+                                              {"shares", device_set_allocation},
+                                              {"reservation", device_set_allocation},
+                                              {"limit", device_set_allocation},
+                                              {NULL, NULL}};
 
 const DeviceType memory_device = {
     .kind = "memory",

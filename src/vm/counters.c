@@ -85,7 +85,8 @@ void vm_measured(Vm *vm, int64_t now_ms, Reading *ret_reading)
         if (!vm_guest_memory(vm, &memory))
                 return;
         if (memory.total != HOSTLER_UNSET && memory.available != HOSTLER_UNSET)
-                put(ret_reading, METRIC_GUEST_USED, MAX(memory.total - memory.available, 0), now_ms);
+                put(ret_reading, METRIC_GUEST_USED, MAX(memory.total - memory.available - MAX(memory.ballooned, 0), 0),
+                    now_ms);
         put(ret_reading, METRIC_BALLOONED, memory.ballooned, now_ms);
         record_clear(&hostler_guest_memory_type, &memory);
 }

@@ -1,6 +1,6 @@
 /*
- * Rounds of allocation: see govern.h. Processors alone are acted on; the kernel is told through control groups what
- * each VM counts, and in the last resort what it gets at most.
+ * Rounds of allocation: see govern.h. Memory is govern_memory.c; of processors the kernel is told through control
+ * groups what each VM counts, and in the last resort what it gets at most.
  *
  * The lock guards the table of VMs, whose other members only the rounds change; it is not held across a call.
  */
@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "host/cgroup_group.h"
 #include "sched/enforce.h"
+#include "vm/govern_memory.h"
 
 /* Of the processors that others keep busy, some are left to VMs all the same. */
 #define LEAST_PART 0.1
@@ -31,6 +32,7 @@ typedef struct {
 struct Governor {
         Manager *manager;
         CgroupParent parent;
+        MemoryGovernor *memory;
         double weight; /* of all together, in force */
         double others; /* processors that all but VMs use, on average */
         uint64_t round;
@@ -61,6 +63,7 @@ Governor *governor_new(Manager *manager)
         Governor *governor = g_new0(Governor, 1);
         g_autofree char *name = group_name(manager);
         governor->manager = manager;
+        governor->memory = memory_governor_new(manager);
         governor->vms = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
         governor->last = g_array_new(FALSE, FALSE, sizeof(Claimant));
         governor->names = g_ptr_array_new_with_free_func(g_free);
@@ -77,6 +80,7 @@ void governor_free(Governor *governor)
         if (!governor)
                 return;
         cgroup_parent_close(&governor->parent);
+        memory_governor_free(governor->memory);
         g_hash_table_unref(governor->vms);
         g_array_unref(governor->last);
         g_ptr_array_unref(governor->names);
@@ -273,6 +277,7 @@ void govern_round(Governor *governor, const GPtrArray *vms)
         double used = 0;
         bool limited;
         governor->round++;
+        memory_governor_round(governor->memory, vms);
         double reserved = weigh(governor, vms, members, claimants, &used);
         note_others(governor, used);
         double capacity = capacity_now(governor, reserved, &limited);
@@ -330,8 +335,9 @@ bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
                 const Claimant *claimant = &g_array_index(governor->last, Claimant, i);
                 if (strcmp(claimant->name, vm_id(vm)) != 0)
                         continue;
-                *ret_list = (HostlerAllocationList){.items = g_new0(HostlerAllocation, 1), .count = 1};
+                *ret_list = (HostlerAllocationList){.items = g_new0(HostlerAllocation, 2), .count = 1};
                 explain_cpu(governor, claimant, i, &governed->enforced, &ret_list->items[0]);
+                ret_list->count += memory_governor_explain(governor->memory, vm_id(vm), &ret_list->items[1]);
                 return true;
         }
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "nothing was allocated to it yet: it does not run");

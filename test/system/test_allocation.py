@@ -141,3 +141,39 @@ def test_without_rights():
         assert explain(daemon, "web1")["enforced"] is False
         daemon.hostler("set", "web1", "cpu.limit=")
         wait_until(lambda: not [each for each in daemon.show("web1")["status"].get("conditions", []) if each["type"] == "not-enforced"])
+
+
+def memory_row(daemon, name):
+    done = daemon.run("explain", name, "-o", "json")
+    return next((row for row in json.loads(done.stdout) if row["resource"] == "memory"), None) if done.returncode == 0 else None
+
+
+def available_mib(daemon, name):
+    text = daemon.guest(name, "cat", "/proc/meminfo")
+    return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("MemAvailable:"))
+
+
+@limit(300)
+def test_memory_limit(daemon):
+    daemon.create("web1", "memory.size=320M")
+    wait_until(lambda: memory_row(daemon, "web1"), 60, "the guest tells of its memory")
+    before = available_mib(daemon, "web1")
+    # The guest is really without it, as it says itself, and is told why.
+    daemon.hostler("set", "web1", "memory.limit=192M")
+    wait_until(lambda: available_mib(daemon, "web1") < before - 100, 60, "the balloon took 128 MiB")
+    row = wait_until(lambda: (row := memory_row(daemon, "web1")) and row.get("ceiling") == 192 and row, 30)
+    assert row["granted"] == 192 and row["limit"] == 192 and row["shares"] == 3200 and "its limit" in row["reason"], row
+    # What the balloon holds is not counted as used.
+    wait_until(lambda: 90 < daemon.show("web1")["status"]["guest_memory"]["ballooned"] >> 20 <= 128, 60)
+    wait_until(lambda: daemon.json("metrics", "web1", "--points", "5000")["samples"][-1]["guest_used"] < 128 << 20, 60)
+    events = [event["data"] for event in daemon.json("event", "ls", "--object", "vm/web1") if event["kind"] == "vm-allocation"]
+    assert [event for event in events if event["resource"] == "memory" and event["granted"] == 192], events
+    # The next daemon knows from the guest how much is taken, and gives it back when the limit goes.
+    daemon.restart(kill=True)
+    daemon.hostler("set", "web1", "memory.limit=")
+    wait_until(lambda: available_mib(daemon, "web1") > before - 40, 90, "it is given back")
+    # Where the owner rules, nobody else does.
+    daemon.hostler("set", "web1", "balloon.target=256M")
+    wait_until(lambda: memory_row(daemon, "web1") is None, 60)
+    assert "less than memory.reservation" in daemon.refused(2, "set", "web1", "memory.limit=64M", "memory.reservation=128M")
+    daemon.refused(6, "set", "web1", "memory.size=17592186044416", "memory.max=17592186044416", "memory.reservation=17592186044416")

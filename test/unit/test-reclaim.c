@@ -1,0 +1,97 @@
+/*
+ * Memory that moves: nobody gives while there is plenty, who is idle gives first, and what is promised or used stays.
+ */
+#include <glib.h>
+
+#include "sched/reclaim.h"
+
+static MemoryClaim guest(double size, double held, double used)
+{
+        return (MemoryClaim){
+            .size = size, .held = held, .used = used, .limit = ALLOCATE_UNLIMITED, .shares = 10 * size};
+}
+
+static void test_plenty(void)
+{
+        bool reclaiming = false;
+        MemoryClaim all[] = {guest(4096, 4096, 100), guest(4096, 4096, 4000)};
+        all[1].limit = 2048;
+        reclaim(16384, 8000, all, 2, &reclaiming);
+        g_assert_false(reclaiming);
+        g_assert_cmpfloat(all[0].target, ==, 4096);
+        g_assert_cmpfloat(all[1].target, ==, 2048);
+}
+
+static void test_idle_gives(void)
+{
+        bool reclaiming = false;
+        MemoryClaim all[] = {guest(4096, 4096, 300), guest(4096, 3500, 3300)};
+        reclaim(8192, 300, all, 2, &reclaiming);
+        g_assert_true(reclaiming);
+        g_assert_cmpfloat(all[0].target, <, 3700);
+        g_assert_cmpfloat(all[0].target, >, 300);
+        g_assert_cmpfloat(all[1].target, >=, 3300);
+        /* Together no more than there is, with a reserve. */
+        g_assert_cmpfloat(all[0].target + all[1].target, <=, 4096 + 3500 + 300 - 0.08 * 8192 + 1);
+}
+
+static void test_promises(void)
+{
+        bool reclaiming = false;
+        MemoryClaim all[] = {guest(4096, 4096, 300), guest(4096, 4096, 4000)};
+        all[0].reservation = 3500;
+        reclaim(8192, 100, all, 2, &reclaiming);
+        g_assert_cmpfloat(all[0].target, >=, 3500);
+        g_assert_cmpfloat(all[0].target + all[1].target, <=, 8292);
+}
+
+static void test_shares(void)
+{
+        bool reclaiming = true;
+        MemoryClaim all[] = {guest(4096, 2000, 100), guest(4096, 2000, 100)};
+        all[0].shares *= 2;
+        reclaim(4096, 0, all, 2, &reclaiming);
+        g_assert_cmpfloat_with_epsilon(all[0].target / all[1].target, 2, 0.01);
+}
+
+/* What was given makes room; that alone is no reason to take it back. */
+static void test_no_turns(void)
+{
+        bool reclaiming = false;
+        MemoryClaim all[] = {guest(4096, 4096, 300), guest(4096, 3500, 3300)};
+        double given = 0, free = 300;
+        for (int i = 0; i < 10; i++) {
+                reclaim(8192, free, all, 2, &reclaiming);
+                g_assert_true(reclaiming);
+                double gives = MAX(all[0].held - all[0].target, 0);
+                all[0].held -= gives;
+                free += gives;
+                given += gives;
+                g_assert_true(i == 0 || !reclaim_differs(all[0].held, all[0].target));
+        }
+        g_assert_cmpfloat(given, >, 300);
+        /* Its neighbour has gone. */
+        reclaim(8192, free + 3500, all, 1, &reclaiming);
+        g_assert_false(reclaiming);
+        g_assert_cmpfloat(all[0].target, ==, 4096);
+}
+
+static void test_nobody(void)
+{
+        bool reclaiming = true;
+        reclaim(8192, 10, NULL, 0, &reclaiming);
+        g_assert_true(reclaim_differs(0, 64));
+        g_assert_false(reclaim_differs(1000, 1020));
+}
+
+int main(int argc, char **argv)
+{
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/reclaim/plenty", test_plenty);
+        g_test_add_func("/reclaim/idle-gives", test_idle_gives);
+        g_test_add_func("/reclaim/promises", test_promises);
+        g_test_add_func("/reclaim/shares", test_shares);
+        g_test_add_func("/reclaim/no-turns", test_no_turns);
+        g_test_add_func("/reclaim/nobody", test_nobody);
+        return g_test_run();
+}
