@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/keeper_launch.h"
 #include "vm/parts.h"
+#include "vm/space.h"
 #include "vm/vm_internal.h"
 
 #define FIRST_STEP_MS 1000
@@ -78,6 +79,9 @@ static bool read_power(Vm *vm, Qmp *qmp, GError **error)
         vm_set_power(vm, power_of(state ? state : ""), "adopted");
         if (g_strcmp0(state, "guest-panicked") == 0)
                 vm_set_condition(vm, "panicked", VM_PANICKED);
+        /* By `werror=enospc`, which is QEMU's own choice, nothing else stops it so. */
+        if (g_strcmp0(state, "io-error") == 0)
+                space_ran_out(vm, NULL);
         json_decref(status);
         return true;
 }

@@ -7,6 +7,7 @@
  */
 #include "base/clock.h"
 #include "vm/manager_internal.h"
+#include "vm/space.h"
 
 static void measure(Vm *vm, Monitor *monitor)
 {
@@ -29,6 +30,8 @@ static void make_round(Manager *manager)
         monitor_round_end(manager->monitor, clock_unix_ms());
         govern_round(manager->governor, vms);
         foresee_round(manager, &manager->outlook);
+        for (guint i = 0; i < vms->len; i++)
+                space_look(g_ptr_array_index(vms, i));
 }
 
 /* A round that took too long is not made up for. */

@@ -284,6 +284,9 @@ bool vm_pause(Job *job, const HostlerVmPauseArgs *args, GError **error)
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         if (!vm)
                 return false;
+        /* One that stands still for lack of space stays so from now on. */
+        if (vm_power(vm) == HOSTLER_POWER_PAUSED && !job_is_dry_run(job))
+                vm_set_condition(vm, "pool-full", NULL);
         if (vm_power(vm) == HOSTLER_POWER_PAUSED)
                 return true;
         if (vm_power(vm) != HOSTLER_POWER_RUNNING)

@@ -12,6 +12,7 @@
 #include "vm/guest_freeze.h"
 #include "vm/identity.h"
 #include "vm/ports.h"
+#include "vm/space.h"
 #include "vm/vm_internal.h"
 
 /* A silent QEMU shows within five seconds: one beat, its time limit, and some air. */
@@ -315,7 +316,10 @@ static void on_io_error(Vm *vm, const json_t *data)
         const char *node = json_string_value(json_object_get(data, "node-name"));
         const char *reason = json_string_value(json_object_get(data, "reason"));
         g_autofree char *detail = g_strdup_printf("disk %s: %s", node ? node : "?", reason ? reason : "I/O error");
-        vm_set_condition(vm, "io-error", detail);
+        if (json_is_true(json_object_get(data, "nospace")))
+                space_ran_out(vm, node);
+        else
+                vm_set_condition(vm, "io-error", detail);
 }
 
 static void on_port(Vm *vm, const json_t *data)
@@ -328,6 +332,7 @@ static void on_resumed(Vm *vm)
 {
         vm_set_power(vm, HOSTLER_POWER_RUNNING, "resumed");
         vm_set_condition(vm, "io-error", NULL);
+        vm_set_condition(vm, "pool-full", NULL);
         vm_set_condition(vm, "panicked", NULL);
         vm_set_condition(vm, "watchdog", NULL);
         /* A state that came from disk brought its memory with it. */

@@ -1,5 +1,10 @@
 """Pools: disks of guests in other places than the state folder, through snapshots, clones and restarts; and what happens when a place is full."""
-from harness import wait_until
+import contextlib
+import subprocess
+
+from harness import skip, wait_until
+
+MIB = 1 << 20
 
 
 def pool(daemon, name):
@@ -101,3 +106,49 @@ def test_a_place_that_is_not_mounted_gets_no_volumes(daemon):
     (daemon.folder / "elsewhere").rename(folder)
     daemon.hostler("disk", "add", "vm", "data", "--size", "1M", "--pool", "share")
     assert files(folder) == ["data.qcow2"]
+
+
+@contextlib.contextmanager
+def small_pool(daemon, mib):
+    """A pool whose file system holds so much, of which two thirds are taken; and what takes them."""
+    folder = daemon.folder / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}M", "none", folder], capture_output=True).returncode != 0:
+        skip("no file system can be mounted here")
+    try:
+        daemon.hostler("pool", "create", "small", "--path", folder)
+        filler = folder / "filler"
+        filler.write_bytes(bytes(mib * MIB * 2 // 3))
+        yield filler
+        daemon.hostler("stop", "--hard", "vm")
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def condition(daemon):
+    return next((row["detail"] for row in daemon.show("vm")["status"].get("conditions", []) if row["type"] == "pool-full"), None)
+
+
+def check_written(daemon, path):
+    assert daemon.guest("vm", "cat", "/tmp/done") == "0"
+    assert daemon.guest("vm", "sh", "-c", f"dd if={path} bs=1M count=40 iflag=direct 2>/dev/null | tr -d x | wc -c") == "0"
+
+
+def test_a_full_pool_makes_the_guest_wait_for_space(daemon):
+    daemon.create("vm")
+    with small_pool(daemon, 60) as filler:
+        daemon.hostler("disk", "add", "vm", "data", "--size", "64M", "--pool", "small")
+        path = device_of(daemon, "vm", "data")
+        daemon.guest("vm", "sh", "-c", f"(tr '\\0' x < /dev/zero | dd of={path} bs=1M count=40 iflag=fullblock conv=fsync; echo $? > /tmp/done) > /dev/null 2>&1 &")
+        wait_until(lambda: daemon.power("vm") == "paused", 60, "the guest stands still")
+        assert "pool small" in condition(daemon) and "data" in condition(daemon), condition(daemon)
+        assert pool(daemon, "small")["used"] > 95
+        told = [event["data"] for event in daemon.json("event", "ls") if event["kind"] == "vm-condition" and event["data"]["type"] == "pool-full"]
+        assert told and told[-1]["present"] and "small" in told[-1]["detail"], told
+        daemon.restart(kill=True)
+        wait_until(lambda: condition(daemon), 30, "the next daemon knows why it stands still")
+        filler.unlink()
+        wait_until(lambda: daemon.power("vm") == "running", 60, "the guest goes on by itself")
+        wait_until(lambda: daemon.run("exec", "vm", "--", "cat", "/tmp/done").returncode == 0, 60, "it has written all")
+        check_written(daemon, path)
+        assert condition(daemon) is None

@@ -1,0 +1,10 @@
+/* What happens when a disk cannot grow because its pool is full: the guest stands still until there is space again. */
+#pragma once
+
+#include "vm/manager.h"
+
+/* QEMU has stopped the guest at a write to @node, a disk's head (NULL: not known which). Tells of it. Main loop, or
+ * the thread that adopts. */
+void space_ran_out(Vm *vm, const char *node);
+/* Has a guest that waits for space go on if there is some. Looks at file systems but waits for no QEMU. */
+void space_look(Vm *vm);
