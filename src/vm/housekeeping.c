@@ -45,7 +45,8 @@ static bool is_tight(Manager *manager)
 {
         struct statvfs info;
         return statvfs(manager->state_dir, &info) == 0 && info.f_blocks > 0 &&
-               (double)info.f_bavail / (double)info.f_blocks * 100 < TRASH_TIGHT_PERCENT;
+               (double)info.f_bavail / (double)info.f_blocks * 100 < TRASH_TIGHT_PERCENT &&
+               (int64_t)(info.f_bavail * info.f_frsize) < TRASH_TIGHT_BYTES;
 }
 
 /* One at a time: what it frees shows at the next look. */

@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 #define TRASH_KEPT_MS (7LL * 24 * 3600 * 1000)
-/* So much of the state folder's file system free is too little. */
+/* Less than both of the state folder's file system free is too little: a tenth of a large one is plenty. */
 #define TRASH_TIGHT_PERCENT 10
+#define TRASH_TIGHT_BYTES (10LL << 30)
 
 typedef struct {
         int64_t trashed_ms; /* Unix time */
