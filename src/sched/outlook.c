@@ -53,6 +53,7 @@ static void read_chain(const Chain *chain, Outlook *outlook)
         bool seen = outlook->state == HOST_OVERLOADED || isfinite(outlook->steps_to_overload);
         outlook->overload_steps = seen ? chain_visit(matrix, HOST_OVERLOADED) : 0;
         outlook->relieve = worth_relief(matrix, outlook->state);
+        outlook->stay = stay_or_move(matrix, outlook->state, OUTLOOK_MOVE_COST, outlook_ahead[OUTLOOK_AHEAD - 1]);
 }
 
 bool outlook_of(const double *loads, unsigned n, Outlook *ret_outlook)

@@ -5,13 +5,15 @@
  */
 #pragma once
 
-#include "sched/chain.h"
+#include "sched/stay.h"
 
 #define OUTLOOK_AHEAD 4
 extern const unsigned outlook_ahead[OUTLOOK_AHEAD]; /* steps */
 #define OUTLOOK_LEAST_SAMPLES 5
 /* Part of the time that may be overload, for relief to be worth while. */
 #define OUTLOOK_GOAL 0.1
+/* What a move costs, in steps of overload. */
+#define OUTLOOK_MOVE_COST 2
 
 typedef struct {
         double load; /* now: share of what there is; above 1 there is not enough */
@@ -23,7 +25,8 @@ typedef struct {
         double overload_within;    /* probability, in the largest of outlook_ahead */
         double steps_to_overload;  /* expected; 0: now, infinite: never seen */
         double overload_steps;     /* expected length of an overload; 0: never seen */
-        double relieve;            /* probability with which relief is worth a move now */
+        double relieve;            /* probability with which relief is worth a move now, in the long run */
+        Stay stay;                 /* whether it is, in the largest of outlook_ahead */
 } Outlook;
 
 /* @loads: in order of time, one for each step; those that are no number are left out. False for fewer than

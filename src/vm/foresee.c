@@ -71,8 +71,8 @@ static char *advice_of(const Outlook *outlook, const char *remedy)
 {
         if (outlook->state != HOST_OVERLOADED && outlook->overload_within < 0.5)
                 return g_strdup("nothing: overload is not expected");
-        if (outlook->state == HOST_OVERLOADED && outlook->overload_steps < 1.5)
-                return g_strdup("nothing: an overload lasts no longer than a step");
+        if (outlook->stay.stay <= OUTLOOK_MOVE_COST)
+                return g_strdup("nothing: what overload is expected costs less than a move");
         if (outlook->relieve < 0.5)
                 return g_strdup("nothing yet: overload stays below a tenth of the time");
         return g_strdup(remedy);
@@ -122,6 +122,7 @@ static void fill(const Foreseen *foreseen, const char *object, const char *remed
         fill_states(outlook, &result->states);
         result->overload_within = rounded(outlook->overload_within);
         result->time_to_overload = duration_of(foreseen, outlook->steps_to_overload);
+        result->overload_ahead = duration_of(foreseen, outlook->stay.stay);
         if (outlook->overload_steps > 0)
                 result->overload_length = duration_of(foreseen, outlook->overload_steps);
         result->advice = advice_of(outlook, remedy);
