@@ -112,6 +112,17 @@ void network_declare_group(Network *network, const char *switch_name, const char
         declare(network, network->groups, key, spec_taken);
 }
 
+json_t *network_spec(Network *network, const char *switch_name, const char *group)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", switch_name, group ? group : "");
+        g_mutex_lock(&network->lock);
+        json_t *spec =
+            group ? g_hash_table_lookup(network->groups, key) : g_hash_table_lookup(network->switches, switch_name);
+        json_incref(spec);
+        g_mutex_unlock(&network->lock);
+        return spec;
+}
+
 bool network_has_group(Network *network, const char *switch_name, const char *group)
 {
         g_autofree char *key = g_strdup_printf("%s/%s", switch_name, group);

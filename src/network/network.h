@@ -30,6 +30,8 @@ bool network_is_allowed(const Network *network, GError **error);
  * network_apply(). */
 void network_declare_switch(Network *network, const char *name, json_t *spec_taken);
 void network_declare_group(Network *network, const char *switch_name, const char *group, json_t *spec_taken);
+/* What is declared of a switch (@group NULL), or of its port group. A new reference; NULL: nothing. */
+json_t *network_spec(Network *network, const char *switch_name, const char *group);
 bool network_has_group(Network *network, const char *switch_name, const char *group);
 /* Every adapter of VMs that run is attached again: ports that are nobody's may go. */
 void network_recovered(Network *network);

@@ -109,6 +109,32 @@ def check_restarts(daemon):
     soon_reaches(daemon, "web1", 2)
 
 
+def policy(daemon, name):
+    return next((row["value"], row["from"]) for row in daemon.json("nic", "policy", "web1", "nic0") if row["property"] == name)
+
+
+def check_counted(daemon):
+    """Who decides, and what it cost: the guest's frames from an address that it may not have."""
+    assert policy(daemon, "mac_spoofing") == ("accept", "default")
+    daemon.hostler("switch", "set", "lan", "forged_transmits=reject", "mac_changes=reject")
+    assert policy(daemon, "forged_transmits_tcp") == ("reject", "switch")
+    daemon.hostler("portgroup", "set", "lan", "web", "rate_to_vm=100000")
+    assert policy(daemon, "rate_to_vm") == ("100000", "portgroup")
+    own = daemon.show("web1")["spec"]["nic0"]["mac"]
+    before = daemon.json("nic", "stats", "web1", "nic0")
+    daemon.guest("web1", "ip", "link", "set", "eth0", "address", "02:77:77:77:77:78")
+    assert never_reaches(daemon, "web1", 2)
+    after = wait_until(lambda: daemon.json("nic", "stats", "web1", "nic0") if daemon.json("nic", "stats", "web1", "nic0")["forged"] > before["forged"] else None, 30)
+    assert after["tx_packets"] > before["tx_packets"] and after["spoofed"] == before["spoofed"]
+    daemon.guest("web1", "ip", "link", "set", "eth0", "address", own)
+    daemon.hostler("switch", "set", "lan", "forged_transmits=", "mac_changes=")
+    daemon.hostler("set", "web1", "nic0.forged_transmits=reject")
+    assert policy(daemon, "forged_transmits") == ("reject", "adapter")
+    daemon.hostler("set", "web1", "nic0.forged_transmits=")
+    soon_reaches(daemon, "web1", 2)
+    assert daemon.refused(3, "nic", "stats", "web1", "disk0") and daemon.refused(3, "nic", "policy", "web1", "nic7")
+
+
 def check_plugged_live(daemon):
     daemon.hostler("device", "add", "web1", "nic", "extra", "network=lan/web")
     device = wait_until(lambda: next((name for name in daemon.guest("web1", "ls", "/sys/class/net").split() if name not in ("lo", "eth0")), None), 30)
@@ -135,6 +161,7 @@ def test_guests_on_a_switch():
         check_changed_address(daemon)
         check_promiscuous(daemon)
         check_plugged_live(daemon)
+        check_counted(daemon)
         check_restarts(daemon)
         assert "web1.nic0" in daemon.refused(4, "portgroup", "rm", "lan", "web")
         for number in (1, 2, 3):
