@@ -196,6 +196,13 @@ static bool is_usual(const Governed *governed, const Enforced *wanted, const Cla
                wanted->ceiling >= ALLOCATE_UNLIMITED;
 }
 
+static void set_enforced(Governor *governor, Governed *governed, Enforced enforced)
+{
+        g_mutex_lock(&governor->lock);
+        governed->enforced = enforced;
+        g_mutex_unlock(&governor->lock);
+}
+
 static void act(Governor *governor, const Member *member, const Claimant *claimants, guint n, guint which, bool limited)
 {
         Governed *governed = member->governed;
@@ -205,15 +212,13 @@ static void act(Governor *governor, const Member *member, const Claimant *claima
                 if (!pid || !cgroup_place(&governor->parent, governed->id, pid, NULL))
                         return;
                 governed->placed = pid;
-                governed->enforced = (Enforced){0};
+                set_enforced(governor, governed, (Enforced){0});
         }
         if (!enforce_differs(&governed->enforced, &wanted) || !put_in_force(&governor->parent, governed, &wanted))
                 return;
         bool quiet = is_usual(governed, &wanted, &claimants[which].claim);
         g_autofree char *reason = allocate_explain(claimants, n, which);
-        g_mutex_lock(&governor->lock);
-        governed->enforced = wanted;
-        g_mutex_unlock(&governor->lock);
+        set_enforced(governor, governed, wanted);
         if (!quiet)
                 tell(member->vm, &claimants[which], &wanted, reason);
 }
