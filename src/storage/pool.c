@@ -3,10 +3,21 @@
  */
 #include "storage/pool.h"
 
+#define MARK_HOLDS 2 /* percent */
+
 int64_t pool_used_percent(const PoolSpace *space)
 {
         int64_t used = space->size_bytes - space->free_bytes;
         return space->size_bytes > 0 ? (used * 100 + space->size_bytes - 1) / space->size_bytes : 100;
+}
+
+int pool_mark(int64_t used_percent, int before)
+{
+        static const int marks[] = {95, 90, 80};
+        for (size_t i = 0; i < G_N_ELEMENTS(marks); i++)
+                if (used_percent >= marks[i] - (marks[i] <= before ? MARK_HOLDS : 0))
+                        return marks[i];
+        return 0;
 }
 
 const PoolType *pool_type(const HostlerPoolConfig *pool)

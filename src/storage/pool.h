@@ -38,6 +38,9 @@ typedef struct {
 
 /* What is not free, in percent of what there is; rounded up, so that 100 is full and 0 is empty. Pure. */
 int64_t pool_used_percent(const PoolSpace *space);
+/* The highest mark that @used_percent is at or above: 95, 90, 80; else 0. One that was passed holds until two percent
+ * below it, or a pool at a mark would be told of again and again: @before is the mark so far. Pure. */
+int pool_mark(int64_t used_percent, int before);
 /* Never NULL. */
 const PoolType *pool_type(const HostlerPoolConfig *pool);
 extern const PoolType pool_dir;

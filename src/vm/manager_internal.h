@@ -32,6 +32,8 @@ struct Manager {
 
         GMutex pools_turn; /* who changes the table of pools; taken before `lock` */
 
+        GHashTable *pool_marks; /* name → highest mark of fullness that was told of; the observer's own */
+
         GMutex lock;
         HostlerPoolConfigList pools;
         bool observed;     /* no more rounds */

@@ -32,6 +32,7 @@ static void make_round(Manager *manager)
         foresee_round(manager, &manager->outlook);
         for (guint i = 0; i < vms->len; i++)
                 space_look(g_ptr_array_index(vms, i));
+        space_look_at_pools(manager);
 }
 
 /* A round that took too long is not made up for. */

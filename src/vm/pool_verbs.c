@@ -75,26 +75,12 @@ static void list_kept(const Listing *listing, const HostlerPoolConfig *pool)
         }
 }
 
-/* All pools, `default` first. */
-static bool all_pools(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error)
-{
-        HostlerPoolConfig first;
-        if (!pools_find(manager, POOL_DEFAULT, &first, error))
-                return false;
-        pools_list(manager, ret_pools);
-        ret_pools->items = g_renew(HostlerPoolConfig, ret_pools->items, ret_pools->count + 1);
-        memmove(&ret_pools->items[1], &ret_pools->items[0], ret_pools->count * sizeof first);
-        ret_pools->items[0] = first;
-        ret_pools->count++;
-        return true;
-}
-
 static bool list_volumes(Manager *manager, const char *pool, HostlerVolumeList *ret_list, GError **error)
 {
         HostlerPoolConfigList pools;
         *ret_list = (HostlerVolumeList){0};
         const Listing listing = {pool, ret_list};
-        if (!all_pools(manager, &pools, error))
+        if (!pools_all(manager, &pools, error))
                 return false;
         list_vms(&listing, manager, false);
         list_vms(&listing, manager, true);
@@ -147,7 +133,7 @@ static void describe(Manager *manager, const HostlerPoolConfig *pool, HostlerPoo
 bool pool_ls(const Call *call, const HostlerPoolLsArgs *args, HostlerPoolList *ret_result, GError **error)
 {
         HostlerPoolConfigList pools;
-        if (!all_pools(call->manager, &pools, error))
+        if (!pools_all(call->manager, &pools, error))
                 return false;
         *ret_result = (HostlerPoolList){.items = g_new0(HostlerPool, pools.count), .count = pools.count};
         for (size_t i = 0; i < pools.count; i++)

@@ -73,6 +73,19 @@ bool pools_find(Manager *manager, const char *name, HostlerPoolConfig *ret_pool,
         return found;
 }
 
+bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error)
+{
+        HostlerPoolConfig first;
+        if (!pools_find(manager, POOL_DEFAULT, &first, error))
+                return false;
+        pools_list(manager, ret_pools);
+        ret_pools->items = g_renew(HostlerPoolConfig, ret_pools->items, ret_pools->count + 1);
+        memmove(&ret_pools->items[1], &ret_pools->items[0], ret_pools->count * sizeof first);
+        ret_pools->items[0] = first;
+        ret_pools->count++;
+        return true;
+}
+
 /* @replaced: what the table is from now on, taken. Under pools_turn, which nobody takes for anything else. */
 static bool replace(Manager *manager, HostlerPoolConfigList *replaced_taken, GError **error)
 {

@@ -18,6 +18,8 @@ void pools_clear(Manager *manager);
 bool pools_find(Manager *manager, const char *name, HostlerPoolConfig *ret_pool, GError **error);
 /* All but `default`, by name; the caller clears the items and frees. */
 void pools_list(Manager *manager, HostlerPoolConfigList *ret_pools);
+/* The same with `default` before them. */
+bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error);
 /* Written down. */
 bool pools_add(Manager *manager, const HostlerPoolConfig *pool, GError **error);
 bool pools_remove(Manager *manager, const char *name, GError **error);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "vm/layers_work.h"
+#include "vm/manager_internal.h"
 #include "vm/pools.h"
 
 #define CONDITION "pool-full"
@@ -78,4 +79,33 @@ void space_look(Vm *vm)
         g_autoptr(Qmp) qmp = vm_qmp(vm);
         if (qmp)
                 qmp_send(qmp, "cont", NULL, QMP_TIMEOUT_MS, on_reply, NULL);
+}
+
+/* ---- marks ---- */
+
+static void look_at_pool(Manager *manager, const HostlerPoolConfig *pool)
+{
+        PoolSpace space;
+        int before = GPOINTER_TO_INT(g_hash_table_lookup(manager->pool_marks, pool->name));
+        if (!pool_type(pool)->check(pool, NULL) || !pool_type(pool)->space(pool, &space, NULL))
+                return;
+        int64_t used = pool_used_percent(&space);
+        int mark = pool_mark(used, before);
+        g_autofree char *object = g_strdup_printf("pool/%s", pool->name);
+        if (mark == before)
+                return;
+        g_hash_table_insert(manager->pool_marks, g_strdup(pool->name), GINT_TO_POINTER(mark));
+        event_emit(
+            manager_events(manager), "pool-space", object,
+            json_pack("{s:i, s:I, s:I}", "mark", mark, "used", (json_int_t)used, "free", (json_int_t)space.free_bytes));
+}
+
+void space_look_at_pools(Manager *manager)
+{
+        HostlerPoolConfigList pools;
+        if (!pools_all(manager, &pools, NULL))
+                return;
+        for (size_t i = 0; i < pools.count; i++)
+                look_at_pool(manager, &pools.items[i]);
+        record_list_clear(&hostler_pool_config_type, &pools);
 }

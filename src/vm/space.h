@@ -8,3 +8,5 @@
 void space_ran_out(Vm *vm, const char *node);
 /* Has a guest that waits for space go on if there is some. Looks at file systems but waits for no QEMU. */
 void space_look(Vm *vm);
+/* Tells of pools that have passed a mark of fullness. One thread only, which keeps calling; may block on a share. */
+void space_look_at_pools(Manager *manager);

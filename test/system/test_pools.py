@@ -129,6 +129,26 @@ def condition(daemon):
     return next((row["detail"] for row in daemon.show("vm")["status"].get("conditions", []) if row["type"] == "pool-full"), None)
 
 
+def marks(daemon):
+    return [event["data"]["mark"] for event in daemon.json("event", "ls", "--object", "pool/small") if event["kind"] == "pool-space"]
+
+
+def resize(file, size):
+    """Without being small in between."""
+    with open(file, "ab") as opened:
+        opened.write(bytes(max(0, size - file.stat().st_size)))
+        opened.truncate(size)
+
+
+def check_marks(daemon, filler):
+    """Told of once on the way up, once on the way down."""
+    size = pool(daemon, "small")["size"]
+    for percent, mark in ((85, 80), (92, 90), (99, 95), (10, 0)):
+        resize(filler, size * percent // 100)
+        wait_until(lambda: (marks(daemon) or [None])[-1] == mark, 30, f"mark {mark} at {percent} %: {marks(daemon)}")
+    assert marks(daemon) == [80, 90, 95, 0], marks(daemon)
+
+
 def check_written(daemon, path):
     assert daemon.guest("vm", "cat", "/tmp/done") == "0"
     assert daemon.guest("vm", "sh", "-c", f"dd if={path} bs=1M count=40 iflag=direct 2>/dev/null | tr -d x | wc -c") == "0"
@@ -137,6 +157,8 @@ def check_written(daemon, path):
 def test_a_full_pool_makes_the_guest_wait_for_space(daemon):
     daemon.create("vm")
     with small_pool(daemon, 60) as filler:
+        check_marks(daemon, filler)
+        filler.write_bytes(bytes(40 * MIB))
         daemon.hostler("disk", "add", "vm", "data", "--size", "64M", "--pool", "small")
         path = device_of(daemon, "vm", "data")
         daemon.guest("vm", "sh", "-c", f"(tr '\\0' x < /dev/zero | dd of={path} bs=1M count=40 iflag=fullblock conv=fsync; echo $? > /tmp/done) > /dev/null 2>&1 &")
