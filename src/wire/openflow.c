@@ -275,16 +275,17 @@ static const Meter *find_meter(const FlowTable *table, uint32_t id)
         return NULL;
 }
 
-/* Before the flows that use them. A switch that is not known may have them: one of the two orders will do. */
+/* Before the flows that use them. The switch may have a new one already, left by who spoke to it before us: one of the
+ * two orders will do. */
 static bool set_meters(OpenFlow *openflow, const FlowTable *before, const FlowTable *after, GError **error)
 {
         g_autoptr(GByteArray) adds = g_byte_array_new(), changes = g_byte_array_new();
-        Order add = {.tolerant = !before}, change = {0};
+        Order add = {.tolerant = true}, change = {0};
         for (guint i = 0; i < after->meters->len; i++) {
                 const Meter *meter = &g_array_index(after->meters, Meter, i), *old = find_meter(before, meter->id);
                 if (!old)
                         openflow_meter_mod(adds, ++openflow->xid, METER_MOD_ADD, meter);
-                if (!before || (old && (old->kbps != meter->kbps || old->burst_kbit != meter->burst_kbit)))
+                if (!old || old->kbps != meter->kbps || old->burst_kbit != meter->burst_kbit)
                         openflow_meter_mod(changes, ++openflow->xid, METER_MOD_MODIFY, meter);
         }
         bool any_adds = adds->len > 0, any_changes = changes->len > 0;
