@@ -226,7 +226,8 @@ static bool check_group(Network *network, const Adapter *adapter, GError **error
         return error_hint(error, "hostler portgroup ls %s", adapter->switch_name);
 }
 
-/* Lock held. What does not work is taken back. */
+/* Lock held. What does not work is taken back, but for one that a running QEMU has and that was on no switch yet: the
+ * thread tries again. */
 static bool put_on(Network *network, Attached *new_taken, bool new_device, GError **error)
 {
         g_autofree char *key = g_strdup(new_taken->key);
@@ -237,7 +238,7 @@ static bool put_on(Network *network, Attached *new_taken, bool new_device, GErro
         new_taken->wants_device |= new_device;
         g_hash_table_insert(network->attached, new_taken->key, new_taken);
         bool ok = wait_round(network, ask_round(network), error);
-        if (!ok && g_hash_table_lookup(network->attached, key) == new_taken) {
+        if (!ok && (new_device || old) && g_hash_table_lookup(network->attached, key) == new_taken) {
                 g_hash_table_remove(network->attached, key);
                 if (old)
                         g_hash_table_insert(network->attached, old->key, g_steal_pointer(&old));
