@@ -2,7 +2,8 @@
  * Clones. The source's disks each go on in a new layer; what they were until then is a moment that copies can stand on
  * (linked) or be made from (full) while the source runs on. A copy is a VM of its own from its first start.
  *
- * A linked clone is pinned in the source's history before it exists, so that no crash can leave it without its ground.
+ * A linked clone's row says what its disks stand on, which is what keeps it there (vm_pins()). Until the row is written
+ * the job has the source's turn, and a job that was cut off is undone before others run: nothing can take its ground.
  */
 #include <string.h>
 
@@ -171,20 +172,6 @@ static Vm *new_clone(const Cloning *cloning, const char *name)
         return vm_new(job_manager(cloning->job), id, name, spec, 1, clock_unix_ms());
 }
 
-/* Linked: the source knows before anything stands on it. */
-static bool pin(Cloning *cloning, Vm *clone, GError **error)
-{
-        HostlerVmHistory history;
-        if (cloning->args->full)
-                return true;
-        vm_history(cloning->source, &history);
-        for (size_t i = 0; i < cloning->history.heads.count; i++)
-                layers_pin(&history, cloning->history.heads.items[i].file, vm_id(clone));
-        bool ok = vm_set_history(cloning->source, &history, error);
-        record_clear(&hostler_vm_history_type, &history);
-        return ok;
-}
-
 static bool make_clone(Cloning *cloning, const char *name, GError **error)
 {
         Manager *manager = job_manager(cloning->job);
@@ -193,9 +180,7 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
         record_init(&hostler_vm_history_type, &history);
         history.identity_of = vm_name(cloning->source);
         bool ok = job_undo(cloning->job, "vm-forget", json_pack("{s:s}", "vm", vm_id(clone)), error) &&
-                  job_undo(cloning->job, "layers-unpin",
-                           json_pack("{s:s, s:s}", "vm", vm_id(cloning->source), "clone", vm_id(clone)), error) &&
-                  pin(cloning, clone, error) && make_disks(cloning, clone, &history, error) &&
+                  make_disks(cloning, clone, &history, error) &&
                   make_keepsakes(cloning, clone, error) && store_row(manager, clone, &history, error);
         record_clear(&hostler_vm_history_type, &history);
         if (!ok)

@@ -10,7 +10,6 @@
 #include "base/process.h"
 #include "hostler-handlers.h"
 #include "vm/layers_work.h"
-#include "vm/operations.h"
 
 #define OFFLINE_MS (6 * 60 * 60 * 1000)
 
@@ -124,29 +123,6 @@ static bool flatten_disks(Job *job, Vm *vm, const HostlerVmHistory *history, GEr
         return true;
 }
 
-/* Remembered before the first origin is forgotten: who is to be told at the end. */
-static bool remember_sources(Job *job, const HostlerVmHistory *history, GError **error)
-{
-        json_auto_t *sources = json_array();
-        if (job_is_dry_run(job) || job_recall(job, "sources"))
-                return true;
-        for (size_t i = 0; i < history->origins.count; i++)
-                json_array_append_new(sources, json_string(history->origins.items[i].vm));
-        return job_remember(job, "sources", json_incref(sources), error);
-}
-
-static bool leave_sources(Job *job, Vm *vm, GError **error)
-{
-        json_t *source;
-        size_t i;
-        json_array_foreach ((json_t *)job_recall(job, "sources"), i, source) {
-                json_auto_t *args = json_pack("{s:O, s:s}", "vm", source, "clone", vm_id(vm));
-                if (!operation_layers_unpin(job_manager(job), args, error))
-                        return false;
-        }
-        return true;
-}
-
 bool vm_flatten(Job *job, const HostlerVmFlattenArgs *args, HostlerVm *ret_result, GError **error)
 {
         HostlerVmHistory history;
@@ -159,10 +135,9 @@ bool vm_flatten(Job *job, const HostlerVmFlattenArgs *args, HostlerVm *ret_resul
                                  hostler_power_enum.values[vm_power(vm)]);
         }
         vm_history(vm, &history);
-        bool ok = remember_sources(job, &history, error) && flatten_disks(job, vm, &history, error);
+        bool ok = flatten_disks(job, vm, &history, error);
         record_clear(&hostler_vm_history_type, &history);
-        if (!ok || (!job_is_dry_run(job) && !leave_sources(job, vm, error)))
-                return false;
-        vm_info(vm, ret_result);
-        return true;
+        if (ok)
+                vm_info(vm, ret_result);
+        return ok;
 }

@@ -20,6 +20,7 @@ void vm_keep_history(Vm *vm, const HostlerVmHistory *history)
 {
         HostlerVmHistory copy, old;
         record_copy(&hostler_vm_history_type, history, &copy);
+        layers_unpin(&copy, NULL);
         g_mutex_lock(&vm->lock);
         old = vm->history;
         vm->history = copy;
@@ -27,14 +28,54 @@ void vm_keep_history(Vm *vm, const HostlerVmHistory *history)
         record_clear(&hostler_vm_history_type, &old);
 }
 
+char *vm_history_text(const HostlerVmHistory *history)
+{
+        HostlerVmHistory copy;
+        record_copy(&hostler_vm_history_type, history, &copy);
+        layers_unpin(&copy, NULL);
+        json_auto_t *json = record_to_json(&hostler_vm_history_type, &copy, RECORD_STORED);
+        record_clear(&hostler_vm_history_type, &copy);
+        return json_dumps(json, JSON_COMPACT);
+}
+
 bool vm_set_history(Vm *vm, const HostlerVmHistory *history, GError **error)
 {
-        json_auto_t *json = record_to_json(&hostler_vm_history_type, history, RECORD_STORED);
-        g_autofree char *text = json_dumps(json, JSON_COMPACT);
+        g_autofree char *text = vm_history_text(history);
         if (!store_vm_set_history(manager_store(vm->manager), vm->id, text, error))
                 return false;
         vm_keep_history(vm, history);
         return true;
+}
+
+static void add_pins(Vm *clone, const char *source_id, HostlerVmHistory *history)
+{
+        g_mutex_lock(&clone->lock);
+        for (size_t i = 0; i < clone->history.origins.count; i++) {
+                const HostlerDiskOrigin *origin = &clone->history.origins.items[i];
+                if (strcmp(origin->vm, source_id) == 0)
+                        layers_pin(history, origin->file, clone->id);
+        }
+        g_mutex_unlock(&clone->lock);
+}
+
+void vm_pins(Vm *vm, HostlerVmHistory *history)
+{
+        layers_unpin(history, NULL);
+        for (int trashed = 0; trashed < 2; trashed++) {
+                g_autoptr(GPtrArray) others = manager_vms(vm->manager, trashed);
+                for (guint i = 0; i < others->len; i++)
+                        add_pins(others->pdata[i], vm->id, history);
+        }
+}
+
+bool vm_is_pinned(Vm *vm)
+{
+        HostlerVmHistory pins;
+        record_init(&hostler_vm_history_type, &pins);
+        vm_pins(vm, &pins);
+        bool pinned = pins.pins.count > 0;
+        record_clear(&hostler_vm_history_type, &pins);
+        return pinned;
 }
 
 /* A clone of a clone stands on layers of more than one other VM. */

@@ -32,15 +32,6 @@ static void remove_for_ever(Manager *manager, Vm *vm)
         job_submit(manager->jobs, &request, &id, NULL);
 }
 
-static bool is_held(Vm *vm)
-{
-        HostlerVmHistory history;
-        vm_history(vm, &history);
-        bool held = history.pins.count > 0;
-        record_clear(&hostler_vm_history_type, &history);
-        return held;
-}
-
 static bool is_tight(Manager *manager)
 {
         struct statvfs info;
@@ -55,7 +46,7 @@ static void empty_trash(Manager *manager)
         g_autoptr(GPtrArray) trash = manager_vms(manager, true);
         g_autofree TrashItem *items = g_new0(TrashItem, trash->len);
         for (guint i = 0; i < trash->len; i++)
-                items[i] = (TrashItem){vm_trashed_ms(trash->pdata[i]), is_held(trash->pdata[i])};
+                items[i] = (TrashItem){vm_trashed_ms(trash->pdata[i]), vm_is_pinned(trash->pdata[i])};
         int next = trash_next(items, trash->len, clock_unix_ms(), is_tight(manager));
         if (next >= 0)
                 remove_for_ever(manager, trash->pdata[next]);

@@ -188,7 +188,7 @@ void layers_unpin(HostlerVmHistory *history, const char *vm)
 {
         HostlerLayerPinList *pins = &history->pins;
         for (size_t i = pins->count; i > 0; i--) {
-                if (!g_str_equal(pins->items[i - 1].vm, vm))
+                if (vm && !g_str_equal(pins->items[i - 1].vm, vm))
                         continue;
                 record_clear(&hostler_layer_pin_type, &pins->items[i - 1]);
                 close_gap(pins->items, &pins->count, i - 1, sizeof pins->items[0]);

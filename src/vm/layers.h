@@ -38,7 +38,7 @@ const HostlerSnapshot *layers_snapshot(const HostlerVmHistory *history, const ch
 void layers_keep(HostlerVmHistory *history, HostlerSnapshot *snapshot_taken);
 /* Forgets a snapshot; its children's parent is its own, and so is the current one if it was it. */
 void layers_forget(HostlerVmHistory *history, const char *name);
-/* @vm stands on @file, or (layers_unpin) on nothing of ours any more. */
+/* @vm stands on @file, or (layers_unpin) on nothing of ours any more; NULL: nobody does. */
 void layers_pin(HostlerVmHistory *history, const char *file, const char *vm);
 void layers_unpin(HostlerVmHistory *history, const char *vm);
 

@@ -30,6 +30,7 @@ void layers_history(Vm *vm, HostlerVmHistory *ret_history)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
         vm_history(vm, ret_history);
+        vm_pins(vm, ret_history);
         for (size_t i = 0; i < spec->value.count; i++) {
                 const HostlerPart *part = &spec->value.items[i];
                 if (strcmp(part->kind, "disk") != 0 || layers_head(ret_history, part->name))
@@ -197,6 +198,7 @@ bool layers_tidy(Job *job, Vm *vm, GError **error)
         Waste waste;
         bool ok = true;
         vm_history(vm, &history);
+        vm_pins(vm, &history);
         while (ok && layers_waste(&history, &waste)) {
                 if (!job_step(job, "tidy", waste.child ? "merge %s into %s" : "delete %s", waste.file, waste.child))
                         break;

@@ -75,38 +75,6 @@ bool operation_vm_suspended(Manager *manager, const json_t *args, GError **error
         return ok;
 }
 
-static bool unpin(Manager *manager, const char *source_id, const char *clone_id, GError **error)
-{
-        g_autoptr(Vm) source = manager_any_vm(manager, source_id);
-        HostlerVmHistory history;
-        if (!source)
-                return true;
-        vm_history(source, &history);
-        layers_unpin(&history, clone_id);
-        bool ok = vm_set_history(source, &history, error);
-        record_clear(&hostler_vm_history_type, &history);
-        return ok;
-}
-
-/* A linked clone is gone: those it stood on need its layers no more. What that makes waste goes with their next
- * tidying. */
-static bool unpin_all(Manager *manager, Vm *vm, GError **error)
-{
-        HostlerVmHistory history;
-        bool ok = true;
-        vm_history(vm, &history);
-        for (size_t i = 0; ok && i < history.origins.count; i++)
-                ok = unpin(manager, history.origins.items[i].vm, vm_id(vm), error);
-        record_clear(&hostler_vm_history_type, &history);
-        return ok;
-}
-
-bool operation_layers_unpin(Manager *manager, const json_t *args, GError **error)
-{
-        return unpin(manager, json_string_value(json_object_get(args, "vm")),
-                     json_string_value(json_object_get(args, "clone")), error);
-}
-
 /* A disk that was made by a change that then failed. */
 static bool operation_disk_forget(Manager *manager, const json_t *args, GError **error)
 {
@@ -137,7 +105,7 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
         g_autofree char *dir = g_build_filename(manager_state_dir(manager), "vms", id, NULL);
         if (vm && !vm_kill(vm, "host-stop", error))
                 return false;
-        if ((vm && !unpin_all(manager, vm, error)) || !store_vm_delete(manager_store(manager), id, error))
+        if (!store_vm_delete(manager_store(manager), id, error))
                 return false;
         if (vm)
                 manager_remove(manager, vm);
@@ -200,7 +168,6 @@ const JobOperation manager_operations[] = {
     {"snapshot-undo", operation_snapshot_undo},
     {"snapshot-keep", operation_snapshot_keep},
     {"layers-remove", operation_layers_remove},
-    {"layers-unpin", operation_layers_unpin},
     {"part-remove", operation_part_remove},
     {NULL, NULL},
 };

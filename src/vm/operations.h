@@ -11,6 +11,4 @@ bool operation_vm_suspended(Manager *manager, const json_t *args, GError **error
 /* {vm}: the VM's row, folder and table entry are gone. */
 bool operation_vm_forget(Manager *manager, const json_t *args, GError **error);
 /* {path}: a file in the state folder is gone. */
-/* {vm, clone}: what the clone stood on in @vm it needs no more. */
-bool operation_layers_unpin(Manager *manager, const json_t *args, GError **error);
 bool operation_file_remove(Manager *manager, const json_t *args, GError **error);

@@ -90,7 +90,8 @@ static bool check_clones(Job *job, Vm *vm, GError **error)
         HostlerVmHistory history;
         g_autofree char *object = vm_object(vm);
         g_autoptr(GString) names = g_string_new(NULL);
-        vm_history(vm, &history);
+        record_init(&hostler_vm_history_type, &history);
+        vm_pins(vm, &history);
         for (size_t i = 0; i < history.pins.count; i++) {
                 g_autoptr(Vm) clone = manager_any_vm(job_manager(job), history.pins.items[i].vm);
                 g_autofree char *name = clone ? vm_name(clone) : NULL;

@@ -99,6 +99,7 @@ void snapshot_info_list(Vm *vm, HostlerSnapshotInfoList *ret_list)
 {
         HostlerVmHistory history;
         vm_history(vm, &history);
+        vm_pins(vm, &history);
         *ret_list = (HostlerSnapshotInfoList){.items = g_new0(HostlerSnapshotInfo, history.snapshots.count)};
         list_below(vm, &history, NULL, "", ret_list);
         record_clear(&hostler_vm_history_type, &history);
@@ -108,6 +109,7 @@ bool snapshot_info(Vm *vm, const char *name, HostlerSnapshotInfo *ret_info)
 {
         HostlerVmHistory history;
         vm_history(vm, &history);
+        vm_pins(vm, &history);
         const HostlerSnapshot *snapshot = layers_snapshot(&history, name);
         record_init(&hostler_snapshot_info_type, ret_info);
         if (snapshot)

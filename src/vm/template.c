@@ -63,20 +63,11 @@ static bool write_layers(Vm *vm, GError **error)
         return ok;
 }
 
-static bool is_pinned(Vm *vm)
-{
-        HostlerVmHistory history;
-        vm_history(vm, &history);
-        bool pinned = history.pins.count > 0;
-        record_clear(&hostler_vm_history_type, &history);
-        return pinned;
-}
-
 /* The clones keep the ground they stand on. */
 static bool make_ordinary(Job *job, Vm *vm, GError **error)
 {
         g_autofree char *keepsakes = vm_path(vm, KEEPSAKES);
-        if (is_pinned(vm) && (!snapshot_freeze(job, vm, KEEPSAKES, NULL, error) ||
+        if (vm_is_pinned(vm) && (!snapshot_freeze(job, vm, KEEPSAKES, NULL, error) ||
                               (!job_is_dry_run(job) && !dir_remove(keepsakes, error))))
                 return false;
         return !job_step(job, "ordinary", "make it an ordinary VM") || mark(vm, false, error);

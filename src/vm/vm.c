@@ -196,7 +196,7 @@ bool vm_replace(Vm *vm, Spec *spec, const HostlerVmRuntime *runtime, const Hostl
         VmWanted next = wanted_next(vm, NULL, spec, -1);
         g_autofree char *spec_text = stored_text(&hostler_spec_type, &spec->value);
         g_autofree char *runtime_text = stored_text(&hostler_vm_runtime_type, runtime);
-        g_autofree char *history_text = stored_text(&hostler_vm_history_type, history);
+        g_autofree char *history_text = vm_history_text(history);
         VmRow row = {.id = vm->id,
                      .spec = spec_text,
                      .runtime = runtime_text,

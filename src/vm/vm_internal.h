@@ -95,6 +95,9 @@ bool vm_reason_is_crash(const char *reason);
 /* state.c: in memory only, where vm_set_runtime() could not store it. */
 void vm_keep_runtime(Vm *vm, const HostlerVmRuntime *runtime);
 
+/* history.c: as it is stored, which is without pins. Caller frees. */
+char *vm_history_text(const HostlerVmHistory *history);
+
 /* adopt.c: has @run done on the main loop and waits for it; not from the main loop. */
 void vm_on_main_loop(Vm *vm, void (*run)(Vm *vm));
 /* adopt.c, main loop only: lets go of all connections. */

@@ -1,5 +1,7 @@
 """Clones of real guests: each is a VM of its own on what the source's disks were, and neither sees what the other writes."""
-from harness import limit
+import subprocess
+
+from harness import BUILD, limit
 
 
 def shell(daemon, vm, command):
@@ -49,6 +51,19 @@ def test_linked_clones_of_a_running_guest(daemon):
     assert note(daemon, "web1") == "changed"
     daemon.hostler("rm", "web1", "--now", "-y")
     assert not list((daemon.state / "vms").iterdir())
+
+
+def test_clones_go_while_their_source_is_worked_on(daemon):
+    """One that goes changes nothing of what its source remembers, whatever is done to that one in this moment."""
+    numbers = range(6)
+    daemon.hostler("create", "web1", "--image", "tiny")
+    daemon.hostler("clone", "web1", *(f"clone{number}" for number in numbers))
+    for number in numbers:
+        with subprocess.Popen([BUILD / "hostler", "rm", f"clone{number}", "--now", "-y"], env=daemon.environment) as going:
+            daemon.hostler("snapshot", "create", "web1", f"moment{number}")
+        assert going.returncode == 0
+    assert [snapshot["name"] for snapshot in daemon.json("snapshot", "ls", "web1")] == [f"moment{number}" for number in numbers]
+    daemon.hostler("rm", "web1", "--now", "-y")
 
 
 def test_a_full_clone_needs_nobody(daemon):
