@@ -269,10 +269,11 @@ static void test_host(void)
         g_assert_cmpfloat(reading.value[METRIC_DISK_OPS], ==, 34);
         g_assert_cmpfloat(reading.value[METRIC_NET_IN], ==, 1000);
         g_assert_cmpfloat(reading.value[METRIC_NET_OUT], ==, 2000);
-        host_tree_remove(&tree);
+        g_assert_true(dir_remove(tree.proc, NULL));
         reading_init(&reading, 0);
         proc_read_host(&tree.paths, &reading);
         g_assert_true(isnan(reading.value[METRIC_NET_IN]));
+        host_tree_remove(&tree);
 }
 
 /* ---- through the store ---- */
