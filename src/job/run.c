@@ -59,22 +59,20 @@ bool job_call(Job *job, json_t **ret_result, GError **error)
         g_autofree void *result = g_malloc0(size);
 
         GError *failure = NULL;
-        if (!job->verb->job(job, job->args, result, &failure)) {
-                if (!failure)
-                        error_set(&failure, HOSTLER_ERROR_FAILED, job->shown.object, "%s failed without a reason",
-                                  decl->id);
+        bool ok = job->verb->job(job, job->args, result, &failure);
+        if (!ok && !failure)
+                error_set(&failure, HOSTLER_ERROR_FAILED, job->shown.object, "%s failed without a reason", decl->id);
+        if (!ok)
                 g_propagate_error(error, failure);
-                return false;
-        }
-        if (!result)
-                return true;
-        *ret_result = is_list ? record_list_to_json(decl->result, result, RECORD_SHOWN)
-                              : record_to_json(decl->result, result, RECORD_SHOWN);
+        if (ok && result)
+                *ret_result = is_list ? record_list_to_json(decl->result, result, RECORD_SHOWN)
+                                      : record_to_json(decl->result, result, RECORD_SHOWN);
+        /* Also what a verb had filled in before it failed. */
         if (is_list)
                 record_list_clear(decl->result, result);
-        else
+        else if (result)
                 record_clear(decl->result, result);
-        return true;
+        return ok;
 }
 
 bool job_conclude(Job *job, GError *error_taken, json_t *result_taken)

@@ -17,7 +17,11 @@
 /* Of the processors that others keep busy, some are left to VMs all the same. */
 #define LEAST_PART 0.1
 #define OTHERS_MEMORY 0.25
-#define MOST_TOGETHER 100000.0
+/*
+ * What all VMs weigh together against the rest of the host, at most: as much as two busy processes. With as much as
+ * each by itself the daemon did not answer for half a minute beside twenty guests that booted on two processors.
+ */
+#define MOST_TOGETHER 2048.0
 /* Somebody else sees to the groups. */
 #define WITHOUT_GROUPS "HOSTLER_NO_CGROUPS"
 
@@ -223,7 +227,7 @@ static void act(Governor *governor, const Member *member, const Claimant *claima
                 tell(member->vm, &claimants[which], &wanted, reason);
 }
 
-/* Against the rest of the host VMs count as if each stood by itself. */
+/* Against the rest of the host VMs count as if each stood by itself, as long as they are few. */
 static void weigh_all(Governor *governor, double weights)
 {
         Enforced now = {governor->weight, 0}, wanted = {MIN(weights, MOST_TOGETHER), 0};

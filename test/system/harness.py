@@ -106,7 +106,8 @@ class Daemon:
     def stop(self, timeout=20):
         """Asks the daemon to end; its VMs go on."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(timeout * SLOWNESS) == 0, f"hostlerd ended with {self.process.returncode}:\n{self.log_text()}"
+        assert self.process.wait(timeout * SLOWNESS) == 0, "\n".join(
+            [f"hostlerd ended with {self.process.returncode}:", self.log_text(), *self.sanitizer_reports()])
 
     def kill(self):
         self.process.kill()
