@@ -180,8 +180,8 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
         record_init(&hostler_vm_history_type, &history);
         history.identity_of = vm_name(cloning->source);
         bool ok = job_undo(cloning->job, "vm-forget", json_pack("{s:s}", "vm", vm_id(clone)), error) &&
-                  make_disks(cloning, clone, &history, error) &&
-                  make_keepsakes(cloning, clone, error) && store_row(manager, clone, &history, error);
+                  make_disks(cloning, clone, &history, error) && make_keepsakes(cloning, clone, error) &&
+                  store_row(manager, clone, &history, error);
         record_clear(&hostler_vm_history_type, &history);
         if (!ok)
                 return false;

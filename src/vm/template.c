@@ -68,7 +68,7 @@ static bool make_ordinary(Job *job, Vm *vm, GError **error)
 {
         g_autofree char *keepsakes = vm_path(vm, KEEPSAKES);
         if (vm_is_pinned(vm) && (!snapshot_freeze(job, vm, KEEPSAKES, NULL, error) ||
-                              (!job_is_dry_run(job) && !dir_remove(keepsakes, error))))
+                                 (!job_is_dry_run(job) && !dir_remove(keepsakes, error))))
                 return false;
         return !job_step(job, "ordinary", "make it an ordinary VM") || mark(vm, false, error);
 }

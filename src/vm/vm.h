@@ -97,8 +97,8 @@ void vm_history(Vm *vm, HostlerVmHistory *ret_history); /* a copy */
 /* Durable when it returns. */
 bool vm_set_history(Vm *vm, const HostlerVmHistory *history, GError **error);
 /*
- * Fills in history->pins: who stands on what of @vm, as all other VMs' origins say at this moment. Nobody keeps them, so
- * no VM writes another's history when it comes, goes or is flattened.
+ * Fills in history->pins: who stands on what of @vm, as all other VMs' origins say at this moment. Nobody keeps them,
+ * so no VM writes another's history when it comes, goes or is flattened.
  */
 void vm_pins(Vm *vm, HostlerVmHistory *history);
 /* Whether a linked clone stands on its disks, be it in the trash. */
