@@ -1,6 +1,7 @@
 /*
  * Shell scripts for guests. The one place besides the devices' own snippets that names a shell; it is the guest's, and
- * what it is given as words it does not read as script. Called where something must be done in a guest (vm/identity.c).
+ * what it is given as words it does not read as script. Called where something must be done in a guest
+ * (vm/clone/identity.c).
  */
 #include "device/guest_script.h"
 

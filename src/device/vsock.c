@@ -1,6 +1,6 @@
 /*
  * Sockets between host and guest, served by the host's kernel. That no two VMs have the same address is seen to where
- * all VMs are known (vm/device_context.c).
+ * all VMs are known (vm/device/context.c).
  */
 #include <errno.h>
 #include <fcntl.h>

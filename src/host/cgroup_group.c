@@ -1,6 +1,6 @@
 /*
  * Makes control groups and writes into them: see cgroup_group.h. What each VM is to get is decided elsewhere; called by
- * src/vm/govern.c.
+ * src/vm/govern/govern.c.
  */
 #include "host/cgroup_group.h"
 

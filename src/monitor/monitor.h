@@ -3,7 +3,7 @@
  * chunks and is read back from there, so that memory stays small and a restart loses a minute at most.
  *
  * It measures nothing by itself: each round somebody calls monitor_round_begin(), monitor_add() for each object, and
- * monitor_round_end() (src/vm/observe.c, on a thread of its own). Reading may happen on any thread at any time.
+ * monitor_round_end() (src/vm/govern/observe.c, on a thread of its own). Reading may happen on any thread at any time.
  */
 #pragma once
 

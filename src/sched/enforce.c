@@ -1,4 +1,4 @@
-/* Weights and ceilings: see enforce.h. Called by src/vm/govern.c in each round. */
+/* Weights and ceilings: see enforce.h. Called by src/vm/govern/govern.c in each round. */
 #include "sched/enforce.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Outlooks: see outlook.h. Called by src/vm/foresee.c with what the monitor kept. */
+/* Outlooks: see outlook.h. Called by src/vm/govern/foresee.c with what the monitor kept. */
 #include "sched/outlook.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Who gives memory, and how much: see reclaim.h. Called by src/vm/govern_memory.c. */
+/* Who gives memory, and how much: see reclaim.h. Called by src/vm/govern/memory.c. */
 #include "sched/reclaim.h"
 
 #include <math.h>

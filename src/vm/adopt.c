@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/keeper_launch.h"
 #include "vm/parts.h"
-#include "vm/space.h"
+#include "vm/pool/space.h"
 #include "vm/vm_internal.h"
 
 #define FIRST_STEP_MS 1000

@@ -8,11 +8,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/volume.h"
+#include "vm/clone/template.h"
 #include "vm/host_check.h"
 #include "vm/parts.h"
-#include "vm/pools.h"
+#include "vm/pool/pools.h"
 #include "vm/spec_diff.h"
-#include "vm/template.h"
 
 typedef struct {
         Job *job;

@@ -12,7 +12,7 @@
 #include "vm/host_check.h"
 #include "vm/manager.h"
 #include "vm/parts.h"
-#include "vm/pools.h"
+#include "vm/pool/pools.h"
 
 #define START_TIMEOUT_MS (10 * 60 * 1000)
 

@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "host/checks.h"
 #include "hostler-handlers.h"
-#include "vm/govern.h"
+#include "vm/govern/govern.h"
 
 static void add_store_check(Manager *manager, HostlerCheckList *checks)
 {

@@ -9,7 +9,7 @@
 #include "base/keeper_launch.h"
 #include "base/units.h"
 #include "vm/parts.h"
-#include "vm/saved_state.h"
+#include "vm/snapshot/saved_state.h"
 #include "vm/vm_internal.h"
 
 /* The keeper writes exit.json within milliseconds of the end. */

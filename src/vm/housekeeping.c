@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "vm/manager_internal.h"
-#include "vm/schedule_run.h"
+#include "vm/snapshot/schedule_run.h"
 #include "vm/trash.h"
 
 #define HOURLY_S 3600

@@ -10,8 +10,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "vm/manager_internal.h"
-#include "vm/pools.h"
-#include "vm/ports.h"
+#include "vm/network/ports.h"
+#include "vm/pool/pools.h"
 
 /* Waiting for an adoption at daemon start: its own limit is shorter. */
 #define READY_TIMEOUT_MS 30000

@@ -77,7 +77,7 @@ extern const JobOperation manager_operations[];
  * off. */
 HostlerPower vm_power_at_rest(Vm *vm);
 
-/* device_context.c: what devices may look at. The struct borrows from @vm, @spec and itself: keep it where it is. */
+/* device/context.c: what devices may look at. The struct borrows from @vm, @spec and itself: keep it where it is. */
 #include "device/device.h"
 typedef struct {
         DeviceContext context;

@@ -1,8 +1,8 @@
 /* The Manager struct, for manager.c and recover.c only. `lock` guards the tables. */
 #pragma once
 
-#include "vm/foresee.h"
-#include "vm/govern.h"
+#include "vm/govern/foresee.h"
+#include "vm/govern/govern.h"
 
 struct Manager {
         char *state_dir, *image_dir;

@@ -11,11 +11,11 @@
 #include "base/file.h"
 #include "storage/volume.h"
 #include "vm/change.h"
-#include "vm/layers.h"
 #include "vm/parts.h"
-#include "vm/pools.h"
-#include "vm/saved_state.h"
-#include "vm/snapshot.h"
+#include "vm/pool/pools.h"
+#include "vm/snapshot/layers.h"
+#include "vm/snapshot/saved_state.h"
+#include "vm/snapshot/snapshot.h"
 
 /* NULL when the VM is not there (any more): then there is nothing to undo. */
 static Vm *vm_of(Manager *manager, const json_t *args)

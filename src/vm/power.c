@@ -12,12 +12,12 @@
 #include "base/file.h"
 #include "base/units.h"
 #include "hostler-handlers.h"
+#include "vm/clone/template.h"
 #include "vm/manager.h"
 #include "vm/parts.h"
 #include "vm/power.h"
 #include "vm/prepare.h"
-#include "vm/saved_state.h"
-#include "vm/template.h"
+#include "vm/snapshot/saved_state.h"
 #include "vm/wake.h"
 
 /* A guest that missed the power button (still booting, nobody listening yet) gets it again this often. */

@@ -10,7 +10,7 @@
 #include "base/units.h"
 #include "host/host_facts.h"
 #include "storage/seed.h"
-#include "vm/govern.h"
+#include "vm/govern/govern.h"
 #include "vm/parts.h"
 
 /* QEMU's own needs beside the guest's memory. */

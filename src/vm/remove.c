@@ -9,9 +9,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "hostler-handlers.h"
+#include "vm/clone/template.h"
 #include "vm/operations.h"
-#include "vm/pools.h"
-#include "vm/template.h"
+#include "vm/pool/pools.h"
 
 static bool check_protection(Vm *vm, GError **error)
 {

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "hostler-handlers.h"
 #include "vm/change.h"
-#include "vm/govern.h"
+#include "vm/govern/govern.h"
 
 bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error)
 {

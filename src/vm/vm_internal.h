@@ -42,7 +42,7 @@ struct Vm {
         GuestAgent *agent;          /* connected as long as QEMU runs */
         bool agent_open;            /* the guest has its end of the channel open */
         int64_t schedule_tried_ms;  /* schedule_run.c, its thread only */
-        bool freezing;              /* somebody will thaw its file systems (guest_freeze.h) */
+        bool freezing;              /* somebody will thaw its file systems (snapshot/freeze.h) */
         char *exit_reason;          /* what QEMU said on its way out */
         bool ending;                /* somebody is writing down how the run ended */
         bool recovering;            /* an adoption at daemon start is still under way */

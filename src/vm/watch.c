@@ -9,10 +9,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "vm/guest_freeze.h"
-#include "vm/identity.h"
-#include "vm/ports.h"
-#include "vm/space.h"
+#include "vm/clone/identity.h"
+#include "vm/network/ports.h"
+#include "vm/pool/space.h"
+#include "vm/snapshot/freeze.h"
 #include "vm/vm_internal.h"
 
 /* A silent QEMU shows within five seconds: one beat, its time limit, and some air. */

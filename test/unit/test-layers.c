@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/record.h"
-#include "vm/layers.h"
+#include "vm/snapshot/layers.h"
 
 enum { BLOCKS = 12, OPERATIONS = 10000, CHECK_EVERY = 16, DISKS = 2 };
 

@@ -2,7 +2,7 @@
 #include <glib.h>
 
 #include "base/units.h"
-#include "vm/schedule.h"
+#include "vm/snapshot/schedule.h"
 
 #define HOUR_MS 3600000LL
 #define BEGIN_MS (500000LL * HOUR_MS)

@@ -1,0 +1,281 @@
+/*
+ * Clones. The source's disks each go on in a new layer; what they were until then is a moment that copies can stand on
+ * (linked) or be made from (full) while the source runs on. A copy is a VM of its own from its first start.
+ *
+ * A linked clone's row says what its disks stand on, which is what keeps it there (vm_pins()). Until the row is written
+ * the job has the source's turn, and a job that was cut off is undone before others run: nothing can take its ground.
+ */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "hostler-handlers.h"
+#include "storage/volume.h"
+#include "vm/clone/clone.h"
+#include "vm/clone/instant.h"
+#include "vm/clone/template.h"
+#include "vm/parts.h"
+#include "vm/pool/pools.h"
+#include "vm/snapshot/keepsakes.h"
+#include "vm/snapshot/layers_work.h"
+#include "vm/snapshot/snapshot.h"
+
+/* In the source's folder: its keepsakes of the moment that is cloned. */
+#define KEEPSAKES "cloned.kept"
+#define COPY_TIMEOUT_MS (6 * 60 * 60 * 1000)
+
+typedef struct {
+        Job *job;
+        Vm *source;
+        const HostlerVmCloneArgs *args;
+        HostlerVmHistory history; /* of the source, with the heads that the clones stand on */
+        GPtrArray *clones;        /* Vm, references */
+} Cloning;
+
+static void cloning_clear(Cloning *cloning)
+{
+        record_clear(&hostler_vm_history_type, &cloning->history);
+        g_ptr_array_unref(cloning->clones);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Cloning, cloning_clear)
+
+/* ---- what speaks against it ---- */
+
+static bool check_state(Vm *vm, GError **error)
+{
+        HostlerPower power = vm_power(vm);
+        g_autofree char *object = vm_object(vm);
+        if (power == HOSTLER_POWER_RUNNING || power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_OFF ||
+            power == HOSTLER_POWER_CRASHED)
+                return true;
+        return error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot clone: the VM is %s",
+                         hostler_power_enum.values[power]);
+}
+
+static bool check_names(const Cloning *cloning, GError **error)
+{
+        char *const *names = cloning->args->names;
+        for (size_t i = 0; names[i]; i++) {
+                if (!manager_name_is_free(job_manager(cloning->job), names[i], NULL, error))
+                        return false;
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(names[k], names[i]) == 0)
+                                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is named twice", names[i]);
+        }
+        return cloning->args->linked + cloning->args->full + cloning->args->instant <= 1 ||
+               error_set(error, HOSTLER_ERROR_INVALID, NULL, "a clone is one of linked, full and instant, not both");
+}
+
+/* ---- one clone ---- */
+
+Spec *clone_spec(const HostlerSpec *source, const char *id)
+{
+        HostlerSpec spec;
+        record_copy(&hostler_spec_type, source, &spec);
+        for (size_t i = 0; i < spec.count; i++) {
+                HostlerPart *part = &spec.items[i];
+                if (strcmp(part->kind, "nic") == 0) {
+                        HostlerNicProps *nic = part->props;
+                        g_clear_pointer(&nic->mac, g_free);
+                        g_clear_pointer(&nic->forward, g_strfreev);
+                } else if (strcmp(part->kind, "options") == 0) {
+                        ((HostlerOptionsProps *)part->props)->template_ = false;
+                } else if (strcmp(part->kind, "vsock") == 0) {
+                        ((HostlerVsockProps *)part->props)->cid = HOSTLER_UNSET;
+                } else if (strcmp(part->kind, "seed") == 0) {
+                        g_clear_pointer(&((HostlerSeedProps *)part->props)->host_name, g_free);
+                }
+                vm_settle_part(id, part);
+        }
+        return spec_new(&spec);
+}
+
+/* A whole copy of a frozen layer and all below it, but for an image: the copy stands on the same one. */
+static bool copy_disk(Cloning *cloning, const char *from, const char *to, GError **error)
+{
+        const char *argv[] = {"qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", from, to, NULL};
+        ProcessOptions options = {
+            .argv = argv, .timeout_ms = COPY_TIMEOUT_MS, .cancellable = job_cancellable(cloning->job)};
+        return volume_delete(to, error) && process_run(&options, NULL, error) && file_sync(to, error);
+}
+
+static bool make_disk(Cloning *cloning, Vm *clone, const HostlerDiskLayer *disk, HostlerVmHistory *history,
+                      GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(clone);
+        g_autofree char *file = vm_first_layer(spec_part(&spec->value, disk->part)), *to = vm_layer_path(clone, file);
+        g_autofree char *from = vm_layer_path(cloning->source, disk->file);
+        g_auto(VolumeInfo) info = {0};
+        layers_add(history, disk->part, file);
+        if (!vm_prepare_layer(clone, file, error))
+                return false;
+        if (cloning->args->full)
+                return copy_disk(cloning, from, to, error);
+        layers_set_origin(history, disk->part, vm_id(cloning->source), disk->part, disk->file);
+        return volume_info(from, &info, error) && volume_create_overlay(to, from, "qcow2", info.size_bytes, error) &&
+               file_sync(to, error);
+}
+
+static bool make_disks(Cloning *cloning, Vm *clone, HostlerVmHistory *history, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(clone);
+        if (!dir_ensure(vm_dir(clone), error))
+                return false;
+        for (size_t i = 0; i < cloning->history.heads.count; i++) {
+                const HostlerDiskLayer *disk = &cloning->history.heads.items[i];
+                if (spec_part(&spec->value, disk->part) && !make_disk(cloning, clone, disk, history, error))
+                        return false;
+        }
+        return true;
+}
+
+static bool make_keepsakes(const Cloning *cloning, Vm *clone, GError **error)
+{
+        g_autofree char *from = vm_path(cloning->source, KEEPSAKES), *to = vm_path(clone, KEEPSAKES);
+        return keepsakes_duplicate(from, to, error) && keepsakes_place(to, vm_dir(clone), error);
+}
+
+static void drop_images(HostlerSpec *spec)
+{
+        for (size_t i = 0; i < spec->count; i++)
+                if (strcmp(spec->items[i].kind, "disk") == 0)
+                        g_clear_pointer(&((HostlerDiskProps *)spec->items[i].props)->image, g_free);
+}
+
+static bool store_row(Manager *manager, Vm *vm, const HostlerVmHistory *history, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        g_autofree char *name = vm_name(vm);
+        json_auto_t *json = record_to_json(&hostler_spec_type, &spec->value, RECORD_STORED);
+        json_auto_t *past = record_to_json(&hostler_vm_history_type, history, RECORD_STORED);
+        g_autofree char *text = json_dumps(json, JSON_COMPACT), *past_text = json_dumps(past, JSON_COMPACT);
+        VmRow row = {.id = (char *)vm_id(vm),
+                     .name = name,
+                     .spec = text,
+                     .runtime = (char *)"{}",
+                     .history = past_text,
+                     .generation = 1,
+                     .created_ms = clock_unix_ms()};
+        vm_keep_history(vm, history);
+        return store_vm_insert(manager_store(manager), &row, error) && manager_add(manager, vm, error);
+}
+
+static Vm *new_clone(const Cloning *cloning, const char *name)
+{
+        g_autoptr(Spec) source = vm_spec(cloning->source);
+        g_autofree char *id = g_uuid_string_random();
+        Spec *spec = clone_spec(&source->value, id);
+        if (cloning->args->full)
+                drop_images(&spec->value);
+        return vm_new(job_manager(cloning->job), id, name, spec, 1, clock_unix_ms());
+}
+
+static bool make_clone(Cloning *cloning, const char *name, GError **error)
+{
+        Manager *manager = job_manager(cloning->job);
+        g_autoptr(Vm) clone = new_clone(cloning, name);
+        HostlerVmHistory history;
+        record_init(&hostler_vm_history_type, &history);
+        history.identity_of = vm_name(cloning->source);
+        bool ok = job_undo(cloning->job, "vm-forget", json_pack("{s:s}", "vm", vm_id(clone)), error) &&
+                  make_disks(cloning, clone, &history, error) && make_keepsakes(cloning, clone, error) &&
+                  store_row(manager, clone, &history, error);
+        record_clear(&hostler_vm_history_type, &history);
+        if (!ok)
+                return false;
+        g_ptr_array_add(cloning->clones, vm_ref(clone));
+        return true;
+}
+
+/* ---- the verb ---- */
+
+static bool make_clones(Cloning *cloning, GError **error)
+{
+        for (size_t i = 0; cloning->args->names[i]; i++) {
+                const char *name = cloning->args->names[i];
+                if (job_step(cloning->job, "clone", "make %s", name) && !make_clone(cloning, name, error))
+                        return false;
+        }
+        return true;
+}
+
+/* Instant clones go on where the source was. */
+static bool start_clones(Cloning *cloning, GError **error)
+{
+        if (!cloning->args->instant)
+                return true;
+        if (job_step(cloning->job, "mould", "bring the memory into a file that all can map") &&
+            !instant_make_mould(cloning->job, cloning->source, cloning->clones->pdata[0], error))
+                return false;
+        for (guint i = 0; i < g_strv_length(cloning->args->names); i++)
+                if (job_step(cloning->job, "load", "start %s", cloning->args->names[i]) &&
+                    !instant_load(cloning->job, cloning->source, cloning->clones->pdata[i], error))
+                        return false;
+        if (!job_step(cloning->job, "run", "let them go on"))
+                return true;
+        /* Not before all are there: those that run would take the processors from those that start. */
+        for (guint i = 0; i < cloning->clones->len; i++)
+                if (!instant_go_on(cloning->job, cloning->clones->pdata[i], error))
+                        return false;
+        return true;
+}
+
+/* The moment that is cloned: nothing that is written to the source later is in a clone. */
+static bool hold_moment(Cloning *cloning, GError **error)
+{
+        g_autofree char *mould = vm_path(cloning->source, INSTANT_MOULD);
+        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
+        bool instant = cloning->args->instant;
+        /* A template does not change: clones stand right on its disks. */
+        if (template_is(cloning->source) && !instant)
+                return job_is_dry_run(cloning->job) || !keepsakes_are_there(cloning->source) ||
+                       (job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) &&
+                        keepsakes_copy(cloning->source, keepsakes, error));
+        if (instant && !job_is_dry_run(cloning->job) &&
+            !job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error))
+                return false;
+        return snapshot_freeze(cloning->job, cloning->source, KEEPSAKES, instant ? INSTANT_FULL : NULL, error);
+}
+
+static bool finish(Cloning *cloning, GError **error)
+{
+        g_autofree char *source = vm_name(cloning->source), *mould = vm_path(cloning->source, INSTANT_MOULD);
+        if (job_is_dry_run(cloning->job))
+                return true;
+        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
+        if (!job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) ||
+            !job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error) ||
+            !job_commit(cloning->job, error) || !dir_remove(keepsakes, error) || !dir_remove(mould, error))
+                return false;
+        for (guint i = 0; i < cloning->clones->len; i++) {
+                g_autofree char *object = vm_object(cloning->clones->pdata[i]);
+                event_emit(manager_events(job_manager(cloning->job)), "vm-cloned", object,
+                           json_pack("{s:s}", "source", source));
+        }
+        /* What was frozen for full copies is needed no more. */
+        return layers_tidy(cloning->job, cloning->source, error);
+}
+
+bool vm_clone(Job *job, const HostlerVmCloneArgs *args, HostlerVmList *ret_result, GError **error)
+{
+        g_autoptr(Vm) source = manager_vm_ready(job_manager(job), args->vm, error);
+        g_auto(Cloning) cloning = {.job = job,
+                                   .source = source,
+                                   .args = args,
+                                   .clones = g_ptr_array_new_with_free_func((GDestroyNotify)vm_unref)};
+        *ret_result = (HostlerVmList){0};
+        if (!source || !check_state(source, error) || !check_names(&cloning, error))
+                return false;
+        layers_history(source, &cloning.history);
+        if (args->instant && !instant_check(source, g_strv_length(args->names), error))
+                return false;
+        if (!hold_moment(&cloning, error) || !make_clones(&cloning, error) || !start_clones(&cloning, error) ||
+            !finish(&cloning, error))
+                return false;
+        ret_result->items = g_new0(HostlerVm, cloning.clones->len);
+        for (guint i = 0; i < cloning.clones->len; i++)
+                vm_info(cloning.clones->pdata[i], &ret_result->items[ret_result->count++]);
+        return true;
+}

@@ -1,0 +1,354 @@
+/*
+ * Rounds of allocation: see govern.h. Memory is memory.c; of processors the kernel is told through control
+ * groups what each VM counts, and in the last resort what it gets at most.
+ *
+ * The lock guards the table of VMs, whose other members only the rounds change; it is not held across a call.
+ */
+#include "vm/govern/govern.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "host/cgroup_group.h"
+#include "sched/enforce.h"
+#include "vm/govern/memory.h"
+
+/* Of the processors that others keep busy, some are left to VMs all the same. */
+#define LEAST_PART 0.1
+#define OTHERS_MEMORY 0.25
+/*
+ * What all VMs weigh together against the rest of the host, at most: as much as two busy processes. With as much as
+ * each by itself the daemon did not answer for half a minute beside twenty guests that booted on two processors.
+ */
+#define MOST_TOGETHER 2048.0
+/* Somebody else sees to the groups. */
+#define WITHOUT_GROUPS "HOSTLER_NO_CGROUPS"
+
+typedef struct {
+        char *id, *name;
+        uint64_t round;
+        double average;
+        pid_t placed; /* in its group; 0: not yet */
+        Enforced enforced;
+} Governed;
+
+struct Governor {
+        Manager *manager;
+        CgroupParent parent;
+        MemoryGovernor *memory;
+        double weight; /* of all together, in force */
+        double others; /* processors that all but VMs use, on average */
+        uint64_t round;
+
+        GMutex lock;
+        GHashTable *vms; /* id → Governed */
+        GArray *last;    /* of Claimant: the last round's; their names are owned by `names` */
+        GPtrArray *names;
+};
+
+static void governed_free(gpointer data)
+{
+        Governed *governed = data;
+        g_free(governed->id);
+        g_free(governed->name);
+        g_free(governed);
+}
+
+/* The same for every daemon of this state folder, another for every other. */
+static char *group_name(Manager *manager)
+{
+        g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, manager_state_dir(manager), -1);
+        return g_strdup_printf("hostler-%.12s", sum);
+}
+
+Governor *governor_new(Manager *manager)
+{
+        Governor *governor = g_new0(Governor, 1);
+        g_autofree char *name = group_name(manager);
+        governor->manager = manager;
+        governor->memory = memory_governor_new(manager);
+        governor->vms = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
+        governor->last = g_array_new(FALSE, FALSE, sizeof(Claimant));
+        governor->names = g_ptr_array_new_with_free_func(g_free);
+        g_mutex_init(&governor->lock);
+        if (g_getenv(WITHOUT_GROUPS))
+                governor->parent.why = g_strdup("control groups are not to be made (" WITHOUT_GROUPS ")");
+        else
+                cgroup_parent_open(&host_paths, name, &governor->parent);
+        return governor;
+}
+
+void governor_free(Governor *governor)
+{
+        if (!governor)
+                return;
+        cgroup_parent_close(&governor->parent);
+        memory_governor_free(governor->memory);
+        g_hash_table_unref(governor->vms);
+        g_array_unref(governor->last);
+        g_ptr_array_unref(governor->names);
+        g_mutex_clear(&governor->lock);
+        g_free(governor);
+}
+
+char *govern_why_not(Governor *governor)
+{
+        return g_strdup(governor->parent.why);
+}
+
+/* ---- one: collect ---- */
+
+static Governed *governed_of(Governor *governor, Vm *vm)
+{
+        g_autofree char *name = vm_name(vm);
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&governor->lock);
+        Governed *governed = g_hash_table_lookup(governor->vms, vm_id(vm));
+        if (!governed) {
+                governed = g_new0(Governed, 1);
+                governed->id = g_strdup(vm_id(vm));
+                g_hash_table_insert(governor->vms, governed->id, governed);
+        }
+        g_free(governed->name);
+        governed->name = g_steal_pointer(&name);
+        governed->round = governor->round;
+        return governed;
+}
+
+static double demand_of(Governor *governor, Governed *governed)
+{
+        float sample[METRICS];
+        if (!monitor_latest(manager_monitor(governor->manager), governed->id, sample))
+                return enforce_demand(&governed->average, 0, 0);
+        return enforce_demand(&governed->average, sample[METRIC_CPU],
+                              isnan(sample[METRIC_WAIT]) ? 0 : sample[METRIC_WAIT]);
+}
+
+/* What everything but VMs keeps busy, on average. */
+static void note_others(Governor *governor, double vms_use)
+{
+        float host[METRICS];
+        if (!monitor_latest(manager_monitor(governor->manager), MONITOR_HOST, host) || isnan(host[METRIC_CPU]))
+                return;
+        double others = MAX(host[METRIC_CPU] - vms_use, 0);
+        governor->others += OTHERS_MEMORY * (others - governor->others);
+}
+
+/* ---- two: weigh ---- */
+
+typedef struct {
+        Vm *vm;
+        Governed *governed;
+} Member;
+
+static double weigh(Governor *governor, const GPtrArray *vms, GArray *members, GArray *claimants, double *ret_used)
+{
+        double reserved = 0;
+        for (guint i = 0; i < vms->len; i++) {
+                Vm *vm = g_ptr_array_index(vms, i);
+                float sample[METRICS];
+                if (!vm_process(vm).pid)
+                        continue;
+                g_autoptr(Spec) spec = vm_spec(vm);
+                Member member = {vm, governed_of(governor, vm)};
+                Claimant claimant = {.claim = claim_cpu(&spec->value), .pool = -1, .name = member.governed->name};
+                claimant.claim.demand = demand_of(governor, member.governed);
+                if (monitor_latest(manager_monitor(governor->manager), vm_id(vm), sample) && !isnan(sample[METRIC_CPU]))
+                        *ret_used += sample[METRIC_CPU];
+                reserved += claimant.claim.reservation;
+                g_array_append_val(members, member);
+                g_array_append_val(claimants, claimant);
+        }
+        return reserved;
+}
+
+/* ---- three: allocate ---- */
+
+/* What there is for VMs: reservations in any case. */
+static double capacity_now(Governor *governor, double reserved, bool *ret_limited)
+{
+        HostFacts facts = host_facts_read(&host_paths);
+        double limit = cgroup_parent_limit(&governor->parent);
+        *ret_limited = limit < facts.cpus;
+        double free = *ret_limited ? limit : facts.cpus - governor->others;
+        return MAX(free, reserved + facts.cpus * LEAST_PART);
+}
+
+/* ---- four: act ---- */
+
+static void tell(Vm *vm, const Claimant *claimant, const Enforced *wanted, const char *reason)
+{
+        g_autofree char *object = vm_object(vm);
+        json_t *data = json_pack("{s:s, s:f, s:f, s:f, s:s}", "resource", "cpu", "demand", claimant->claim.demand,
+                                 "granted", claimant->granted, "weight", wanted->weight, "reason", reason);
+        if (wanted->ceiling < ALLOCATE_UNLIMITED)
+                json_object_set_new(data, "ceiling", json_real(wanted->ceiling));
+        event_emit(manager_events(vm_manager(vm)), "vm-allocation", object, data);
+}
+
+static bool put_in_force(const CgroupParent *parent, Governed *governed, const Enforced *wanted)
+{
+        double ceiling = wanted->ceiling < ALLOCATE_UNLIMITED ? wanted->ceiling : INFINITY;
+        return cgroup_set_shares(parent, governed->id, wanted->weight, NULL) &&
+               cgroup_set_ceiling(parent, governed->id, ceiling, NULL);
+}
+
+/* What every VM begins with is not worth an event. */
+static bool is_usual(const Governed *governed, const Enforced *wanted, const Claim *claim)
+{
+        return governed->enforced.weight == 0 && wanted->weight == claim->shares &&
+               wanted->ceiling >= ALLOCATE_UNLIMITED;
+}
+
+static void set_enforced(Governor *governor, Governed *governed, Enforced enforced)
+{
+        g_mutex_lock(&governor->lock);
+        governed->enforced = enforced;
+        g_mutex_unlock(&governor->lock);
+}
+
+static void act(Governor *governor, const Member *member, const Claimant *claimants, guint n, guint which, bool limited)
+{
+        Governed *governed = member->governed;
+        pid_t pid = vm_process(member->vm).pid;
+        Enforced wanted = enforce_wanted(&claimants[which], limited);
+        if (governed->placed != pid) {
+                if (!pid || !cgroup_place(&governor->parent, governed->id, pid, NULL))
+                        return;
+                governed->placed = pid;
+                set_enforced(governor, governed, (Enforced){0});
+        }
+        if (!enforce_differs(&governed->enforced, &wanted) || !put_in_force(&governor->parent, governed, &wanted))
+                return;
+        bool quiet = is_usual(governed, &wanted, &claimants[which].claim);
+        g_autofree char *reason = allocate_explain(claimants, n, which);
+        set_enforced(governor, governed, wanted);
+        if (!quiet)
+                tell(member->vm, &claimants[which], &wanted, reason);
+}
+
+/* Against the rest of the host VMs count as if each stood by itself, as long as they are few. */
+static void weigh_all(Governor *governor, double weights)
+{
+        Enforced now = {governor->weight, 0}, wanted = {MIN(weights, MOST_TOGETHER), 0};
+        if (governor->parent.folder && weights > 0 && enforce_differs(&now, &wanted) &&
+            cgroup_set_shares(&governor->parent, "", wanted.weight, NULL))
+                governor->weight = wanted.weight;
+}
+
+/* Without the right to act, a VM that asks for more than the usual says so. */
+static void say_unenforced(Governor *governor, Vm *vm)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        bool unenforced = !governor->parent.folder && claim_is_special(&spec->value);
+        if (vm_has_condition(vm, "not-enforced") == unenforced)
+                return;
+        g_autofree char *detail =
+            g_strdup_printf("its shares, reservation and limit of processors are not enforced: %s",
+                            governor->parent.why ? governor->parent.why : "");
+        vm_set_condition(vm, "not-enforced", unenforced ? detail : NULL);
+}
+
+static gboolean is_over(gpointer key, gpointer value, gpointer data)
+{
+        Governor *governor = data;
+        Governed *governed = value;
+        if (governed->round == governor->round)
+                return FALSE;
+        if (governed->placed)
+                cgroup_drop(&governor->parent, governed->id);
+        return TRUE;
+}
+
+/* ---- the round ---- */
+
+/* Names are copied: a VM may go while somebody asks. */
+static void remember(Governor *governor, const GArray *members, const GArray *claimants)
+{
+        g_mutex_lock(&governor->lock);
+        g_array_set_size(governor->last, 0);
+        g_ptr_array_set_size(governor->names, 0);
+        for (guint i = 0; i < claimants->len; i++) {
+                Claimant claimant = g_array_index(claimants, Claimant, i);
+                char *id = g_strdup(g_array_index(members, Member, i).governed->id);
+                g_ptr_array_add(governor->names, id);
+                claimant.name = id;
+                g_array_append_val(governor->last, claimant);
+        }
+        g_hash_table_foreach_remove(governor->vms, is_over, governor);
+        g_mutex_unlock(&governor->lock);
+}
+
+void govern_round(Governor *governor, const GPtrArray *vms)
+{
+        g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(Member));
+        g_autoptr(GArray) claimants = g_array_new(FALSE, FALSE, sizeof(Claimant));
+        double used = 0;
+        bool limited;
+        governor->round++;
+        memory_governor_round(governor->memory, vms);
+        double reserved = weigh(governor, vms, members, claimants, &used);
+        note_others(governor, used);
+        double capacity = capacity_now(governor, reserved, &limited);
+        Claimant *all = &g_array_index(claimants, Claimant, 0);
+        if (!allocate(capacity, all, claimants->len, NULL))
+                return;
+        double weights = 0;
+        for (guint i = 0; i < members->len; i++) {
+                const Member *member = &g_array_index(members, Member, i);
+                weights += enforce_wanted(&all[i], limited).weight;
+                if (governor->parent.folder)
+                        act(governor, member, all, claimants->len, i, limited);
+                say_unenforced(governor, member->vm);
+        }
+        weigh_all(governor, weights);
+        remember(governor, members, claimants);
+}
+
+/* ---- explaining ---- */
+
+static double finite_or_unknown(double value)
+{
+        return value < ALLOCATE_UNLIMITED ? value : NAN;
+}
+
+static double rounded(double value)
+{
+        return isnan(value) ? NAN : round(value * 1000) / 1000;
+}
+
+static void explain_cpu(Governor *governor, const Claimant *claimant, guint which, const Enforced *enforced,
+                        HostlerAllocation *row)
+{
+        record_init(&hostler_allocation_type, row);
+        row->resource = g_strdup("cpu");
+        row->demand = rounded(claimant->claim.demand);
+        row->reservation = claimant->claim.reservation > 0 ? claimant->claim.reservation : NAN;
+        row->limit = finite_or_unknown(claimant->claim.limit);
+        row->shares = claimant->claim.shares;
+        row->granted = rounded(claimant->granted);
+        row->price = isfinite(claimant->level) && claimant->level > 0 ? rounded(1 / claimant->level) : 0;
+        row->weight = enforced->weight > 0 ? rounded(enforced->weight) : NAN;
+        row->ceiling = enforced->weight > 0 ? rounded(finite_or_unknown(enforced->ceiling)) : NAN;
+        row->enforced = enforced->weight > 0;
+        row->reason = allocate_explain((const Claimant *)governor->last->data, governor->last->len, which);
+}
+
+bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
+{
+        Governor *governor = manager_governor(vm_manager(vm));
+        g_autofree char *object = vm_object(vm);
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&governor->lock);
+        const Governed *governed = g_hash_table_lookup(governor->vms, vm_id(vm));
+        for (guint i = 0; governed && i < governor->last->len; i++) {
+                const Claimant *claimant = &g_array_index(governor->last, Claimant, i);
+                if (strcmp(claimant->name, vm_id(vm)) != 0)
+                        continue;
+                *ret_list = (HostlerAllocationList){.items = g_new0(HostlerAllocation, 2), .count = 1};
+                explain_cpu(governor, claimant, i, &governed->enforced, &ret_list->items[0]);
+                ret_list->count += memory_governor_explain(governor->memory, vm_id(vm), &ret_list->items[1]);
+                return true;
+        }
+        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "nothing was allocated to it yet: it does not run");
+        return error_hint(error, "hostler start %s", object + strlen("vm/"));
+}

@@ -1,0 +1,113 @@
+/*
+ * Verbs on adapters: what was counted, and which policies count. Both only look.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "hostler-handlers.h"
+#include "network/policy.h"
+#include "vm/network/ports.h"
+
+/* The adapter of this name, on a switch; borrowed from @spec. */
+static const HostlerNicProps *find_nic(const HostlerSpec *spec, const char *vm, const char *name, GError **error)
+{
+        const HostlerPart *part = spec_part(spec, name);
+        const HostlerNicProps *nic = part && strcmp(part->kind, "nic") == 0 ? part->props : NULL;
+        g_autofree char *object = g_strdup_printf("vm/%s", vm);
+        if (!nic) {
+                error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no network adapter called %s", name);
+                error_hint(error, "hostler device ls %s", vm);
+                return NULL;
+        }
+        if (nic->network)
+                return nic;
+        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "%s is on user-mode networking, not on a switch", name);
+        error_hint(error, "hostler set %s %s.network=SWITCH/PORTGROUP", vm, name);
+        return NULL;
+}
+
+bool nic_stats(const Call *call, const HostlerNicStatsArgs *args, HostlerNicStats *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
+        g_autoptr(Spec) spec = vm ? vm_spec(vm) : NULL;
+        AdapterCounts counts;
+        if (!vm || !find_nic(&spec->value, args->vm, args->nic, error) ||
+            !network_counts(manager_network(call->manager), vm_id(vm), args->nic, &counts, error))
+                return false;
+        record_init(&hostler_nic_stats_type, ret_result);
+        ret_result->tx_packets = (int64_t)counts.tx_packets;
+        ret_result->tx_bytes = (int64_t)counts.tx_bytes;
+        ret_result->rx_packets = (int64_t)counts.rx_packets;
+        ret_result->rx_bytes = (int64_t)counts.rx_bytes;
+        ret_result->forged = (int64_t)counts.forged;
+        ret_result->spoofed = (int64_t)counts.spoofed;
+        ret_result->addresses = (int64_t)counts.addresses;
+        ret_result->services = (int64_t)counts.services;
+        ret_result->vlan = (int64_t)counts.vlan;
+        ret_result->mac_changes = (int64_t)counts.mac_changes;
+        ret_result->isolated = (int64_t)counts.isolated;
+        ret_result->blocked = (int64_t)counts.blocked;
+        return true;
+}
+
+/* ---- policies ---- */
+
+/* What counts when nobody says anything (policy.h). */
+static const char *default_of(const Field *field)
+{
+        if (field->values == &hostler_verdict_enum)
+                return "accept";
+        if (field->values == &hostler_promiscuous_scope_enum)
+                return "vlan";
+        if (field->values == &hostler_promiscuous_when_enum)
+                return "asked";
+        return field->type == FIELD_LIST_STRING ? "reject" : "-";
+}
+
+/* A string, a number or a list of strings as people write it. Caller frees. */
+static char *text_of(const json_t *value)
+{
+        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+        json_t *word;
+        size_t i;
+        if (json_is_integer(value))
+                return g_strdup_printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        if (json_is_string(value))
+                return g_strdup(json_string_value(value));
+        json_array_foreach (value, i, word)
+                g_strv_builder_add(builder, json_string_value(word));
+        g_auto(GStrv) words = g_strv_builder_end(builder);
+        return g_strjoinv(",", words);
+}
+
+static void describe(const json_t *const levels[POLICY_LEVELS], const Field *field, HostlerNicPolicy *ret_row)
+{
+        static const char *const names[POLICY_LEVELS] = {"default", "switch", "portgroup", "adapter"};
+        PolicyLevel level;
+        json_auto_t *value = policy_origin(levels, field->name, &level);
+        record_init(&hostler_nic_policy_type, ret_row);
+        ret_row->property = g_strdup(field->name);
+        ret_row->value = value ? text_of(value) : g_strdup(default_of(field));
+        ret_row->from = g_strdup(names[level]);
+}
+
+bool nic_policy(const Call *call, const HostlerNicPolicyArgs *args, HostlerNicPolicyList *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
+        g_autoptr(Spec) spec = vm ? vm_spec(vm) : NULL;
+        const HostlerNicProps *nic = vm ? find_nic(&spec->value, args->vm, args->nic, error) : NULL;
+        if (!nic)
+                return false;
+        g_auto(GStrv) words = g_strsplit(nic->network, "/", 2);
+        Network *network = manager_network(call->manager);
+        json_auto_t *of_switch = network_spec(network, words[0], NULL);
+        json_auto_t *of_group = network_spec(network, words[0], words[1]);
+        json_auto_t *own = record_to_json(kind_find("nic")->props, nic, RECORD_STORED);
+        const json_t *levels[POLICY_LEVELS] = {NULL, of_switch, of_group, own};
+        const RecordType *type = &hostler_policy_type;
+        *ret_result =
+            (HostlerNicPolicyList){.items = g_new0(HostlerNicPolicy, type->n_fields), .count = type->n_fields};
+        for (size_t i = 0; i < type->n_fields; i++)
+                describe(levels, &type->fields[i], &ret_result->items[i]);
+        return true;
+}

@@ -1,0 +1,17 @@
+/* Adapters of VMs on switches: between the spec and src/network. */
+#pragma once
+
+#include "network/network.h"
+#include "vm/manager.h"
+
+/* Fills in what devices reach through their context. */
+void ports_context(DeviceContext *context);
+/* Adds a fault for each adapter whose port group, VLANs, policy or addresses cannot be so. */
+void ports_check(Manager *manager, const HostlerSpec *spec, GPtrArray *faults);
+/* The guest's driver has asked its adapter for something else: asks QEMU what, and tells the switch. Does not block. */
+void ports_asked(Vm *vm, const char *part);
+/* Adapters ("web1.nic0") whose spec names @switch_name, or its port group (NULL: any); @trashed: of VMs in the trash
+ * too. g_strfreev. */
+char **ports_users(Manager *manager, const char *switch_name, const char *group, bool trashed);
+/* switch.c: declares what is stored. */
+bool switches_load(Manager *manager, GError **error);

@@ -1,0 +1,245 @@
+/*
+ * The table of pools, kept in the store as one setting, and the way from a layer's name to its file. See pools.h.
+ */
+#include "vm/pool/pools.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "vm/manager_internal.h"
+#include "vm/snapshot/layers.h"
+
+#define SETTING "pools"
+
+/* ---- the table ---- */
+
+bool pools_load(Manager *manager, GError **error)
+{
+        g_autofree char *text = store_get(manager->store, SETTING);
+        json_auto_t *json = text ? json_loads(text, 0, NULL) : json_array();
+        return record_list_from_json(&hostler_pool_config_type, json, "/pools", &manager->pools, error);
+}
+
+void pools_clear(Manager *manager)
+{
+        record_list_clear(&hostler_pool_config_type, &manager->pools);
+}
+
+static bool store_all(Manager *manager, const HostlerPoolConfigList *pools, GError **error)
+{
+        json_auto_t *json = record_list_to_json(&hostler_pool_config_type, pools, RECORD_STORED);
+        g_autofree char *text = json_dumps(json, JSON_COMPACT);
+        return store_set(manager->store, SETTING, text, error);
+}
+
+void pools_list(Manager *manager, HostlerPoolConfigList *ret_pools)
+{
+        g_mutex_lock(&manager->lock);
+        size_t count = manager->pools.count;
+        *ret_pools = (HostlerPoolConfigList){.items = g_new0(HostlerPoolConfig, count), .count = count};
+        for (size_t i = 0; i < count; i++)
+                record_copy(&hostler_pool_config_type, &manager->pools.items[i], &ret_pools->items[i]);
+        g_mutex_unlock(&manager->lock);
+}
+
+static bool not_found(const char *name, const HostlerPoolConfigList *pools, GError **error)
+{
+        g_autofree char *object = g_strdup_printf("pool/%s", name);
+        error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "there is no pool “%s”", name);
+        for (size_t i = 0; i < pools->count && i < 3; i++)
+                error_cause(error, NULL, "there is %s", pools->items[i].name);
+        return error_hint(error, "hostler pool ls");
+}
+
+bool pools_find(Manager *manager, const char *name, HostlerPoolConfig *ret_pool, GError **error)
+{
+        HostlerPoolConfigList pools;
+        bool found = strcmp(name, POOL_DEFAULT) == 0;
+        if (found) {
+                record_init(&hostler_pool_config_type, ret_pool);
+                ret_pool->name = g_strdup(POOL_DEFAULT);
+                ret_pool->type = HOSTLER_POOL_TYPE_DIR;
+                ret_pool->path = g_strdup(manager->state_dir);
+                return true;
+        }
+        pools_list(manager, &pools);
+        for (size_t i = 0; i < pools.count && !found; i++)
+                if ((found = strcmp(pools.items[i].name, name) == 0))
+                        record_copy(&hostler_pool_config_type, &pools.items[i], ret_pool);
+        if (!found)
+                not_found(name, &pools, error);
+        record_list_clear(&hostler_pool_config_type, &pools);
+        return found;
+}
+
+bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error)
+{
+        HostlerPoolConfig first;
+        if (!pools_find(manager, POOL_DEFAULT, &first, error))
+                return false;
+        pools_list(manager, ret_pools);
+        ret_pools->items = g_renew(HostlerPoolConfig, ret_pools->items, ret_pools->count + 1);
+        memmove(&ret_pools->items[1], &ret_pools->items[0], ret_pools->count * sizeof first);
+        ret_pools->items[0] = first;
+        ret_pools->count++;
+        return true;
+}
+
+/* @replaced: what the table is from now on, taken. Under pools_turn, which nobody takes for anything else. */
+static bool replace(Manager *manager, HostlerPoolConfigList *replaced_taken, GError **error)
+{
+        bool ok = store_all(manager, replaced_taken, error);
+        g_mutex_lock(&manager->lock);
+        HostlerPoolConfigList old = ok ? manager->pools : *replaced_taken;
+        if (ok)
+                manager->pools = *replaced_taken;
+        g_mutex_unlock(&manager->lock);
+        record_list_clear(&hostler_pool_config_type, &old);
+        return ok;
+}
+
+bool pools_add(Manager *manager, const HostlerPoolConfig *pool, GError **error)
+{
+        HostlerPoolConfigList pools;
+        size_t at = 0;
+        g_autoptr(GMutexLocker) turn = g_mutex_locker_new(&manager->pools_turn);
+        pools_list(manager, &pools);
+        while (at < pools.count && strcmp(pools.items[at].name, pool->name) < 0)
+                at++;
+        pools.items = g_renew(HostlerPoolConfig, pools.items, pools.count + 1);
+        memmove(&pools.items[at + 1], &pools.items[at], (pools.count - at) * sizeof *pools.items);
+        record_copy(&hostler_pool_config_type, pool, &pools.items[at]);
+        pools.count++;
+        return replace(manager, &pools, error);
+}
+
+bool pools_remove(Manager *manager, const char *name, GError **error)
+{
+        HostlerPoolConfigList pools;
+        size_t kept = 0;
+        g_autoptr(GMutexLocker) turn = g_mutex_locker_new(&manager->pools_turn);
+        pools_list(manager, &pools);
+        for (size_t i = 0; i < pools.count; i++) {
+                if (strcmp(pools.items[i].name, name) == 0)
+                        record_clear(&hostler_pool_config_type, &pools.items[i]);
+                else
+                        pools.items[kept++] = pools.items[i];
+        }
+        pools.count = kept;
+        return replace(manager, &pools, error);
+}
+
+/* ---- who is in them ---- */
+
+char *pools_of_layer(const char *file)
+{
+        const char *slash = strchr(file, '/');
+        return slash ? g_strndup(file, (gsize)(slash - file)) : NULL;
+}
+
+static bool is_in(const char *file, const char *pool)
+{
+        g_autofree char *own = pools_of_layer(file);
+        return g_strcmp0(own, pool) == 0;
+}
+
+bool pools_is_used_by(Vm *vm, const char *name)
+{
+        HostlerVmHistory history;
+        g_autoptr(Spec) spec = vm_spec(vm);
+        bool used = false;
+        vm_history(vm, &history);
+        for (size_t i = 0; i < history.layers.count; i++)
+                used = used || is_in(history.layers.items[i].file, name);
+        for (size_t i = 0; i < spec->value.count; i++) {
+                const HostlerPart *part = &spec->value.items[i];
+                used = used || (strcmp(part->kind, "disk") == 0 &&
+                                g_strcmp0(((const HostlerDiskProps *)part->props)->pool, name) == 0);
+        }
+        record_clear(&hostler_vm_history_type, &history);
+        return used;
+}
+
+bool pools_forget_vm(Manager *manager, const char *id, GError **error)
+{
+        HostlerPoolConfigList pools;
+        bool ok = true;
+        pools_list(manager, &pools);
+        for (size_t i = 0; ok && i < pools.count; i++)
+                ok = pool_type(&pools.items[i])->forget(&pools.items[i], id, error);
+        record_list_clear(&hostler_pool_config_type, &pools);
+        return ok;
+}
+
+char *pools_kept(Manager *manager, const char *pool, const char *name, GError **error)
+{
+        HostlerPoolConfig config;
+        char *path = NULL;
+        if (!pools_find(manager, pool ? pool : POOL_DEFAULT, &config, error))
+                return NULL;
+        if (pool_type(&config)->prepare(&config, POOL_KEPT, error))
+                path = pool_type(&config)->volume(&config, POOL_KEPT, name);
+        record_clear(&hostler_pool_config_type, &config);
+        return path;
+}
+
+/* ---- layers ---- */
+
+char *vm_layer_path(Vm *vm, const char *file)
+{
+        HostlerPoolConfig config;
+        g_autofree char *pool = pools_of_layer(file), *name = g_path_get_basename(file);
+        if (!pool || !pools_find(vm_manager(vm), pool, &config, NULL))
+                return vm_path(vm, name);
+        char *path = pool_type(&config)->volume(&config, vm_id(vm), name);
+        record_clear(&hostler_pool_config_type, &config);
+        return path;
+}
+
+static bool is_elsewhere(const HostlerDiskProps *props)
+{
+        return props->pool && strcmp(props->pool, POOL_DEFAULT) != 0;
+}
+
+char *vm_first_layer(const HostlerPart *disk)
+{
+        const HostlerDiskProps *props = disk->props;
+        g_autofree char *file = disk_file_name(disk->name);
+        return is_elsewhere(props) ? g_strdup_printf("%s/%s", props->pool, file) : g_steal_pointer(&file);
+}
+
+bool vm_prepare_layer(Vm *vm, const char *file, GError **error)
+{
+        HostlerPoolConfig config;
+        g_autofree char *pool = pools_of_layer(file);
+        if (!pool)
+                return dir_ensure(vm_dir(vm), error);
+        if (!pools_find(vm_manager(vm), pool, &config, error))
+                return false;
+        bool ok = pool_type(&config)->prepare(&config, vm_id(vm), error);
+        record_clear(&hostler_pool_config_type, &config);
+        return ok;
+}
+
+void vm_note_first_layer(HostlerVmHistory *history, const HostlerPart *disk)
+{
+        g_autofree char *file = vm_first_layer(disk);
+        if (strchr(file, '/') && !layers_has(history, file))
+                layers_add(history, disk->name, file);
+}
+
+bool vm_place_disk(Vm *vm, const HostlerPart *disk, GError **error)
+{
+        HostlerVmHistory history;
+        g_autofree char *file = vm_first_layer(disk), *pool = pools_of_layer(file);
+        if (!vm_prepare_layer(vm, file, error))
+                return false;
+        if (!pool)
+                return true;
+        vm_history(vm, &history);
+        vm_note_first_layer(&history, disk);
+        bool ok = vm_set_history(vm, &history, error);
+        record_clear(&hostler_vm_history_type, &history);
+        return ok;
+}

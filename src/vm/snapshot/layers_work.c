@@ -1,0 +1,219 @@
+/*
+ * Getting rid of disk layers. See layers_work.h. A merge copies what the lower layer has and its child has not into the
+ * child, and only then makes the child stand on what is below: at each moment the child reads the same bytes, so it can
+ * be cut off and begun again anywhere.
+ */
+#include "vm/snapshot/layers_work.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/process.h"
+#include "storage/volume.h"
+#include "vm/pool/pools.h"
+
+#define MERGE_POLL_US 20000
+#define MERGE_OFFLINE_MS (60 * 60 * 1000)
+
+bool layers_know(Vm *vm, const char *part)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        bool known = layers_head(&history, part) != NULL;
+        record_clear(&hostler_vm_history_type, &history);
+        return known;
+}
+
+void layers_history(Vm *vm, HostlerVmHistory *ret_history)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        vm_history(vm, ret_history);
+        vm_pins(vm, ret_history);
+        for (size_t i = 0; i < spec->value.count; i++) {
+                const HostlerPart *part = &spec->value.items[i];
+                if (strcmp(part->kind, "disk") != 0 || layers_head(ret_history, part->name))
+                        continue;
+                g_autofree char *file = vm_first_layer(part);
+                layers_add(ret_history, part->name, file);
+        }
+}
+
+/* ---- merging ---- */
+
+/* The part whose chain @file is in now; NULL: none. Borrowed from the history. */
+static const char *part_of(const HostlerVmHistory *history, const char *file)
+{
+        for (size_t i = 0; i < history->heads.count; i++) {
+                g_autoptr(GPtrArray) chain = layers_chain(history, history->heads.items[i].part);
+                for (guint k = 0; k < chain->len; k++)
+                        if (strcmp(chain->pdata[k], file) == 0)
+                                return history->heads.items[i].part;
+        }
+        return NULL;
+}
+
+/* The image that a disk stands on, absolute; NULL: none. Caller frees. */
+static char *image_below(Vm *vm, const HostlerVmHistory *history, const char *file)
+{
+        g_auto(VolumeInfo) info = {0};
+        const HostlerLayer *layer = NULL;
+        /* Any layer of the disk says it at the bottom of its chain: that one's header is our own writing. */
+        for (const char *at = file; at; at = layer ? layer->parent : NULL) {
+                layer = NULL;
+                for (size_t i = 0; i < history->layers.count; i++)
+                        if (strcmp(history->layers.items[i].file, at) == 0)
+                                layer = &history->layers.items[i];
+                if (!layer || layer->parent)
+                        continue;
+                g_autofree char *path = vm_layer_path(vm, at), *folder = g_path_get_dirname(path);
+                if (!volume_info(path, &info, NULL) || !info.backing)
+                        return NULL;
+                return g_path_is_absolute(info.backing) ? g_strdup(info.backing)
+                                                        : g_build_filename(folder, info.backing, NULL);
+        }
+        return NULL;
+}
+
+static bool merge_offline(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste *waste, GError **error)
+{
+        g_autofree char *child = vm_layer_path(vm, waste->child);
+        g_autofree char *below =
+            waste->parent ? g_path_get_basename(waste->parent) : image_below(vm, history, waste->file);
+        const char *argv[] = {"qemu-img", "rebase", "-f", "qcow2", "-F", "qcow2", "-b", below, child, NULL};
+        const char *bare[] = {"qemu-img", "rebase", "-f", "qcow2", "-b", "", child, NULL};
+        ProcessOptions options = {
+            .argv = below ? argv : bare, .timeout_ms = MERGE_OFFLINE_MS, .cancellable = job_cancellable(job)};
+        return process_run(&options, NULL, error) && file_sync(child, error);
+}
+
+bool layers_wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error)
+{
+        for (;;) {
+                json_auto_t *jobs = NULL;
+                json_t *entry, *found = NULL;
+                size_t i;
+                if (!qmp_call(qmp, "query-jobs", NULL, &jobs, error))
+                        return false;
+                json_array_foreach (jobs, i, entry)
+                        if (g_strcmp0(json_string_value(json_object_get(entry, "id")), id) == 0)
+                                found = entry;
+                const char *status = found ? json_string_value(json_object_get(found, "status")) : "concluded";
+                const char *problem = found ? json_string_value(json_object_get(found, "error")) : NULL;
+                if (strcmp(status, "concluded") == 0) {
+                        if (found)
+                                qmp_call(qmp, "job-dismiss", json_pack("{s:s}", "id", id), NULL, NULL);
+                        return !problem ||
+                               error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU could not merge: %s", problem);
+                }
+                if (g_cancellable_is_cancelled(job_cancellable(job)))
+                        qmp_call(qmp, "job-cancel", json_pack("{s:s}", "id", id), NULL, NULL);
+                job_progress(job,
+                             100.0 * (double)json_integer_value(json_object_get(found, "current-progress")) /
+                                 (double)MAX(json_integer_value(json_object_get(found, "total-progress")), 1),
+                             "merging disk layers");
+                g_usleep(MERGE_POLL_US);
+        }
+}
+
+static bool stands_on_image(Vm *vm, const char *part)
+{
+        HostlerVmRuntime runtime;
+        vm_runtime(vm, &runtime);
+        const HostlerPart *disk = spec_part(&runtime.launched, part);
+        bool has = disk && ((const HostlerDiskProps *)disk->props)->image;
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return has;
+}
+
+/* Of a chain that QEMU has open: block-stream copies while the guest goes on, and changes the chain in QEMU and on
+ * disk. */
+static bool merge_live(Job *job, Vm *vm, const char *part, const Waste *waste, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        g_autofree char *id = g_strdup_printf("merge-%s", part), *image = g_strdup_printf("%s.base", part);
+        g_autofree char *top = disk_layer_node(waste->child), *lower = disk_layer_node(waste->file);
+        g_autofree char *base = waste->parent ? disk_layer_node(waste->parent) : NULL;
+        g_autofree char *lower_file = g_strdup_printf("%s.file", lower);
+        if (!qmp)
+                return false;
+        json_t *args =
+            json_pack("{s:s, s:s, s:b, s:b}", "job-id", id, "device", top, "auto-finalize", 1, "auto-dismiss", 0);
+        /* All layers of a disk are in one folder. */
+        g_autofree char *backing = base ? g_path_get_basename(waste->parent) : NULL;
+        if (backing)
+                json_object_set_new(args, "backing-file", json_string(backing));
+        if (base || stands_on_image(vm, part))
+                json_object_set_new(args, "base-node", json_string(base ? base : image));
+        return qmp_call(qmp, "block-stream", args, NULL, error) && layers_wait_block_job(job, qmp, id, error) &&
+               qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", lower), NULL, error) &&
+               qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", lower_file), NULL, error);
+}
+
+bool layers_is_node(Qmp *qmp, const char *node)
+{
+        json_auto_t *nodes = NULL;
+        json_t *entry;
+        size_t i;
+        if (!qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, NULL))
+                return false;
+        json_array_foreach (nodes, i, entry)
+                if (g_strcmp0(json_string_value(json_object_get(entry, "node-name")), node) == 0)
+                        return true;
+        return false;
+}
+
+/* Whether QEMU has the layer open: a run that was cut off may have got that far already. */
+static bool is_open(Vm *vm, const char *file)
+{
+        g_autoptr(Qmp) qmp = vm_qmp(vm);
+        g_autofree char *node = disk_layer_node(file);
+        return qmp && layers_is_node(qmp, node);
+}
+
+static bool merge(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste *waste, GError **error)
+{
+        const char *part = part_of(history, waste->child);
+        if (!part || !vm_is_live(vm))
+                return merge_offline(job, vm, history, waste, error);
+        return !is_open(vm, waste->file) || merge_live(job, vm, part, waste, error);
+}
+
+/* ---- one after the other ---- */
+
+static bool get_rid_of(Job *job, Vm *vm, HostlerVmHistory *history, const Waste *waste, GError **error)
+{
+        g_autofree char *file = g_strdup(waste->file), *path = vm_layer_path(vm, file);
+        if (waste->child && !merge(job, vm, history, waste, error))
+                return false;
+        /* Struck off before it is unlinked: a file that nobody knows is swept up, one that is missed is a loss. */
+        layers_gone(history, file);
+        return vm_set_history(vm, history, error) && volume_delete(path, error);
+}
+
+bool layers_tidy(Job *job, Vm *vm, GError **error)
+{
+        HostlerVmHistory history;
+        Waste waste;
+        bool ok = true;
+        vm_history(vm, &history);
+        vm_pins(vm, &history);
+        while (ok && layers_waste(&history, &waste)) {
+                if (!job_step(job, "tidy", waste.child ? "merge %s into %s" : "delete %s", waste.file, waste.child))
+                        break;
+                ok = get_rid_of(job, vm, &history, &waste, error);
+        }
+        record_clear(&hostler_vm_history_type, &history);
+        return ok;
+}
+
+bool layers_let_go(Job *job, Vm *vm, const char *part, GError **error)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        layers_drop(&history, part);
+        bool ok = vm_set_history(vm, &history, error) && layers_tidy(job, vm, error);
+        record_clear(&hostler_vm_history_type, &history);
+        return ok;
+}
