@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns the declarations (src/*/*.toml) into what is made of them; see HACKING.md, "Adding a verb".
+"""Turns the declarations (src/**/*.toml) into what is made of them; see HACKING.md, "Adding a verb".
 
     declare.py --c DIR [FILE…]         C tables and headers into DIR (the build does this)
     declare.py --completion DIR        completion for bash, zsh and fish into DIR (the build does this)
@@ -70,7 +70,7 @@ def parse_arguments():
     parser.add_argument("--completion", type=pathlib.Path, metavar="DIR")
     parser.add_argument("--references", action="store_true")
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("files", nargs="*", metavar="FILE", default=ROOT.glob("src/*/*.toml"))
+    parser.add_argument("files", nargs="*", metavar="FILE", default=(ROOT / "src").rglob("*.toml"))
     return parser.parse_args()
 
 

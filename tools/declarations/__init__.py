@@ -1,1 +1,1 @@
-"""The declarations (src/*/*.toml): read, checked, and turned into C, references, manual pages and completion."""
+"""The declarations (src/**/*.toml): read, checked, and turned into C, references, manual pages and completion."""

@@ -5,7 +5,7 @@ Names come from `hostler complete KIND [WORD…]`: one a line, with the words so
 
 from .commands import alias_titles, title
 
-MADE = "# Made by tools/declare.py out of the declarations (src/*/*.toml).\n"
+MADE = "# Made by tools/declare.py out of the declarations (src/**/*.toml).\n"
 
 
 def entries(model):

@@ -2,7 +2,7 @@
 
 from .commands import alias_titles, assignments, flag_name, limits_text, positionals, title, usage, value_name, value_text
 
-GENERATED = "<!-- Made by tools/declare.py out of the declarations (src/*/*.toml): change those, then `make docs`. -->\n"
+GENERATED = "<!-- Made by tools/declare.py out of the declarations (src/**/*.toml): change those, then `make docs`. -->\n"
 BUS = {"none": "-", "serial": "virtio-serial"}
 LIVE = {"now": "yes", "restart": "at the next start", "never": "never"}
 
