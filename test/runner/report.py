@@ -1,9 +1,11 @@
 """Counts single test cases and prints what failed, as it happens and again at the end."""
 import sys
 import threading
+import time
 
 # Of a failing case's output, the end is what tells.
 OUTPUT_LIMIT = 20000
+SLOWEST = 15
 # What a sanitizer has seen once has happened; no second try takes it back.
 FINAL = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
 
@@ -37,6 +39,7 @@ class Results:
         self.failed = []
         self.skipped = []
         self.unsteady = []
+        self._took = []
         self._again = []
         self._lock = threading.Lock()
 
@@ -61,13 +64,21 @@ class Results:
     def trial(self, run):
         """Calls run(trial) for one test program. If it fails it has a second try, in run_again(): machines that are shared are late at times."""
         trial = Trial(self)
+        began = time.monotonic()
         run(trial)
+        self._note_time(trial, time.monotonic() - began)
         if trial.deserves_another():
             with self._lock:
                 self._again.append((run, trial))
                 self._say("\n".join(f"later {name}\n{indent(output[-OUTPUT_LIMIT:])}" for name, output in trial.failed))
         else:
             self._count(trial)
+
+    def _note_time(self, trial, seconds):
+        cases = trial.passed + [name for name, _ in trial.skipped + trial.failed]
+        if cases:
+            with self._lock:
+                self._took.append((seconds, cases[0] if len(cases) == 1 else f"{cases[0]} and {len(cases) - 1} more"))
 
     def run_again(self):
         """Second tries, one at a time with nothing beside them. What fails again has failed; what does not is named at the end all the same."""
@@ -88,7 +99,9 @@ class Results:
             self.fail(name, output)
 
     def finish(self):
-        """Prints the summary; returns the exit code. Nothing run at all is a failure: a mistyped pattern must not look like success."""
+        """Prints the summary, with where the time went; returns the exit code. Nothing run at all is a failure: a mistyped pattern must not look like success."""
+        for seconds, name in sorted(self._took, reverse=True)[:SLOWEST]:
+            print(f"took {seconds:.0f} s: {name}")
         for name, reason in self.skipped:
             print(f"skipped: {name}: {reason}")
         for name in self.unsteady:
