@@ -50,6 +50,7 @@ typedef enum {
         FIELD_REQUIRED = 1 << 0,
         FIELD_SECRET = 1 << 1,  /* never printed, logged or stored in events */
         FIELD_IN_PATH = 1 << 2, /* a verb's target: comes from the URL */
+        FIELD_PERCENT = 1 << 3, /* a number that people read with a % behind it */
 } FieldFlags;
 
 /* When a changed property takes effect. */

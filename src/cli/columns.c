@@ -168,6 +168,8 @@ static void append_number(const Field *field, const char *text, GString *out)
         else if (field && field->type == FIELD_REAL)
                 readable = g_strdup_printf("%.4g", g_ascii_strtod(text, NULL));
         text_append_safe(out, readable ? readable : text, -1);
+        if (field && field->flags & FIELD_PERCENT)
+                g_string_append_c(out, '%');
 }
 
 /* Strings without escapes, nearly all, are taken from where they stand. */

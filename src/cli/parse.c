@@ -110,6 +110,19 @@ static bool hint_near(GError **error, const char *word, const char *const *candi
         return error_hint(error, "did you mean %s?", listed);
 }
 
+/* What is meant by `nic add`, and else what there is. */
+static bool hint_verbs(GError **error, const char *noun, const char *word, char **names)
+{
+        g_auto(GStrv) near = names_near(word, (const char *const *)names);
+
+        if (*near)
+                return hint_near(error, word, (const char *const *)names);
+        if (kind_find(noun) && cli_verb_find("device", word, NULL))
+                return error_hint(error, "`hostler device %s` is for all kinds of devices", word);
+        g_autofree char *listed = g_strjoinv(", ", names);
+        return error_hint(error, "%s has: %s", noun, listed);
+}
+
 static bool choose_verb(Parser *parser, const char *noun, const char *word, GError **error)
 {
         parser->to->verb = cli_verb_find(noun, word, &parser->alias);
@@ -118,10 +131,11 @@ static bool choose_verb(Parser *parser, const char *noun, const char *word, GErr
                 return true;
         }
         g_auto(GStrv) names = verb_names(noun);
-        if (parser->to->noun)
+        if (parser->to->noun) {
                 error_set(error, HOSTLER_ERROR_USAGE, NULL, "%s has no verb %s", noun, word);
-        else
-                error_set(error, HOSTLER_ERROR_USAGE, NULL, "there is no verb or noun %s", word);
+                return hint_verbs(error, noun, word, names);
+        }
+        error_set(error, HOSTLER_ERROR_USAGE, NULL, "there is no verb or noun %s", word);
         return hint_near(error, word, (const char *const *)names);
 }
 

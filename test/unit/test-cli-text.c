@@ -123,6 +123,20 @@ static void test_columns(void)
                 g_assert_cmpstr(cells->pdata[i], ==, want[i]);
 }
 
+static void test_percent(void)
+{
+        static const char *const paths[] = {"progress", NULL};
+        static const char *const none[] = {NULL};
+        static const char row[] = "{\"progress\":12.345678}";
+        g_autoptr(GStringChunk) chunk = g_string_chunk_new(64);
+        g_autoptr(GPtrArray) cells = g_ptr_array_new();
+        g_autoptr(Columns) columns = columns_new(&hostler_job_type, paths, none, NULL);
+        JsonReader reader = json_reader(row, strlen(row));
+
+        g_assert_true(columns_read(columns, &reader, 0, chunk, cells));
+        g_assert_cmpstr(cells->pdata[0], ==, "12.35%");
+}
+
 static void test_chosen_columns(void)
 {
         static const char *const known[] = {"name", "status.cpus|spec.cpu.count", NULL};
@@ -197,6 +211,7 @@ int main(int argc, char **argv)
         g_test_add_func("/cli-text/indent-refuses", test_indent_refuses);
         g_test_add_func("/cli-text/strings", test_strings);
         g_test_add_func("/cli-text/columns", test_columns);
+        g_test_add_func("/cli-text/percent", test_percent);
         g_test_add_func("/cli-text/chosen-columns", test_chosen_columns);
         g_test_add_func("/cli-text/columns-refuse", test_columns_refuse);
         g_test_add_func("/cli-text/table", test_table);

@@ -79,7 +79,7 @@ def field_row(field, struct):
 
 
 def flags(field):
-    names = [f"FIELD_{name.upper()}" for name in ("required", "secret", "in_path") if getattr(field, name)]
+    names = [f"FIELD_{name.upper()}" for name in ("required", "secret", "in_path", "percent") if getattr(field, name)]
     return " | ".join(names) or None
 
 

@@ -13,7 +13,7 @@ UNITS = {"size": {"": 1, "k": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 
 FIELD_KEYS = {"type": str, "doc": str, "required": bool, "default": object, "min": int, "max": int, "multiple": int,
-              "pattern": str, "secret": bool}
+              "pattern": str, "secret": bool, "percent": bool}
 ARG_KEYS = FIELD_KEYS | {"positional": bool, "in_path": bool, "short": str, "from_file": bool, "client_only": bool,
                          "complete": str, "cli": bool}
 PROP_KEYS = FIELD_KEYS | {"live": str}

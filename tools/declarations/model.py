@@ -49,6 +49,7 @@ class Field:
     complete: str | None = None
     cli: bool = True
     secret: bool = False
+    percent: bool = False  # a number that people read with a % behind it
     live: str | None = None
 
     @property
