@@ -85,16 +85,16 @@ class Daemon:
 
     # ---- life ----
 
-    def spawn(self, *arguments, environment=None):
+    def spawn(self, *arguments, environment=None, program=BUILD / "hostlerd"):
         """Starts hostlerd and waits for nothing: one that is to die early may never answer."""
         with open(self.log, "ab") as log:
             self.started = time.time()
-            self.process = subprocess.Popen([BUILD / "hostlerd", "--state", self.state, "--socket", self.socket, *arguments], cwd="/",
+            self.process = subprocess.Popen([program, "--state", self.state, "--socket", self.socket, *arguments], cwd="/",
                                             env=self.environment | (environment or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
-    def start(self, *arguments, environment=None):
-        """Starts hostlerd and waits until it answers."""
-        self.spawn(*arguments, environment=environment)
+    def start(self, *arguments, **options):
+        """Starts hostlerd and waits until it answers; options as of spawn()."""
+        self.spawn(*arguments, **options)
         wait_until(self.answers, 20, "the daemon answers on its socket", every=0.01)
 
     def answers(self):
