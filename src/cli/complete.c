@@ -13,13 +13,10 @@ static const struct {
         const char *kind, *noun, *verb, *member;
         const char *args; /* JSON */
 } sources[] = {
-    {"vm", "vm", "ls", "name", "{}"},
-    {"trash", "vm", "ls", "name", "{\"trash\": true}"},
-    {"image", "image", "ls", "name", "{}"},
-    {"job", "job", "ls", "id", "{}"},
-    {"pool", "pool", "ls", "name", "{}"},
-    {"disk", "disk", "ls", "name", "{}"},
-    {"snapshot", "snapshot", "ls", "name", "{}"},
+    {"vm", "vm", "ls", "name", "{}"},       {"trash", "vm", "ls", "name", "{\"trash\": true}"},
+    {"image", "image", "ls", "name", "{}"}, {"job", "job", "ls", "id", "{}"},
+    {"pool", "pool", "ls", "name", "{}"},   {"respool", "respool", "ls", "name", "{}"},
+    {"disk", "disk", "ls", "name", "{}"},   {"snapshot", "snapshot", "ls", "name", "{}"},
 };
 
 /* NULL when none is named, or nobody answers. */

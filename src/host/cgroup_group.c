@@ -78,14 +78,23 @@ void cgroup_parent_open(const HostPaths *paths, const char *name, CgroupParent *
                 ret_parent->why = g_strdup(error->message);
 }
 
+/* With all groups below it, which are empty ones of VMs that have ended and of pools. */
+static bool drop_tree(const char *folder)
+{
+        g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+        const char *name;
+        while (dir && (name = g_dir_read_name(dir))) {
+                g_autofree char *path = g_build_filename(folder, name, NULL);
+                if (g_file_test(path, G_FILE_TEST_IS_DIR))
+                        drop_tree(path);
+        }
+        return rmdir(folder) == 0 || errno == ENOENT;
+}
+
 void cgroup_parent_close(CgroupParent *parent)
 {
-        g_autoptr(GDir) dir = parent->folder ? g_dir_open(parent->folder, 0, NULL) : NULL;
-        const char *name;
-        while (dir && (name = g_dir_read_name(dir)))
-                cgroup_drop(parent, name);
         if (parent->folder)
-                rmdir(parent->folder);
+                drop_tree(parent->folder);
         cgroup_parent_clear(parent);
 }
 
@@ -132,27 +141,41 @@ double cgroup_parent_limit(const CgroupParent *parent)
         return least;
 }
 
-/* ---- a VM's ---- */
+/* ---- groups below it ---- */
 
-bool cgroup_place(const CgroupParent *parent, const char *id, pid_t pid, GError **error)
+bool cgroup_make(const CgroupParent *parent, const char *group, GError **error)
 {
-        g_autofree char *folder = g_build_filename(parent->folder, id, NULL), *text = g_strdup_printf("%d", pid);
-        if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-                return error_set_errno(error, errno, NULL, "making the control group %s", folder);
-        return write_in(folder, "cgroup.procs", text, error);
+        g_auto(GStrv) words = g_strsplit(group, "/", -1);
+        g_autofree char *folder = g_strdup(parent->folder);
+        for (char **word = words; *word; word++) {
+                char *next = g_build_filename(folder, *word, NULL);
+                g_free(folder);
+                folder = next;
+                if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+                        return error_set_errno(error, errno, NULL, "making the control group %s", folder);
+                if (parent->version == 2 && word[1] && !enable_cpu(folder, error))
+                        return false;
+        }
+        return true;
 }
 
-bool cgroup_set_shares(const CgroupParent *parent, const char *id, double shares, GError **error)
+bool cgroup_place(const CgroupParent *parent, const char *group, pid_t pid, GError **error)
 {
-        g_autofree char *folder = g_build_filename(parent->folder, id, NULL);
+        g_autofree char *folder = g_build_filename(parent->folder, group, NULL), *text = g_strdup_printf("%d", pid);
+        return cgroup_make(parent, group, error) && write_in(folder, "cgroup.procs", text, error);
+}
+
+bool cgroup_set_shares(const CgroupParent *parent, const char *group, double shares, GError **error)
+{
+        g_autofree char *folder = g_build_filename(parent->folder, group, NULL);
         long value = parent->version == 2 ? lround(CLAMP(shares / 10, 1, 10000)) : lround(CLAMP(shares, 2, 262144));
         g_autofree char *text = g_strdup_printf("%ld", value);
         return write_in(folder, parent->version == 2 ? "cpu.weight" : "cpu.shares", text, error);
 }
 
-bool cgroup_set_ceiling(const CgroupParent *parent, const char *id, double cpus, GError **error)
+bool cgroup_set_ceiling(const CgroupParent *parent, const char *group, double cpus, GError **error)
 {
-        g_autofree char *folder = g_build_filename(parent->folder, id, NULL);
+        g_autofree char *folder = g_build_filename(parent->folder, group, NULL);
         long quota_us = isfinite(cpus) ? MAX(lround(cpus * PERIOD_US), LEAST_QUOTA_US) : -1;
         g_autofree char *text = parent->version == 1 ? g_strdup_printf("%ld", quota_us)
                                 : quota_us < 0       ? g_strdup("max")
@@ -160,8 +183,8 @@ bool cgroup_set_ceiling(const CgroupParent *parent, const char *id, double cpus,
         return write_in(folder, parent->version == 2 ? "cpu.max" : "cpu.cfs_quota_us", text, error);
 }
 
-void cgroup_drop(const CgroupParent *parent, const char *id)
+bool cgroup_drop(const CgroupParent *parent, const char *group)
 {
-        g_autofree char *folder = g_build_filename(parent->folder, id, NULL);
-        rmdir(folder);
+        g_autofree char *folder = g_build_filename(parent->folder, group, NULL);
+        return drop_tree(folder);
 }

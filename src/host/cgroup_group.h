@@ -1,6 +1,6 @@
 /*
- * Control groups of our own: one for all VMs of a daemon, and in it one for each VM's QEMU, by which the kernel shares
- * out processors.
+ * Control groups of our own: one for all VMs of a daemon, in it one for each resource pool, and in those one for each
+ * VM's QEMU, by which the kernel shares out processors.
  *
  * Sources: cgroups(7), Documentation/admin-guide/cgroup-v1 (cpu.shares), Documentation/scheduler/sched-bwc.rst
  * (cpu.cfs_quota_us), cgroup-v2.rst (cpu.weight, cpu.max; "No Internal Process Constraint"). Blocks for microseconds;
@@ -21,7 +21,7 @@ typedef struct {
  * (version 2). Without the right to do so ret->folder is NULL and ret->why says what is missing. Always clear.
  */
 void cgroup_parent_open(const HostPaths *paths, const char *name, CgroupParent *ret_parent);
-/* Removes it, unless somebody is in it, and with it the groups of VMs that have ended. */
+/* Removes it, unless somebody is in it, and with it the groups of VMs that have ended and of pools. */
 void cgroup_parent_close(CgroupParent *parent);
 /* Frees what it owns and leaves the groups. */
 void cgroup_parent_clear(CgroupParent *parent);
@@ -30,11 +30,13 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(CgroupParent, cgroup_parent_clear)
 /* Processors that the group and those above it may use together; INFINITY: no limit. */
 double cgroup_parent_limit(const CgroupParent *parent);
 
-/* Puts a process with all its threads into the group @id of its own. */
-bool cgroup_place(const CgroupParent *parent, const char *id, pid_t pid, GError **error);
+/* A @group is a path below the parent's: "ID" of a VM, "pool-web/ID", "pool-web". */
+bool cgroup_make(const CgroupParent *parent, const char *group, GError **error);
+/* Puts a process with all its threads into the group, which is made. */
+bool cgroup_place(const CgroupParent *parent, const char *group, pid_t pid, GError **error);
 /* @shares: 1000 is what a processor of normal standing has. */
-bool cgroup_set_shares(const CgroupParent *parent, const char *id, double shares, GError **error);
+bool cgroup_set_shares(const CgroupParent *parent, const char *group, double shares, GError **error);
 /* @cpus: processors at most; INFINITY: no ceiling. */
-bool cgroup_set_ceiling(const CgroupParent *parent, const char *id, double cpus, GError **error);
-/* Removes the group; one with a process in it stays. */
-void cgroup_drop(const CgroupParent *parent, const char *id);
+bool cgroup_set_ceiling(const CgroupParent *parent, const char *group, double cpus, GError **error);
+/* Removes the group with those below it; one with a process in it stays. Whether it is gone. */
+bool cgroup_drop(const CgroupParent *parent, const char *group);

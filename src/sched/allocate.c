@@ -111,3 +111,13 @@ double shares_memory(ShareLevel level, double megabytes)
         static const double each[] = {5, 10, 20};
         return each[level] * megabytes;
 }
+
+double shares_pool_cpu(ShareLevel level)
+{
+        return shares_cpu(level, 4);
+}
+
+double shares_pool_memory(ShareLevel level)
+{
+        return shares_memory(level, 16384);
+}

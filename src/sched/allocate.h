@@ -45,11 +45,21 @@ double allocate_fill(double capacity, const Claim *claims, unsigned n, double *r
  * who holds them. */
 bool allocate(double capacity, Claimant *claimants, unsigned n, GError **error);
 
-/* Admission: whether @claimants and one more reservation in @pool (-1: at the top) can be kept. */
-bool allocate_admit(double capacity, const Claimant *claimants, unsigned n, int pool, double reservation,
-                    GError **error);
+/* Where reservations exceed what there is for them. */
+typedef struct {
+        int pool; /* -1: at the top */
+        double has, needed;
+        int holder; /* who in it holds most; -1: nobody is in it */
+} Shortage;
 
-/* Why the claimant got what it got, in a sentence: "1.5 of 2.0 wanted: 1000 of 3500 shares". Caller frees. */
+/* Admission: whether all reservations can be kept at once. Demand is left out of account. */
+bool allocate_keeps(double capacity, const Claimant *claimants, unsigned n, Shortage *ret_shortage);
+
+/* What the members of @pool (-1: those at the top) have reserved, with all below them. */
+double allocate_reserved(const Claimant *claimants, unsigned n, int pool);
+
+/* Why the claimant got what it got, in a sentence, with the pools that it is in: "1.5 of 2.0 wanted: 1000 of 3500
+ * shares in web; web 4 of 8 wanted: its limit". Caller frees. */
 char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which);
 
 /* Largest violation of the optimality (Karush-Kuhn-Tucker) conditions of allocate_fill()'s program, relative to
@@ -65,3 +75,6 @@ double allocate_idle_tax(double shares, double active, double tax);
 typedef enum { SHARES_LOW, SHARES_NORMAL, SHARES_HIGH } ShareLevel;
 double shares_cpu(ShareLevel level, unsigned cpus);
 double shares_memory(ShareLevel level, double megabytes);
+/* Of a pool: as much as of four processors, and of 16 GB. */
+double shares_pool_cpu(ShareLevel level);
+double shares_pool_memory(ShareLevel level);

@@ -66,21 +66,22 @@ static double reserved(const Claimant *pool, double members)
         return pool->expandable ? MAX(pool->claim.reservation, members) : pool->claim.reservation;
 }
 
-static bool refuse(const Claimant *claimants, const Tree *tree, int pool, double has, double needed, GError **error)
+/* Whoever in @pool holds most of what is reserved there; -1: nobody is in it. */
+static int holder_of(const Tree *tree, int pool, const double *needs)
 {
-        unsigned holder = tree->members[tree->starts[pool + 1]];
-        for (unsigned i = tree->starts[pool + 1]; i < tree->starts[pool + 2]; i++)
-                if (claimants[tree->members[i]].claim.reservation > claimants[holder].claim.reservation)
-                        holder = tree->members[i];
-        return error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL, "%s has %g for reservations of %g; %s holds most, %g",
-                         pool < 0 ? "the host" : name_of(&claimants[pool]), has, needed, name_of(&claimants[holder]),
-                         claimants[holder].claim.reservation);
+        int holder = -1;
+        for (unsigned i = tree->starts[pool + 1]; i < tree->starts[pool + 2]; i++) {
+                int member = (int)tree->members[i];
+                if (holder < 0 || needs[member] > needs[holder])
+                        holder = member;
+        }
+        return holder;
 }
 
 /* Reservations and demand of pools, from the leaves up; @ret_needs: of each claimant, what is reserved with all below.
- */
+ * False: they cannot be kept. */
 static bool add_up(double capacity, Claimant *claimants, unsigned n, const Tree *tree, double *ret_needs,
-                   GError **error)
+                   Shortage *ret_shortage)
 {
         for (int pool = (int)n - 1; pool >= -1; pool--) {
                 double needs = 0, demand = 0;
@@ -96,14 +97,23 @@ static bool add_up(double capacity, Claimant *claimants, unsigned n, const Tree 
                 double has = pool < 0                     ? capacity
                              : claimants[pool].expandable ? claimants[pool].claim.limit
                                                           : claimants[pool].claim.reservation;
+                *ret_shortage = (Shortage){pool, has, needs, holder_of(tree, pool, ret_needs)};
                 if (needs > has * (1 + 1e-12))
-                        return refuse(claimants, tree, pool, has, needs, error);
+                        return false;
                 if (pool >= 0) {
                         claimants[pool].claim.demand = demand;
                         ret_needs[pool] = reserved(&claimants[pool], needs);
                 }
         }
         return true;
+}
+
+static bool refuse(const Claimant *claimants, const Shortage *shortage, GError **error)
+{
+        const char *pool = shortage->pool < 0 ? "the host" : name_of(&claimants[shortage->pool]);
+        return error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL, "%s has %g for reservations of %g; %s holds most",
+                         pool, shortage->has, shortage->needed,
+                         shortage->holder < 0 ? "nobody" : name_of(&claimants[shortage->holder]));
 }
 
 static const char *bound_of(const Claim *claim, double granted)
@@ -144,8 +154,9 @@ bool allocate(double capacity, Claimant *claimants, unsigned n, GError **error)
                 return false;
         g_auto(Tree) tree = tree_of(claimants, n);
         g_autofree double *needs = g_new(double, MAX(n, 1));
-        if (!add_up(capacity, claimants, n, &tree, needs, error))
-                return false;
+        Shortage shortage;
+        if (!add_up(capacity, claimants, n, &tree, needs, &shortage))
+                return refuse(claimants, &shortage, error);
         share_out(capacity, claimants, &tree, -1, needs);
         for (unsigned i = 0; i < n; i++)
                 if (claimants[i].is_pool)
@@ -153,21 +164,27 @@ bool allocate(double capacity, Claimant *claimants, unsigned n, GError **error)
         return true;
 }
 
-bool allocate_admit(double capacity, const Claimant *claimants, unsigned n, int pool, double reservation,
-                    GError **error)
+bool allocate_keeps(double capacity, const Claimant *claimants, unsigned n, Shortage *ret_shortage)
 {
-        g_autofree Claimant *all = g_new(Claimant, n + 1);
-        for (unsigned i = 0; i < n; i++)
-                all[i] = claimants[i];
-        all[n] = (Claimant){.claim = {reservation, ALLOCATE_UNLIMITED, 1, 0}, .pool = pool, .name = "the new VM"};
-        if (!check(all, n + 1, error))
-                return false;
-        g_auto(Tree) tree = tree_of(all, n + 1);
-        g_autofree double *needs = g_new(double, n + 1);
-        return add_up(capacity, all, n + 1, &tree, needs, error);
+        g_autofree Claimant *all = g_memdup2(claimants, n * sizeof *claimants);
+        g_auto(Tree) tree = tree_of(claimants, n);
+        g_autofree double *needs = g_new(double, MAX(n, 1));
+        return add_up(capacity, all, n, &tree, needs, ret_shortage);
 }
 
-char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which)
+double allocate_reserved(const Claimant *claimants, unsigned n, int pool)
+{
+        g_autofree double *needs = g_new0(double, n + 1);
+        for (int i = (int)n - 1; i > pool; i--) {
+                double own =
+                    claimants[i].is_pool ? reserved(&claimants[i], needs[i + 1]) : claimants[i].claim.reservation;
+                needs[claimants[i].pool + 1] += own;
+        }
+        return needs[pool + 1];
+}
+
+/* One level of it. */
+static void explain_level(GString *out, const Claimant *claimants, unsigned n, unsigned which)
 {
         const Claimant *claimant = &claimants[which];
         double shares = 0;
@@ -175,11 +192,22 @@ char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which)
         for (unsigned i = 0; i < n; i++)
                 if (claimants[i].pool == claimant->pool && claimants[i].claim.demand > 0)
                         shares += claimants[i].claim.shares;
+        g_string_append_printf(out, "%.3g of %.3g wanted: ", claimant->granted, claimant->claim.demand);
         if (g_strcmp0(claimant->bound, "shares") == 0)
-                return g_strdup_printf("%.3g of %.3g wanted: %g of %g shares%s%s", claimant->granted,
-                                       claimant->claim.demand, claimant->claim.shares, shares,
+                g_string_append_printf(out, "%g of %g shares%s%s", claimant->claim.shares, shares,
                                        claimant->pool >= 0 ? " in " : "",
                                        claimant->pool >= 0 ? name_of(&claimants[claimant->pool]) : "");
-        return g_strdup_printf("%.3g of %.3g wanted: its %s", claimant->granted, claimant->claim.demand,
-                               claimant->bound ? claimant->bound : "demand");
+        else
+                g_string_append_printf(out, "its %s", claimant->bound ? claimant->bound : "demand");
+}
+
+char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which)
+{
+        GString *out = g_string_new(NULL);
+        explain_level(out, claimants, n, which);
+        for (int pool = claimants[which].pool; pool >= 0; pool = claimants[pool].pool) {
+                g_string_append_printf(out, "; %s ", name_of(&claimants[pool]));
+                explain_level(out, claimants, n, (unsigned)pool);
+        }
+        return g_string_free(out, FALSE);
 }

@@ -15,26 +15,60 @@ static double most_of(const MemoryClaim *claim)
         return MIN(claim->size, claim->limit);
 }
 
-static void claim_all(MemoryClaim *claims, unsigned n, bool with_used, Claimant *ret_claimants)
+/* What it uses, with room. */
+static double needs_of(const MemoryClaim *claim)
+{
+        return MIN(MAX(claim->reservation, claim->used * ROOM + LEAST_ROOM), most_of(claim));
+}
+
+/*
+ * What is used counts as reserved, and pools have to ask for that above; but not in a pool whose guests use more than
+ * its limit: there its own members give, and nobody else.
+ */
+static void find_tight(const MemoryClaim *claims, unsigned n, const Claimant *pools, unsigned n_pools, bool *ret_tight)
+{
+        g_autofree double *needs = g_new0(double, n_pools + 1);
+        for (unsigned i = 0; i < n; i++)
+                if (claims[i].pool >= 0)
+                        needs[claims[i].pool] += needs_of(&claims[i]);
+        for (unsigned i = n_pools; i-- > 0;) {
+                ret_tight[i] = needs[i] > pools[i].claim.limit;
+                if (pools[i].pool >= 0)
+                        needs[pools[i].pool] += MIN(MAX(needs[i], pools[i].claim.reservation), pools[i].claim.limit);
+        }
+        for (unsigned i = 0; i < n_pools; i++)
+                ret_tight[i] = ret_tight[i] || (pools[i].pool >= 0 && ret_tight[pools[i].pool]);
+}
+
+static void claim_all(const MemoryClaim *claims, unsigned n, const bool *tight, bool with_used, Claimant *ret_claimants)
 {
         for (unsigned i = 0; i < n; i++) {
                 const MemoryClaim *claim = &claims[i];
                 double most = most_of(claim), active = claim->size > 0 ? claim->used / claim->size : 1;
-                double needs = with_used ? claim->used * ROOM + LEAST_ROOM : 0;
-                double keeps = MIN(MAX(claim->reservation, needs), most);
+                bool used_counts = with_used && (claim->pool < 0 || !tight[claim->pool]);
+                double keeps = used_counts ? needs_of(claim) : MIN(claim->reservation, most);
                 double shares = allocate_idle_tax(claim->shares, active, TAX);
-                ret_claimants[i] = (Claimant){.claim = {keeps, most, shares, most}, .pool = -1, .name = claim->name};
+                ret_claimants[i] =
+                    (Claimant){.claim = {keeps, most, shares, most}, .pool = claim->pool, .name = claim->name};
         }
 }
 
-/* What is used cannot always be kept; what was promised can. */
-static bool share_out(double capacity, MemoryClaim *claims, unsigned n, Claimant *claimants)
+/* What is used cannot always be kept; what was promised can. @all: the pools, then as many as there are claims. */
+static bool share_out(double capacity, const MemoryClaim *claims, unsigned n, const Claimant *pools, unsigned n_pools,
+                      Claimant *all)
 {
-        claim_all(claims, n, true, claimants);
-        if (allocate(capacity, claimants, n, NULL))
-                return true;
-        claim_all(claims, n, false, claimants);
-        return allocate(capacity, claimants, n, NULL);
+        g_autofree bool *tight = g_new0(bool, n_pools + 1);
+        find_tight(claims, n, pools, n_pools, tight);
+        for (int with_used = 1; with_used >= 0; with_used--) {
+                for (unsigned i = 0; i < n_pools; i++) {
+                        all[i] = pools[i];
+                        all[i].expandable = pools[i].expandable || with_used;
+                }
+                claim_all(claims, n, tight, with_used, all + n_pools);
+                if (allocate(capacity, all, n_pools + n, NULL))
+                        return true;
+        }
+        return false;
 }
 
 static double held_by_all(const MemoryClaim *claims, unsigned n)
@@ -45,17 +79,18 @@ static double held_by_all(const MemoryClaim *claims, unsigned n)
         return held;
 }
 
-void reclaim(double host_total, double host_free, MemoryClaim *claims, unsigned n, bool *reclaiming)
+void reclaim(double host_total, double host_free, const Claimant *pools, unsigned n_pools, MemoryClaim *claims,
+             unsigned n, bool *reclaiming)
 {
-        g_autofree Claimant *claimants = g_new0(Claimant, MAX(n, 1));
+        g_autofree Claimant *all = g_new0(Claimant, n_pools + n + 1);
         double part = host_free / MAX(host_total, 1);
         *reclaiming = *reclaiming ? part < RECLAIM_END : part < RECLAIM_BEGIN;
         double capacity = *reclaiming ? MAX(held_by_all(claims, n) + host_free - RECLAIM_RESERVE * host_total, 0)
                                       : ALLOCATE_UNLIMITED / 1e10;
-        bool done = share_out(capacity, claims, n, claimants);
+        bool done = share_out(capacity, claims, n, pools, n_pools, all);
         for (unsigned i = 0; i < n; i++) {
-                claims[i].claimant = claimants[i];
-                claims[i].target = done ? claimants[i].granted : most_of(&claims[i]);
+                claims[i].claimant = all[n_pools + i];
+                claims[i].target = done ? all[n_pools + i].granted : most_of(&claims[i]);
         }
 }
 

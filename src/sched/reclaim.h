@@ -19,6 +19,7 @@ typedef struct {
         double reservation; /* never taken */
         double limit;       /* ALLOCATE_UNLIMITED: none */
         double shares;
+        int pool; /* of the pools that reclaim() is given; -1: at the top */
         /* Filled in. */
         Claimant claimant; /* as it was allocated; granted is `size` or `limit` when nobody is short */
         double target;     /* what the guest is to have */
@@ -30,7 +31,9 @@ typedef struct {
 #define RECLAIM_END 0.2
 #define RECLAIM_RESERVE 0.08
 
-/* @reclaiming: whether it was short the last time, and then whether it is now. */
-void reclaim(double host_total, double host_free, MemoryClaim *claims, unsigned n, bool *reclaiming);
+/* @pools: as allocate() wants them, their demand is filled in. Their limits hold in any case. @reclaiming: whether it
+ * was short the last time, and then whether it is now. */
+void reclaim(double host_total, double host_free, const Claimant *pools, unsigned n_pools, MemoryClaim *claims,
+             unsigned n, bool *reclaiming);
 /* Whether a balloon should be told: @now is what it was told last, 0 nothing yet. */
 bool reclaim_differs(double now, double target);

@@ -129,7 +129,7 @@ static void test_pools(void)
         g_assert_cmpfloat_with_epsilon(all[3].granted, 20, 1e-9);
         g_assert_cmpfloat_with_epsilon(all[4].granted, 10, 1e-9);
         g_autofree char *why = allocate_explain(all, 5, 2);
-        g_assert_cmpstr(why, ==, "10 of 100 wanted: 1 of 3 shares in shop");
+        g_assert_cmpstr(why, ==, "10 of 100 wanted: 1 of 3 shares in shop; shop 30 of 200 wanted: 3 of 4 shares");
         all[1].claim.limit = 4;
         g_assert_true(allocate(40, all, 5, &error));
         g_assert_cmpfloat_with_epsilon(all[1].granted, 4, 1e-9);
@@ -156,10 +156,35 @@ static void test_admission(void)
         fixed[0].expandable = true;
         g_assert_true(allocate(10, fixed, 3, &error));
         g_assert_cmpfloat(fixed[1].granted, >=, 3);
-        g_assert_true(allocate_admit(10, fixed, 3, -1, 5, &error));
-        g_assert_false(allocate_admit(10, fixed, 3, 0, 5.1, &error));
-        g_assert_true(error_is(error, HOSTLER_ERROR_NO_CAPACITY));
+        g_assert_cmpfloat(allocate_reserved(fixed, 3, -1), ==, 5);
+        g_assert_cmpfloat(allocate_reserved(fixed, 3, 0), ==, 5);
         assert_fault(4, fixed, 3, HOSTLER_ERROR_NO_CAPACITY, "the host has 4");
+}
+
+/* What a pool in a pool lacks it takes from above, up to the first that may not ask further. */
+static void test_expandable(void)
+{
+        Shortage shortage;
+        Claimant all[] = {pool("lab", 6, ALLOCATE_UNLIMITED, 1, -1, false), pool("desk", 1, 5, 1, 0, true),
+                          vm("big", 3, 1, 0, 1), vm("new", 2, 1, 0, 1)};
+        g_assert_true(allocate_keeps(10, all, 4, &shortage));
+        g_assert_cmpfloat(allocate_reserved(all, 4, 0), ==, 5);
+        g_assert_cmpfloat(allocate_reserved(all, 4, -1), ==, 6);
+        all[3].claim.reservation = 2.5;
+        g_assert_false(allocate_keeps(10, all, 4, &shortage));
+        g_assert_cmpint(shortage.pool, ==, 1);
+        g_assert_cmpfloat(shortage.has, ==, 5);
+        g_assert_cmpfloat(shortage.needed, ==, 5.5);
+        g_assert_cmpint(shortage.holder, ==, 2);
+        all[1].claim.limit = ALLOCATE_UNLIMITED;
+        all[3].claim.reservation = 3.5;
+        g_assert_false(allocate_keeps(10, all, 4, &shortage));
+        g_assert_cmpint(shortage.pool, ==, 0);
+        all[0].expandable = true;
+        g_assert_true(allocate_keeps(10, all, 4, &shortage));
+        g_assert_false(allocate_keeps(6.4, all, 4, &shortage));
+        g_assert_cmpint(shortage.pool, ==, -1);
+        g_assert_cmpint(shortage.holder, ==, 0);
 }
 
 static void test_bad_numbers(void)
@@ -218,6 +243,7 @@ int main(int argc, char **argv)
         g_test_add_func("/allocate/invariance", test_invariance);
         g_test_add_func("/allocate/pools", test_pools);
         g_test_add_func("/allocate/admission", test_admission);
+        g_test_add_func("/allocate/expandable", test_expandable);
         g_test_add_func("/allocate/bad-numbers", test_bad_numbers);
         g_test_add_func("/allocate/idle-tax", test_idle_tax);
         return g_test_run();

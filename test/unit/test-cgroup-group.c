@@ -116,10 +116,15 @@ static void test_this_host(void)
                 for (;;)
                         pause();
         g_assert_true(cgroup_place(&parent, "vm1", child, NULL));
-        g_autofree char *pid = g_strdup_printf("%d", child), *group = g_build_filename(folder, "vm1", NULL);
+        g_autofree char *pid = g_strdup_printf("%d", child);
+        g_autofree char *group = g_build_filename(folder, "pool-a", "pool-b", "vm1", NULL);
+        g_assert_false(cgroup_drop(&parent, "vm1"));
+        g_assert_true(cgroup_place(&parent, "pool-a/pool-b/vm1", child, NULL));
+        g_assert_true(cgroup_drop(&parent, "vm1"));
         check_file(group, "cgroup.procs", pid);
-        g_assert_true(cgroup_set_shares(&parent, "vm1", 3000, NULL));
-        g_assert_true(cgroup_set_ceiling(&parent, "vm1", 0.5, NULL));
+        g_assert_true(cgroup_set_shares(&parent, "pool-a/pool-b", 3000, NULL));
+        g_assert_true(cgroup_set_ceiling(&parent, "pool-a/pool-b/vm1", 0.5, NULL));
+        g_assert_false(cgroup_drop(&parent, "pool-a"));
         /* A group with somebody in it stays, and so does the one above it. */
         cgroup_parent_close(&parent);
         g_assert_true(g_file_test(group, G_FILE_TEST_IS_DIR));

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "host/qemu.h"
+#include "vm/govern/respool.h"
 #include "vm/manager.h"
 #include "vm/network/ports.h"
 #include "vm/pool/pools.h"
@@ -188,6 +189,7 @@ bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **e
         check_macs(manager, vm, spec, faults);
         ports_check(manager, spec, faults);
         check_cid(manager, vm, spec, faults);
+        respools_check(manager, spec, faults);
         return faults_check(faults, object, error);
 }
 

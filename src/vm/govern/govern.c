@@ -13,6 +13,7 @@
 #include "host/cgroup_group.h"
 #include "sched/enforce.h"
 #include "vm/govern/memory.h"
+#include "vm/govern/respool.h"
 
 /* Of the processors that others keep busy, some are left to VMs all the same. */
 #define LEAST_PART 0.1
@@ -25,11 +26,14 @@
 /* Somebody else sees to the groups. */
 #define WITHOUT_GROUPS "HOSTLER_NO_CGROUPS"
 
+/* A VM, or a pool with a VM that runs. */
 typedef struct {
         char *id, *name;
+        char *group; /* where it belongs now */
         uint64_t round;
         double average;
-        pid_t placed; /* in its group; 0: not yet */
+        char *placed; /* the group that it is in; NULL: none yet */
+        pid_t pid;    /* whose */
         Enforced enforced;
 } Governed;
 
@@ -37,13 +41,14 @@ struct Governor {
         Manager *manager;
         CgroupParent parent;
         MemoryGovernor *memory;
+        Respools *respools;
         double weight; /* of all together, in force */
         double others; /* processors that all but VMs use, on average */
         uint64_t round;
 
         GMutex lock;
-        GHashTable *vms; /* id → Governed */
-        GArray *last;    /* of Claimant: the last round's; their names are owned by `names` */
+        GHashTable *governed; /* id of a VM, group of a pool → Governed */
+        GArray *last;         /* of Claimant: the last round's; their names are owned by `names` */
         GPtrArray *names;
 };
 
@@ -52,6 +57,8 @@ static void governed_free(gpointer data)
         Governed *governed = data;
         g_free(governed->id);
         g_free(governed->name);
+        g_free(governed->group);
+        g_free(governed->placed);
         g_free(governed);
 }
 
@@ -67,8 +74,9 @@ Governor *governor_new(Manager *manager)
         Governor *governor = g_new0(Governor, 1);
         g_autofree char *name = group_name(manager);
         governor->manager = manager;
+        governor->respools = respools_new(manager_store(manager));
         governor->memory = memory_governor_new(manager);
-        governor->vms = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
+        governor->governed = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
         governor->last = g_array_new(FALSE, FALSE, sizeof(Claimant));
         governor->names = g_ptr_array_new_with_free_func(g_free);
         g_mutex_init(&governor->lock);
@@ -85,7 +93,8 @@ void governor_free(Governor *governor)
                 return;
         cgroup_parent_close(&governor->parent);
         memory_governor_free(governor->memory);
-        g_hash_table_unref(governor->vms);
+        respools_free(governor->respools);
+        g_hash_table_unref(governor->governed);
         g_array_unref(governor->last);
         g_ptr_array_unref(governor->names);
         g_mutex_clear(&governor->lock);
@@ -99,20 +108,29 @@ char *govern_why_not(Governor *governor)
 
 /* ---- one: collect ---- */
 
-static Governed *governed_of(Governor *governor, Vm *vm)
+/* Takes @name and @group. */
+static Governed *governed_of(Governor *governor, const char *id, char *name_taken, char *group_taken)
 {
-        g_autofree char *name = vm_name(vm);
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&governor->lock);
-        Governed *governed = g_hash_table_lookup(governor->vms, vm_id(vm));
+        Governed *governed = g_hash_table_lookup(governor->governed, id);
         if (!governed) {
                 governed = g_new0(Governed, 1);
-                governed->id = g_strdup(vm_id(vm));
-                g_hash_table_insert(governor->vms, governed->id, governed);
+                governed->id = g_strdup(id);
+                g_hash_table_insert(governor->governed, governed->id, governed);
         }
         g_free(governed->name);
-        governed->name = g_steal_pointer(&name);
+        g_free(governed->group);
+        governed->name = name_taken;
+        governed->group = group_taken;
         governed->round = governor->round;
         return governed;
+}
+
+static Governed *governed_vm(Governor *governor, Vm *vm, const HostlerRespoolConfigList *pools, int pool)
+{
+        g_autofree char *path = respools_path(pools, pool, RESPOOL_GROUP);
+        return governed_of(governor, vm_id(vm), vm_name(vm),
+                           pool >= 0 ? g_strdup_printf("%s/%s", path, vm_id(vm)) : g_strdup(vm_id(vm)));
 }
 
 static double demand_of(Governor *governor, Governed *governed)
@@ -136,30 +154,39 @@ static void note_others(Governor *governor, double vms_use)
 
 /* ---- two: weigh ---- */
 
+/* Side by side with its claimant. */
 typedef struct {
-        Vm *vm;
+        Vm *vm; /* NULL: a pool */
         Governed *governed;
 } Member;
 
-static double weigh(Governor *governor, const GPtrArray *vms, GArray *members, GArray *claimants, double *ret_used)
+static void weigh_pools(const HostlerRespoolConfigList *pools, GArray *members, GArray *claimants)
 {
-        double reserved = 0;
+        Member member = {0}; /* one that is to be governed gets its entry in act_on_pools() */
+        respools_claim_cpu(pools, claimants);
+        for (size_t i = 0; i < pools->count; i++)
+                g_array_append_val(members, member);
+}
+
+static void weigh(Governor *governor, const GPtrArray *vms, const HostlerRespoolConfigList *pools, GArray *members,
+                  GArray *claimants, double *ret_used)
+{
+        weigh_pools(pools, members, claimants);
         for (guint i = 0; i < vms->len; i++) {
                 Vm *vm = g_ptr_array_index(vms, i);
                 float sample[METRICS];
                 if (!vm_process(vm).pid)
                         continue;
                 g_autoptr(Spec) spec = vm_spec(vm);
-                Member member = {vm, governed_of(governor, vm)};
-                Claimant claimant = {.claim = claim_cpu(&spec->value), .pool = -1, .name = member.governed->name};
+                int pool = respools_index(pools, spec_respool(&spec->value));
+                Member member = {vm, governed_vm(governor, vm, pools, pool)};
+                Claimant claimant = {.claim = claim_cpu(&spec->value), .pool = pool, .name = member.governed->name};
                 claimant.claim.demand = demand_of(governor, member.governed);
                 if (monitor_latest(manager_monitor(governor->manager), vm_id(vm), sample) && !isnan(sample[METRIC_CPU]))
                         *ret_used += sample[METRIC_CPU];
-                reserved += claimant.claim.reservation;
                 g_array_append_val(members, member);
                 g_array_append_val(claimants, claimant);
         }
-        return reserved;
 }
 
 /* ---- three: allocate ---- */
@@ -174,9 +201,21 @@ static double capacity_now(Governor *governor, double reserved, bool *ret_limite
         return MAX(free, reserved + facts.cpus * LEAST_PART);
 }
 
+/* Reservations that cannot be kept any more (pools and VMs are admitted one by one, but a host may lose processors)
+ * keep nobody from getting its part. */
+static bool allocate_anyway(double capacity, GArray *claimants)
+{
+        Claimant *all = (Claimant *)claimants->data;
+        if (allocate(capacity, all, claimants->len, NULL))
+                return true;
+        for (guint i = 0; i < claimants->len; i++)
+                all[i].claim.reservation = 0;
+        return allocate(capacity, all, claimants->len, NULL);
+}
+
 /* ---- four: act ---- */
 
-static void tell(Vm *vm, const Claimant *claimant, const Enforced *wanted, const char *reason)
+static void tell_vm(Vm *vm, const Claimant *claimant, const Enforced *wanted, const char *reason)
 {
         g_autofree char *object = vm_object(vm);
         json_t *data = json_pack("{s:s, s:f, s:f, s:f, s:s}", "resource", "cpu", "demand", claimant->claim.demand,
@@ -189,8 +228,8 @@ static void tell(Vm *vm, const Claimant *claimant, const Enforced *wanted, const
 static bool put_in_force(const CgroupParent *parent, Governed *governed, const Enforced *wanted)
 {
         double ceiling = wanted->ceiling < ALLOCATE_UNLIMITED ? wanted->ceiling : INFINITY;
-        return cgroup_set_shares(parent, governed->id, wanted->weight, NULL) &&
-               cgroup_set_ceiling(parent, governed->id, ceiling, NULL);
+        return cgroup_set_shares(parent, governed->group, wanted->weight, NULL) &&
+               cgroup_set_ceiling(parent, governed->group, ceiling, NULL);
 }
 
 /* What every VM begins with is not worth an event. */
@@ -207,24 +246,37 @@ static void set_enforced(Governor *governor, Governed *governed, Enforced enforc
         g_mutex_unlock(&governor->lock);
 }
 
+/* In its group, which is another one after it joined or left a pool. */
+static bool place(Governor *governor, const Member *member)
+{
+        Governed *governed = member->governed;
+        pid_t pid = member->vm ? vm_process(member->vm).pid : 0;
+        if (g_strcmp0(governed->placed, governed->group) == 0 && governed->pid == pid)
+                return true;
+        if (member->vm ? !pid || !cgroup_place(&governor->parent, governed->group, pid, NULL)
+                       : !cgroup_make(&governor->parent, governed->group, NULL))
+                return false;
+        if (governed->placed && strcmp(governed->placed, governed->group) != 0)
+                cgroup_drop(&governor->parent, governed->placed);
+        g_free(governed->placed);
+        governed->placed = g_strdup(governed->group);
+        governed->pid = pid;
+        set_enforced(governor, governed, (Enforced){0});
+        return true;
+}
+
 static void act(Governor *governor, const Member *member, const Claimant *claimants, guint n, guint which, bool limited)
 {
         Governed *governed = member->governed;
-        pid_t pid = vm_process(member->vm).pid;
         Enforced wanted = enforce_wanted(&claimants[which], limited);
-        if (governed->placed != pid) {
-                if (!pid || !cgroup_place(&governor->parent, governed->id, pid, NULL))
-                        return;
-                governed->placed = pid;
-                set_enforced(governor, governed, (Enforced){0});
-        }
-        if (!enforce_differs(&governed->enforced, &wanted) || !put_in_force(&governor->parent, governed, &wanted))
+        if (!place(governor, member) || !enforce_differs(&governed->enforced, &wanted) ||
+            !put_in_force(&governor->parent, governed, &wanted))
                 return;
-        bool quiet = is_usual(governed, &wanted, &claimants[which].claim);
+        bool quiet = !member->vm || is_usual(governed, &wanted, &claimants[which].claim);
         g_autofree char *reason = allocate_explain(claimants, n, which);
         set_enforced(governor, governed, wanted);
         if (!quiet)
-                tell(member->vm, &claimants[which], &wanted, reason);
+                tell_vm(member->vm, &claimants[which], &wanted, reason);
 }
 
 /* Against the rest of the host VMs count as if each stood by itself, as long as they are few. */
@@ -249,20 +301,50 @@ static void say_unenforced(Governor *governor, Vm *vm)
         vm_set_condition(vm, "not-enforced", unenforced ? detail : NULL);
 }
 
+/* Those that somebody in them runs; before the VMs, so that their groups have a weight when VMs come. */
+static void act_on_pools(Governor *governor, const HostlerRespoolConfigList *pools, GArray *members,
+                         const GArray *claimants, bool limited)
+{
+        const Claimant *all = (const Claimant *)claimants->data;
+        for (guint i = 0; governor->parent.folder && i < pools->count; i++) {
+                if (all[i].claim.demand <= 0)
+                        continue;
+                char *group = respools_path(pools, (int)i, RESPOOL_GROUP);
+                Member *member = &g_array_index(members, Member, i);
+                member->governed = governed_of(governor, group, g_strdup(pools->items[i].name), group);
+                act(governor, member, all, claimants->len, i, limited);
+        }
+}
+
+static double act_on_vms(Governor *governor, const GArray *members, const GArray *claimants, bool limited)
+{
+        Claimant *all = (Claimant *)claimants->data;
+        double weights = 0;
+        for (guint i = 0; i < members->len; i++) {
+                const Member *member = &g_array_index(members, Member, i);
+                if (all[i].pool < 0 && all[i].claim.demand > 0)
+                        weights += enforce_wanted(&all[i], limited).weight;
+                if (member->vm && governor->parent.folder)
+                        act(governor, member, all, claimants->len, i, limited);
+                if (member->vm)
+                        say_unenforced(governor, member->vm);
+        }
+        return weights;
+}
+
+/* A pool's group goes after those in it have gone, which may take another round. */
 static gboolean is_over(gpointer key, gpointer value, gpointer data)
 {
         Governor *governor = data;
         Governed *governed = value;
         if (governed->round == governor->round)
                 return FALSE;
-        if (governed->placed)
-                cgroup_drop(&governor->parent, governed->id);
-        return TRUE;
+        return !governed->placed || cgroup_drop(&governor->parent, governed->placed) || governed->pid;
 }
 
 /* ---- the round ---- */
 
-/* Names are copied: a VM may go while somebody asks. */
+/* Names are copied: a VM may go while somebody asks. VMs go by id. */
 static void remember(Governor *governor, const GArray *members, const GArray *claimants)
 {
         g_mutex_lock(&governor->lock);
@@ -270,39 +352,39 @@ static void remember(Governor *governor, const GArray *members, const GArray *cl
         g_ptr_array_set_size(governor->names, 0);
         for (guint i = 0; i < claimants->len; i++) {
                 Claimant claimant = g_array_index(claimants, Claimant, i);
-                char *id = g_strdup(g_array_index(members, Member, i).governed->id);
-                g_ptr_array_add(governor->names, id);
-                claimant.name = id;
+                const Member *member = &g_array_index(members, Member, i);
+                char *name = g_strdup(member->vm ? member->governed->id : claimant.name);
+                g_ptr_array_add(governor->names, name);
+                claimant.name = name;
                 g_array_append_val(governor->last, claimant);
         }
-        g_hash_table_foreach_remove(governor->vms, is_over, governor);
+        g_hash_table_foreach_remove(governor->governed, is_over, governor);
         g_mutex_unlock(&governor->lock);
 }
 
-void govern_round(Governor *governor, const GPtrArray *vms)
+static void make_round(Governor *governor, const GPtrArray *vms, const HostlerRespoolConfigList *pools)
 {
         g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(Member));
         g_autoptr(GArray) claimants = g_array_new(FALSE, FALSE, sizeof(Claimant));
         double used = 0;
         bool limited;
-        governor->round++;
-        memory_governor_round(governor->memory, vms);
-        double reserved = weigh(governor, vms, members, claimants, &used);
+        weigh(governor, vms, pools, members, claimants, &used);
         note_others(governor, used);
-        double capacity = capacity_now(governor, reserved, &limited);
-        Claimant *all = &g_array_index(claimants, Claimant, 0);
-        if (!allocate(capacity, all, claimants->len, NULL))
+        double reserved = allocate_reserved((const Claimant *)claimants->data, claimants->len, -1);
+        if (!allocate_anyway(capacity_now(governor, reserved, &limited), claimants))
                 return;
-        double weights = 0;
-        for (guint i = 0; i < members->len; i++) {
-                const Member *member = &g_array_index(members, Member, i);
-                weights += enforce_wanted(&all[i], limited).weight;
-                if (governor->parent.folder)
-                        act(governor, member, all, claimants->len, i, limited);
-                say_unenforced(governor, member->vm);
-        }
-        weigh_all(governor, weights);
+        act_on_pools(governor, pools, members, claimants, limited);
+        weigh_all(governor, act_on_vms(governor, members, claimants, limited));
         remember(governor, members, claimants);
+}
+
+void govern_round(Governor *governor, const GPtrArray *vms)
+{
+        HostlerRespoolConfigList pools = respools_list(governor->respools);
+        governor->round++;
+        memory_governor_round(governor->memory, vms, &pools);
+        make_round(governor, vms, &pools);
+        record_list_clear(&hostler_respool_config_type, &pools);
 }
 
 /* ---- explaining ---- */
@@ -315,6 +397,17 @@ static double finite_or_unknown(double value)
 static double rounded(double value)
 {
         return isnan(value) ? NAN : round(value * 1000) / 1000;
+}
+
+/* "shop/web"; NULL: at the top. Under the lock. */
+static char *path_of(const Governor *governor, int pool)
+{
+        GString *path = pool < 0 ? NULL : g_string_new(NULL);
+        for (; pool >= 0; pool = g_array_index(governor->last, Claimant, pool).pool) {
+                g_string_prepend(path, path->len ? "/" : "");
+                g_string_prepend(path, g_array_index(governor->last, Claimant, pool).name);
+        }
+        return path ? g_string_free(path, FALSE) : NULL;
 }
 
 static void explain_cpu(Governor *governor, const Claimant *claimant, guint which, const Enforced *enforced,
@@ -331,6 +424,7 @@ static void explain_cpu(Governor *governor, const Claimant *claimant, guint whic
         row->weight = enforced->weight > 0 ? rounded(enforced->weight) : NAN;
         row->ceiling = enforced->weight > 0 ? rounded(finite_or_unknown(enforced->ceiling)) : NAN;
         row->enforced = enforced->weight > 0;
+        row->respool = path_of(governor, claimant->pool);
         row->reason = allocate_explain((const Claimant *)governor->last->data, governor->last->len, which);
 }
 
@@ -339,10 +433,10 @@ bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
         Governor *governor = manager_governor(vm_manager(vm));
         g_autofree char *object = vm_object(vm);
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&governor->lock);
-        const Governed *governed = g_hash_table_lookup(governor->vms, vm_id(vm));
+        const Governed *governed = g_hash_table_lookup(governor->governed, vm_id(vm));
         for (guint i = 0; governed && i < governor->last->len; i++) {
                 const Claimant *claimant = &g_array_index(governor->last, Claimant, i);
-                if (strcmp(claimant->name, vm_id(vm)) != 0)
+                if (claimant->is_pool || strcmp(claimant->name, vm_id(vm)) != 0)
                         continue;
                 *ret_list = (HostlerAllocationList){.items = g_new0(HostlerAllocation, 2), .count = 1};
                 explain_cpu(governor, claimant, i, &governed->enforced, &ret_list->items[0]);
@@ -351,4 +445,24 @@ bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
         }
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "nothing was allocated to it yet: it does not run");
         return error_hint(error, "hostler start %s", object + strlen("vm/"));
+}
+
+struct Respools *govern_respools(Manager *manager)
+{
+        return manager_governor(manager)->respools;
+}
+
+bool govern_pool_round(Manager *manager, const char *pool, double *ret_demand, double *ret_granted)
+{
+        Governor *governor = manager_governor(manager);
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&governor->lock);
+        for (guint i = 0; i < governor->last->len; i++) {
+                const Claimant *claimant = &g_array_index(governor->last, Claimant, i);
+                if (!claimant->is_pool || strcmp(claimant->name, pool) != 0 || claimant->claim.demand <= 0)
+                        continue;
+                *ret_demand = rounded(claimant->claim.demand);
+                *ret_granted = rounded(claimant->granted);
+                return true;
+        }
+        return false;
 }

@@ -21,6 +21,16 @@ void govern_round(Governor *governor, const GPtrArray *vms);
  * HOSTLER_ERROR_NO_CAPACITY says what is short and who holds it. */
 bool govern_admit(Vm *vm, const HostlerSpec *spec, GError **error);
 
+/* The same for all that is reserved, with @pools in place of what there is. */
+bool govern_admit_pools(Manager *manager, const HostlerRespoolConfigList *pools, GError **error);
+/* What members of pool @pool that run have reserved: processors, MiB. */
+double govern_reserved_cpu(Manager *manager, const HostlerRespoolConfigList *pools, int pool);
+double govern_reserved_memory(Manager *manager, const HostlerRespoolConfigList *pools, int pool);
+/* respool.h */
+struct Respools *govern_respools(Manager *manager);
+/* Processors that a pool would take and got in the last round; false: it was not there, or none in it runs. */
+bool govern_pool_round(Manager *manager, const char *pool, double *ret_demand, double *ret_granted);
+
 /* What came out in the last round; a row for each resource. */
 bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error);
 /* Why processors cannot be shared out here; NULL: they can. Caller frees. */

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "host/host_facts.h"
 #include "sched/reclaim.h"
+#include "vm/govern/respool.h"
 
 #define ROUNDS 5
 #define MIB (1024.0 * 1024)
@@ -20,6 +21,7 @@
 
 typedef struct {
         char *id;
+        char *respool; /* path; NULL: at the top */
         uint64_t round;
         double told; /* MiB; 0: nothing yet */
         MemoryClaim claim;
@@ -38,6 +40,7 @@ static void entry_free(gpointer data)
 {
         Entry *entry = data;
         g_free(entry->id);
+        g_free(entry->respool);
         g_free(entry);
 }
 
@@ -128,7 +131,8 @@ static char *reason_of(const MemoryClaim *claim, bool reclaiming)
                 return g_strdup_printf("the host is short of memory: %.0f of %.0f MiB by its shares; it uses %.0f",
                                        claim->target, claim->size, claim->used);
         if (claim->target < claim->size)
-                return g_strdup_printf("%.0f of %.0f MiB: its limit", claim->target, claim->size);
+                return g_strdup_printf("%.0f of %.0f MiB: %s limit", claim->target, claim->size,
+                                       claim->target < floor(claim->limit) ? "its resource pool's" : "its");
         return g_strdup("all of it: the host has enough");
 }
 
@@ -158,29 +162,34 @@ typedef struct {
         double ballooned;
 } Member;
 
-static void act_on_all(MemoryGovernor *governor, const GArray *members, const GArray *claims)
+static void set_entry(MemoryGovernor *governor, Entry *entry, const MemoryClaim *claim, char *respool_taken)
+{
+        g_mutex_lock(&governor->lock);
+        g_free(entry->respool);
+        entry->respool = respool_taken;
+        entry->claim = *claim;
+        entry->reclaiming = governor->reclaiming;
+        g_mutex_unlock(&governor->lock);
+}
+
+static void act_on_all(MemoryGovernor *governor, const GArray *members, const GArray *claims,
+                       const HostlerRespoolConfigList *pools)
 {
         for (guint i = 0; i < members->len; i++) {
                 const Member *member = &g_array_index(members, Member, i);
                 const MemoryClaim *claim = &g_array_index(claims, MemoryClaim, i);
                 Entry *entry = entry_of(governor, vm_id(member->vm));
                 act(member->vm, entry, claim, member->ballooned, governor->reclaiming);
-                g_mutex_lock(&governor->lock);
-                entry->claim = *claim;
-                entry->reclaiming = governor->reclaiming;
-                g_mutex_unlock(&governor->lock);
+                set_entry(governor, entry, claim, claim->pool < 0 ? NULL : respools_path(pools, claim->pool, ""));
         }
         g_mutex_lock(&governor->lock);
         g_hash_table_foreach_remove(governor->entries, is_over, governor);
         g_mutex_unlock(&governor->lock);
 }
 
-void memory_governor_round(MemoryGovernor *governor, const GPtrArray *vms)
+static void collect(MemoryGovernor *governor, const GPtrArray *vms, const HostlerRespoolConfigList *pools,
+                    GArray *members, GArray *claims)
 {
-        g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(Member));
-        g_autoptr(GArray) claims = g_array_new(FALSE, FALSE, sizeof(MemoryClaim));
-        if (++governor->round % ROUNDS != 0)
-                return;
         for (guint i = 0; i < vms->len; i++) {
                 Vm *vm = g_ptr_array_index(vms, i);
                 g_autoptr(Spec) spec = vm_spec(vm);
@@ -192,13 +201,26 @@ void memory_governor_round(MemoryGovernor *governor, const GPtrArray *vms)
                         continue;
                 float ballooned = sample[METRIC_BALLOONED];
                 Member member = {vm, isnan(ballooned) ? 0 : ballooned / MIB};
+                claim.pool = respools_index(pools, spec_respool(&spec->value));
                 g_array_append_val(members, member);
                 g_array_append_val(claims, claim);
         }
+}
+
+void memory_governor_round(MemoryGovernor *governor, const GPtrArray *vms, const HostlerRespoolConfigList *pools)
+{
+        g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(Member));
+        g_autoptr(GArray) claims = g_array_new(FALSE, FALSE, sizeof(MemoryClaim));
+        g_autoptr(GArray) claimants = g_array_new(FALSE, FALSE, sizeof(Claimant));
+        if (++governor->round % ROUNDS != 0)
+                return;
+        collect(governor, vms, pools, members, claims);
+        respools_claim_memory(pools, claimants);
         HostFacts facts = host_facts_read(&host_paths);
         reclaim((double)facts.memory_total_bytes / MIB, (double)facts.memory_available_bytes / MIB,
-                (MemoryClaim *)claims->data, claims->len, &governor->reclaiming);
-        act_on_all(governor, members, claims);
+                (const Claimant *)claimants->data, claimants->len, (MemoryClaim *)claims->data, claims->len,
+                &governor->reclaiming);
+        act_on_all(governor, members, claims, pools);
 }
 
 /* ---- explaining ---- */
@@ -221,6 +243,7 @@ bool memory_governor_explain(MemoryGovernor *governor, const char *id, HostlerAl
         row->price = isfinite(level) && level > 0 ? round(1000 / level) / 1000 : 0;
         row->ceiling = claim->target < claim->size ? round(claim->target) : NAN;
         row->enforced = true;
+        row->respool = g_strdup(entry->respool);
         row->reason = reason_of(claim, entry->reclaiming);
         return true;
 }

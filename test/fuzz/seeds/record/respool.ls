@@ -1,0 +1,2 @@
+respool.ls
+{}
