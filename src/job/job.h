@@ -110,7 +110,8 @@ bool job_is_dry_run(Job *job);
 /*
  * False in a dry run. Also a crash point for tests: HOSTLER_CRASH_AT=vm.start:spawn kills the process right after that
  * step is written, vm.start:spawn:2 the second time. More points: @commit, @undo and @finish (before each operation),
- * @end (before the end is written).
+ * @end (before the end is written). HOSTLER_HOLD_AT=FILE holds a job at the point that FILE says, as long as it is
+ * there.
  */
 bool job_step(Job *job, const char *name, const char *format, ...) G_GNUC_PRINTF(3, 4);
 /* Kept in memory only: cheap enough for every block copied. */

@@ -99,7 +99,9 @@ bool job_call(Job *job, json_t **ret_result, GError **error);
 bool job_conclude(Job *job, GError *error_taken, json_t *result_taken);
 /* Tries again to write the ends that a full disk refused. */
 void job_write_unwritten(JobQueue *queue);
-/* For tests: HOSTLER_CRASH_AT=verb:point, or verb:point:N for the Nth time, ends the process here. */
+/* For tests: HOSTLER_CRASH_AT=verb:point, or verb:point:N for the Nth time, ends the process here; HOSTLER_HOLD_AT=FILE
+ * holds a job at the point that FILE says (of a step, N is the Nth of this job) as long as there is FILE. Meanwhile
+ * there is FILE.held. */
 void job_crash_point(Job *job, const char *point);
 
 /* ---- record.c ---- */

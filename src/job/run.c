@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/units.h"
 
+#include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #define KEPT_MS (24 * 60 * 60 * 1000LL)
 #define KEPT_ALWAYS 1000
 #define PRUNE_INTERVAL 256
+#define HOLD_POLL_US 1000
 
 static bool enter(JobQueue *queue, Job *job);
 static void leave(JobQueue *queue);
@@ -112,15 +114,46 @@ void job_write_unwritten(JobQueue *queue)
         }
 }
 
+/* @where: verb:point or verb:point:N. @ret_wanted: N, 1 without. */
+static bool is_point(const Job *job, const char *where, const char *point, guint64 *ret_wanted)
+{
+        g_auto(GStrv) parts = g_strsplit(where, ":", 3);
+        if (g_strv_length(parts) < 2 || strcmp(parts[0], job->shown.verb) != 0 || strcmp(parts[1], point) != 0)
+                return false;
+        *ret_wanted = parts[2] ? g_ascii_strtoull(parts[2], NULL, 10) : 1;
+        return true;
+}
+
+/* The Nth step of that name in this job; of other points each. */
+static bool is_held_at(const Job *job, const char *where, const char *point)
+{
+        guint64 wanted, hits = 0;
+        if (!is_point(job, where, point, &wanted))
+                return false;
+        for (size_t i = 0; i < job->shown.steps.count; i++)
+                hits += strcmp(job->shown.steps.items[i].name, point) == 0;
+        return hits == 0 || hits == wanted;
+}
+
+static void hold(const Job *job, const char *point)
+{
+        const char *file = g_getenv("HOSTLER_HOLD_AT");
+        g_autofree char *where = NULL, *held = file ? g_strconcat(file, ".held", NULL) : NULL;
+        if (!file || !g_file_get_contents(file, &where, NULL, NULL) || !is_held_at(job, g_strchomp(where), point))
+                return;
+        g_file_set_contents(held, where, -1, NULL);
+        while (g_file_test(file, G_FILE_TEST_EXISTS))
+                g_usleep(HOLD_POLL_US);
+        g_remove(held);
+}
+
 void job_crash_point(Job *job, const char *point)
 {
         const char *where = g_getenv("HOSTLER_CRASH_AT");
-        if (!where)
+        guint64 wanted;
+        hold(job, point);
+        if (!where || !is_point(job, where, point, &wanted))
                 return;
-        g_auto(GStrv) parts = g_strsplit(where, ":", 3);
-        if (g_strv_length(parts) < 2 || strcmp(parts[0], job->shown.verb) != 0 || strcmp(parts[1], point) != 0)
-                return;
-        guint64 wanted = parts[2] ? g_ascii_strtoull(parts[2], NULL, 10) : 1;
         g_mutex_lock(&job->queue->lock);
         guint hits = ++job->queue->crash_hits;
         g_mutex_unlock(&job->queue->lock);

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 
-from api import Api
+from api import ENDED, Api
 from harness import wait_until
 
 # What every VM's folder may hold beside its disks; what is only there while it runs is in LIVE.
@@ -16,6 +16,34 @@ ALWAYS = {"lock", "parts", "exit.json", "qemu.log", "console.log", "qemu.log.1",
 LIVE = {"run", ".exit.json"}
 FIRMWARE = {"uefi": {"firmware.uefi.qcow2"}, "uefi-secure": {"firmware.uefi-secure.qcow2"}}
 SMALL = {"memory": {"size": 64 << 20}, "disk0": {"size": 16 << 20}}
+
+
+class Hold:
+    """Holds a job of @daemon at a point (HOSTLER_HOLD_AT), for something else to happen there."""
+
+    @staticmethod
+    def prepare(daemon):
+        """Before the daemon is started."""
+        daemon.environment["HOSTLER_HOLD_AT"] = str(daemon.folder / "hold")
+
+    def __init__(self, daemon):
+        self.file = daemon.folder / "hold"
+        self.held = daemon.folder / "hold.held"
+
+    def at(self, point):
+        self.file.write_text(point)
+
+    def wait(self, job):
+        """True when the job has come there, false if it has ended without. @job: gives it as the API shows it."""
+        wait_until(lambda: self.held.exists() or job()["state"] in ENDED, 60, "the job comes to the point", every=0.005)
+        there = self.held.exists()
+        if not there:
+            self.file.unlink()
+        return there
+
+    def go(self):
+        self.file.unlink()
+        wait_until(lambda: not self.held.exists(), 10, "the job goes on", every=0.001)
 
 
 def api_of(daemon):
