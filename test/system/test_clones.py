@@ -46,7 +46,7 @@ def test_linked_clones_of_a_running_guest(daemon):
     error = daemon.refused(4, "rm", "web1", "--now", "-y")
     assert "web2" in error and "web3" in error
     daemon.hostler("rm", "web2", "web3", "--now", "-y")
-    daemon.hostler("snapshot", "create", "web1", "one", "--disks")
+    daemon.hostler("snapshot", "create", "web1", "one", "--disk-only")
     daemon.hostler("snapshot", "rm", "web1", "one")
     assert note(daemon, "web1") == "changed"
     daemon.hostler("rm", "web1", "--now", "-y")

@@ -247,7 +247,7 @@ def test_snapshot_create():
     live, off, disks = Snapshots(), Snapshots(live=False), Snapshots("old")
     run(Case("snapshot.create", snapshot(), live.are("new", power="running"), prepare=live.prepare, before=live.are(power="running"),
              refusal="exists", same_process=True),
-        Case("snapshot.create", snapshot(disks=True), disks.are("old", "new"), prepare=disks.prepare, before=disks.are("old"),
+        Case("snapshot.create", snapshot(disk_only=True), disks.are("old", "new"), prepare=disks.prepare, before=disks.are("old"),
              refusal="exists", same_process=True),
         Case("snapshot.create", snapshot(), off.are("new", power="off"), prepare=off.prepare, before=off.are(power="off"), refusal="exists"))
 

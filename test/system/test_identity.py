@@ -40,12 +40,12 @@ def test_a_clone_gets_an_identity_of_its_own(daemon):
 def test_frozen_file_systems_thaw_even_if_the_daemon_dies(daemon):
     daemon.create("web1")
     shell(daemon, "web1", "echo one > /root/note; sync")
-    assert daemon.json("snapshot", "create", "web1", "clean", "--disks")["frozen"]
+    assert daemon.json("snapshot", "create", "web1", "clean", "--disk-only")["frozen"]
     for point in ("stop", "layers", "keep", "@commit", "@end"):
         daemon.kill()
         daemon.start(environment={"HOSTLER_CRASH_AT": f"snapshot.create:{point}"})
         wait_until(lambda: api_of(daemon).call("GET", "/v1/vms/web1")["status"].get("phase") in ("agent", "ip"), 30, "the agent is there")
-        daemon.run("snapshot", "create", "web1", point.strip("@"), "--disks")
+        daemon.run("snapshot", "create", "web1", point.strip("@"), "--disk-only")
         daemon.process.wait(60)
         daemon.start()
         write = ("exec", "web1", "--timeout", "20s", "--", "sh", "-c", "echo again > /root/again; sync")

@@ -48,7 +48,7 @@ def test_uefi_variables_and_pcrs_come_back():
         daemon.hostler("start", "web2", "--wait", "agent", timeout=300)
         write(daemon, "web2", "mine")
         assert variables(daemon, "web2") == {"first", "mine"}
-        daemon.hostler("snapshot", "create", "web2", "disks", "--disks")
+        daemon.hostler("snapshot", "create", "web2", "disks", "--disk-only")
         write(daemon, "web2", "later")
         daemon.hostler("revert", "web2", "disks")
         daemon.hostler("start", "web2", "--wait", "agent", timeout=300)

@@ -83,7 +83,7 @@ def test_a_tree_is_pruned_while_the_guest_goes_on(daemon):
 def test_disks_only_and_of_a_vm_that_is_off(daemon):
     create(daemon)
     remember(daemon, "running")
-    daemon.hostler("snapshot", "create", "web1", "running", "--disks")
+    daemon.hostler("snapshot", "create", "web1", "running", "--disk-only")
     remember(daemon, "later")
     daemon.hostler("stop", "web1")
     daemon.hostler("snapshot", "create", "web1", "off")
@@ -154,8 +154,8 @@ def test_a_disk_that_a_snapshot_holds_can_go_and_come_back(daemon):
 def test_snapshots_by_the_clock(daemon):
     create(daemon)
     remember(daemon, "one")
-    daemon.hostler("snapshot", "create", "web1", "by-hand", "--disks")
-    row = daemon.json("snapshot", "schedule", "web1", "--every", "5s", "--keep", "2", "--disks")
+    daemon.hostler("snapshot", "create", "web1", "by-hand", "--disk-only")
+    row = daemon.json("snapshot", "schedule", "web1", "--every", "5s", "--keep", "2", "--disk-only")
     assert (row["every"], row["keep"]) == (5000, 2) and row["next"]
     taken = set()
 

@@ -41,7 +41,7 @@ def test_a_clone_is_flattened_while_it_runs_and_while_it_is_off(daemon):
     source(daemon)
     daemon.hostler("clone", "web1", "live", "off", "more")
     daemon.hostler("start", "live", "--wait", "agent")
-    daemon.hostler("snapshot", "create", "live", "one", "--disks")
+    daemon.hostler("snapshot", "create", "live", "one", "--disk-only")
     write(daemon, "live", "mine")
     error = daemon.refused(4, "rm", "web1", "--now", "-y")
     assert "live" in error and "off" in error and "flatten" in error

@@ -32,7 +32,7 @@ static void take(Vm *vm, const HostlerSnapshotSchedule *schedule, int64_t now_ms
 {
         g_autofree char *name = schedule_name(now_ms);
         HostlerSnapshotCreateArgs args = {
-            .vm = (char *)vm_id(vm), .name = name, .disks = schedule->disks, .scheduled = true};
+            .vm = (char *)vm_id(vm), .name = name, .disk_only = schedule->disks, .scheduled = true};
         submit(vm, "create", &args, NULL);
 }
 
@@ -94,7 +94,7 @@ static void set_schedule(HostlerVmHistory *history, const HostlerSnapshotSchedul
         record_init(&hostler_snapshot_schedule_type, history->schedule);
         history->schedule->every = args->every;
         history->schedule->keep = args->keep;
-        history->schedule->disks = args->disks;
+        history->schedule->disks = args->disk_only;
         history->schedule->since = time_format(clock_unix_ms());
 }
 
@@ -104,7 +104,7 @@ static void describe(const HostlerVmHistory *history, HostlerScheduleInfo *ret_i
                 return;
         ret_info->every = history->schedule->every;
         ret_info->keep = history->schedule->keep;
-        ret_info->disks = history->schedule->disks;
+        ret_info->disk_only = history->schedule->disks;
         ret_info->next = time_format(schedule_due_ms(history));
 }
 
