@@ -45,10 +45,15 @@ static bool operation_vm_continue(Manager *manager, const json_t *args, GError *
         g_autoptr(Qmp) qmp = vm ? vm_qmp(vm) : NULL;
         if (!qmp)
                 return true;
+        g_autoptr(GError) problem = NULL;
         qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
-        if (!json_is_true(json_object_get(args, "run")))
-                return saved_state_let_go(qmp, error);
-        return qmp_call(qmp, "cont", NULL, NULL, error);
+        if (!json_is_true(json_object_get(args, "run")) ? saved_state_let_go(qmp, &problem)
+                                                        : qmp_call(qmp, "cont", NULL, NULL, &problem))
+                return true;
+        if (vm_died(vm))
+                return true;
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
 }
 
 static void keep_saved(HostlerVmRuntime *runtime, void *data)

@@ -13,6 +13,7 @@
 
 /* How often a waiter looks for cancellation, which has no way to signal a GCond. */
 #define WAIT_SLICE_MS 100
+#define DEATH_MS 3000
 
 void vm_touch_locked(Vm *vm)
 {
@@ -295,6 +296,16 @@ bool vm_wait(Vm *vm, VmCondition condition, void *data, int64_t deadline_ms, GCa
                         return false;
                 wait_slice(vm, seen, deadline_ms);
         }
+}
+
+static bool is_dead(Vm *vm, void *data)
+{
+        return !vm_is_live(vm);
+}
+
+bool vm_died(Vm *vm)
+{
+        return vm_wait(vm, is_dead, NULL, clock_monotonic_ms() + DEATH_MS, NULL);
 }
 
 void vm_runtime(Vm *vm, HostlerVmRuntime *ret_runtime)

@@ -85,6 +85,8 @@ typedef bool (*VmCondition)(Vm *vm, void *data);
 /* Blocks a job's thread until @condition holds; false at @deadline_ms (monotonic) or on cancel. Called without the
  * lock. */
 bool vm_wait(Vm *vm, VmCondition condition, void *data, int64_t deadline_ms, GCancellable *cancellable);
+/* After a call to QEMU has failed: true if that was because it has died, which is known some moments later. */
+bool vm_died(Vm *vm);
 
 /* What outlives the daemon while QEMU runs (record vm_runtime); stored on each change. */
 void vm_runtime(Vm *vm, HostlerVmRuntime *ret_runtime); /* a copy */

@@ -76,16 +76,15 @@ static bool copy_live(const Flattening *disk, GError **error)
         g_autoptr(Qmp) qmp = vm_require_qmp(disk->vm, error);
         g_autofree char *id = g_strdup_printf("flatten-%s", disk->part), *base = g_strdup_printf("%s.base", disk->part);
         g_autofree char *bottom = disk_layer_node(disk->files[disk->own - 1]), *top = foreign_node(disk, disk->own);
-        /* An earlier daemon may have begun it. */
-        if (!qmp || !layers_wait_block_job(disk->job, qmp, id, error))
+        LayersStream stream = {
+            .id = id, .node = bottom, .base = disk->image ? base : NULL, .path = disk->files[disk->own - 1]};
+        bool open;
+        /* An earlier daemon may have come that far that it is not. */
+        if (!qmp || !layers_is_node(qmp, top, &open, error))
                 return false;
-        if (!layers_is_node(qmp, top))
+        if (!open)
                 return true;
-        json_t *args =
-            json_pack("{s:s, s:s, s:b, s:b}", "job-id", id, "device", bottom, "auto-finalize", 1, "auto-dismiss", 0);
-        if (disk->image)
-                json_object_set_new(args, "base-node", json_string(base));
-        if (!qmp_call(qmp, "block-stream", args, NULL, error) || !layers_wait_block_job(disk->job, qmp, id, error))
+        if (!layers_stream(disk->job, qmp, &stream, error))
                 return false;
         for (guint i = disk->own; disk->files[i]; i++) {
                 g_autofree char *node = foreign_node(disk, i);

@@ -88,17 +88,41 @@ static bool merge_offline(Job *job, Vm *vm, const HostlerVmHistory *history, con
         return process_run(&options, NULL, error) && file_sync(child, error);
 }
 
-bool layers_wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error)
+/* What QEMU says of its block job @id; NULL: nothing, there is none. Borrowed from @jobs. */
+static json_t *find_block_job(json_t *jobs, const char *id)
+{
+        json_t *entry;
+        size_t i;
+        json_array_foreach (jobs, i, entry)
+                if (g_strcmp0(json_string_value(json_object_get(entry, "id")), id) == 0)
+                        return entry;
+        return NULL;
+}
+
+static void tell_progress(Job *job, const json_t *found)
+{
+        job_progress(job,
+                     100.0 * (double)json_integer_value(json_object_get(found, "current-progress")) /
+                         (double)MAX(json_integer_value(json_object_get(found, "total-progress")), 1),
+                     "merging disk layers");
+}
+
+/* What was copied is only in QEMU's cache of qcow2's tables yet, and with the end of the job nothing else has it. */
+static bool finalize(Qmp *qmp, const char *id, const char *node, GError **error)
+{
+        g_autofree char *flush = g_strdup_printf("qemu-io %s flush", node);
+        return qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", flush), NULL, error) &&
+               qmp_call(qmp, "job-finalize", json_pack("{s:s}", "id", id), NULL, error);
+}
+
+/* True when it has gone well, with the job forgotten; also when there is none. */
+static bool wait_stream(Job *job, Qmp *qmp, const char *id, const char *node, GError **error)
 {
         for (;;) {
                 json_auto_t *jobs = NULL;
-                json_t *entry, *found = NULL;
-                size_t i;
                 if (!qmp_call(qmp, "query-jobs", NULL, &jobs, error))
                         return false;
-                json_array_foreach (jobs, i, entry)
-                        if (g_strcmp0(json_string_value(json_object_get(entry, "id")), id) == 0)
-                                found = entry;
+                json_t *found = find_block_job(jobs, id);
                 const char *status = found ? json_string_value(json_object_get(found, "status")) : "concluded";
                 const char *problem = found ? json_string_value(json_object_get(found, "error")) : NULL;
                 if (strcmp(status, "concluded") == 0) {
@@ -109,12 +133,24 @@ bool layers_wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error)
                 }
                 if (g_cancellable_is_cancelled(job_cancellable(job)))
                         qmp_call(qmp, "job-cancel", json_pack("{s:s}", "id", id), NULL, NULL);
-                job_progress(job,
-                             100.0 * (double)json_integer_value(json_object_get(found, "current-progress")) /
-                                 (double)MAX(json_integer_value(json_object_get(found, "total-progress")), 1),
-                             "merging disk layers");
+                else if (strcmp(status, "pending") == 0 && !finalize(qmp, id, node, error))
+                        return false;
+                tell_progress(job, found);
                 g_usleep(MERGE_POLL_US);
         }
+}
+
+bool layers_stream(Job *job, Qmp *qmp, const LayersStream *stream, GError **error)
+{
+        json_t *args = json_pack("{s:s, s:s, s:b, s:b}", "job-id", stream->id, "device", stream->node, "auto-finalize",
+                                 0, "auto-dismiss", 0);
+        if (stream->base)
+                json_object_set_new(args, "base-node", json_string(stream->base));
+        if (stream->backing)
+                json_object_set_new(args, "backing-file", json_string(stream->backing));
+        wait_stream(job, qmp, stream->id, stream->node, NULL);
+        return qmp_call(qmp, "block-stream", args, NULL, error) &&
+               wait_stream(job, qmp, stream->id, stream->node, error) && file_sync(stream->path, error);
 }
 
 static bool stands_on_image(Vm *vm, const char *part)
@@ -138,46 +174,56 @@ static bool merge_live(Job *job, Vm *vm, const char *part, const Waste *waste, G
         g_autofree char *lower_file = g_strdup_printf("%s.file", lower);
         if (!qmp)
                 return false;
-        json_t *args =
-            json_pack("{s:s, s:s, s:b, s:b}", "job-id", id, "device", top, "auto-finalize", 1, "auto-dismiss", 0);
         /* All layers of a disk are in one folder. */
         g_autofree char *backing = base ? g_path_get_basename(waste->parent) : NULL;
-        if (backing)
-                json_object_set_new(args, "backing-file", json_string(backing));
-        if (base || stands_on_image(vm, part))
-                json_object_set_new(args, "base-node", json_string(base ? base : image));
-        return qmp_call(qmp, "block-stream", args, NULL, error) && layers_wait_block_job(job, qmp, id, error) &&
+        g_autofree char *path = vm_layer_path(vm, waste->child);
+        LayersStream stream = {.id = id,
+                               .node = top,
+                               .base = base                        ? base
+                                       : stands_on_image(vm, part) ? image
+                                                                   : NULL,
+                               .backing = backing,
+                               .path = path};
+        return layers_stream(job, qmp, &stream, error) &&
                qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", lower), NULL, error) &&
                qmp_call(qmp, "blockdev-del", json_pack("{s:s}", "node-name", lower_file), NULL, error);
 }
 
-bool layers_is_node(Qmp *qmp, const char *node)
+bool layers_is_node(Qmp *qmp, const char *node, bool *ret_is, GError **error)
 {
         json_auto_t *nodes = NULL;
         json_t *entry;
         size_t i;
-        if (!qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, NULL))
+        *ret_is = false;
+        if (!qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, error))
                 return false;
         json_array_foreach (nodes, i, entry)
-                if (g_strcmp0(json_string_value(json_object_get(entry, "node-name")), node) == 0)
-                        return true;
-        return false;
+                *ret_is = *ret_is || g_strcmp0(json_string_value(json_object_get(entry, "node-name")), node) == 0;
+        return true;
 }
 
-/* Whether QEMU has the layer open: a run that was cut off may have got that far already. */
-static bool is_open(Vm *vm, const char *file)
+/* A run that was cut off may have got so far that QEMU has the layer open no more. */
+static bool merge_if_open(Job *job, Vm *vm, const char *part, const Waste *waste, GError **error)
 {
-        g_autoptr(Qmp) qmp = vm_qmp(vm);
-        g_autofree char *node = disk_layer_node(file);
-        return qmp && layers_is_node(qmp, node);
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        g_autofree char *node = disk_layer_node(waste->file);
+        bool open;
+        return qmp && layers_is_node(qmp, node, &open, error) && (!open || merge_live(job, vm, part, waste, error));
 }
 
 static bool merge(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste *waste, GError **error)
 {
         const char *part = part_of(history, waste->child);
-        if (!part || !vm_is_live(vm))
-                return merge_offline(job, vm, history, waste, error);
-        return !is_open(vm, waste->file) || merge_live(job, vm, part, waste, error);
+        g_autoptr(GError) problem = NULL;
+        if (part && vm_is_live(vm)) {
+                if (merge_if_open(job, vm, part, waste, &problem))
+                        return true;
+                if (!vm_died(vm)) {
+                        g_propagate_error(error, g_steal_pointer(&problem));
+                        return false;
+                }
+        }
+        return merge_offline(job, vm, history, waste, error);
 }
 
 /* ---- one after the other ---- */

@@ -14,8 +14,19 @@ void layers_history(Vm *vm, HostlerVmHistory *ret_history);
  * all contents as before when a merge fails, for lack of space for instance.
  */
 bool layers_tidy(Job *job, Vm *vm, GError **error);
-/* The end of QEMU's block job @id: true when it has gone well, with the job forgotten; also when there is none. */
-bool layers_wait_block_job(Job *job, Qmp *qmp, const char *id, GError **error);
-bool layers_is_node(Qmp *qmp, const char *node);
+typedef struct {
+        const char *id;      /* of QEMU's job; the same for a disk whenever it is begun again */
+        const char *node;    /* what is copied into */
+        const char *base;    /* node that it stands on afterwards; NULL: none */
+        const char *backing; /* what its header calls that; NULL: as QEMU does */
+        const char *path;    /* the node's file */
+} LayersStream;
+/*
+ * Copies what is between @node and @base into it while the guest goes on. When it returns true that is on the host's
+ * disk, and not before does QEMU let go of what it was copied from. One that an earlier daemon began is ended first.
+ */
+bool layers_stream(Job *job, Qmp *qmp, const LayersStream *stream, GError **error);
+/* Whether QEMU has a node of that name; false and error when it does not say. */
+bool layers_is_node(Qmp *qmp, const char *node, bool *ret_is, GError **error);
 /* The disk has left the spec: what only it needed goes. */
 bool layers_let_go(Job *job, Vm *vm, const char *part, GError **error);

@@ -93,19 +93,25 @@ static bool set_speed(Qmp *qmp, GError **error)
                         NULL, error);
 }
 
-static bool set_behind(Qmp *qmp, bool behind)
+static bool set_behind(Qmp *qmp, bool behind, GError **error)
 {
         json_t *args =
             json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "background-snapshot", "state", behind);
-        return qmp_call(qmp, "migrate-set-capabilities", args, NULL, NULL);
+        return qmp_call(qmp, "migrate-set-capabilities", args, NULL, error);
+}
+
+/* QEMU has said no, which it does as long as a migration is being cancelled; not: it is gone. */
+static bool is_refused(Qmp *qmp)
+{
+        g_autoptr(GError) problem = NULL;
+        return !set_behind(qmp, false, &problem) && qmp_error_class(problem);
 }
 
 void saved_state_cancel(Qmp *qmp)
 {
         int64_t end = clock_monotonic_ms() + CANCEL_MS;
         qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
-        /* Refused as long as it is being cancelled. */
-        while (!set_behind(qmp, false) && clock_monotonic_ms() < end)
+        while (is_refused(qmp) && clock_monotonic_ms() < end)
                 g_usleep(POLL_US);
 }
 
@@ -137,11 +143,11 @@ static bool write_state(Vm *vm, Job *job, const char *file, bool behind, Hostler
         if (fd < 0)
                 return false;
         int64_t bytes = 0, crc = 0;
-        set_behind(qmp, behind);
+        set_behind(qmp, behind, NULL);
         bool ok = feed(qmp, job, fd, error);
         /* A failed one is ended by the undo of who asked. */
         if (ok && behind)
-                set_behind(qmp, false);
+                set_behind(qmp, false, NULL);
         ok = ok && checksum(fd, &bytes, &crc, error);
         if (ok && fdatasync(fd) < 0)
                 ok = error_set_errno(error, errno, NULL, "cannot write the saved state");

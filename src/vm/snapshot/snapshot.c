@@ -124,23 +124,20 @@ static bool go_on(Vm *vm, bool run, GError **error)
 
 /* ---- undo ---- */
 
-static bool is_node(Qmp *qmp, const char *node, bool *ret_attached)
+/* Whether a disk's head is @node. */
+static bool is_attached(Qmp *qmp, const char *node, bool *ret_is, GError **error)
 {
-        json_auto_t *blocks = NULL, *nodes = NULL;
+        json_auto_t *blocks = NULL;
         json_t *entry;
         size_t i;
-        bool there = false;
-        *ret_attached = false;
-        if (!qmp_call(qmp, "query-block", NULL, &blocks, NULL) ||
-            !qmp_call(qmp, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, NULL))
+        *ret_is = false;
+        if (!qmp_call(qmp, "query-block", NULL, &blocks, error))
                 return false;
-        json_array_foreach (nodes, i, entry)
-                there = there || g_strcmp0(json_string_value(json_object_get(entry, "node-name")), node) == 0;
         json_array_foreach (blocks, i, entry) {
                 const char *root = json_string_value(json_object_get(json_object_get(entry, "inserted"), "node-name"));
-                *ret_attached = *ret_attached || g_strcmp0(root, node) == 0;
+                *ret_is = *ret_is || g_strcmp0(root, node) == 0;
         }
-        return there;
+        return true;
 }
 
 /* Folds the layer back into the one below and takes it out. */
@@ -148,8 +145,10 @@ static bool take_out(Qmp *qmp, const char *file, const char *below, GError **err
 {
         g_autofree char *node = disk_layer_node(file), *below_node = disk_layer_node(below);
         g_autofree char *node_file = g_strdup_printf("%s.file", node);
-        bool attached;
-        if (!is_node(qmp, node, &attached))
+        bool there, attached;
+        if (!layers_is_node(qmp, node, &there, error) || !is_attached(qmp, node, &attached, error))
+                return false;
+        if (!there)
                 return true;
         if (attached && !disk_commit_layer(qmp, node, below_node, error))
                 return false;
@@ -180,50 +179,6 @@ static bool remove_named(Vm *vm, const json_t *name, GError **error)
         return !path || dir_remove(path, error);
 }
 
-bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **error)
-{
-        g_autoptr(Vm) vm = vm_of(manager, args);
-        g_autoptr(Qmp) qmp = vm ? vm_qmp(vm) : NULL;
-        json_t *entry, *layers = json_object_get(args, "layers");
-        size_t i;
-        if (!vm)
-                return true;
-        if (qmp)
-                saved_state_cancel(qmp);
-        /* Nothing can be written to the disks of a guest whose memory has been. */
-        if (qmp && !saved_state_let_go(qmp, error))
-                return false;
-        json_array_foreach (layers, i, entry) {
-                const char *file = json_string_value(json_object_get(entry, "file"));
-                if (is_layer(vm, file))
-                        continue;
-                g_autofree char *path = vm_layer_path(vm, file);
-                const char *below = json_string_value(json_object_get(entry, "below"));
-                if ((qmp && !take_out(qmp, file, below, error)) || !volume_delete(path, error))
-                        return false;
-        }
-        if (!remove_named(vm, json_object_get(args, "memory"), error) ||
-            !remove_named(vm, json_object_get(args, "keepsakes"), error))
-                return false;
-        bool ok = go_on(vm, json_is_true(json_object_get(args, "run")), error);
-        guest_thaw(vm);
-        return ok;
-}
-
-/* ---- writing it down ---- */
-
-static void apply(HostlerVmHistory *history, HostlerSnapshot *snapshot_taken, const json_t *layers)
-{
-        json_t *entry;
-        size_t i;
-        layers_keep(history, snapshot_taken);
-        json_array_foreach ((json_t *)layers, i, entry) {
-                const char *part = json_string_value(json_object_get(entry, "part"));
-                g_autofree char *below = g_strdup(layers_head(history, part));
-                layers_go_on(history, part, json_string_value(json_object_get(entry, "file")), below);
-        }
-}
-
 /* The disks have gone on: that is so from now on, whether a snapshot remembers it or not. */
 static bool write_layers(Vm *vm, const json_t *layers, GError **error)
 {
@@ -238,6 +193,90 @@ static bool write_layers(Vm *vm, const json_t *layers, GError **error)
         bool ok = vm_set_history(vm, &history, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;
+}
+
+/* One that is whole: a crash may have come while it was made. */
+static bool stands_on(Vm *vm, const char *file, const char *below)
+{
+        g_auto(VolumeInfo) info = {0};
+        g_autofree char *path = vm_layer_path(vm, file), *name = g_path_get_basename(below);
+        if (!volume_info(path, &info, NULL) || !info.backing)
+                return false;
+        g_autofree char *backing = g_path_get_basename(info.backing);
+        return strcmp(backing, name) == 0;
+}
+
+/* A guest goes on while its memory is written, so one whose QEMU has died may have written to its new layers. */
+static bool keep_layers(Vm *vm, const json_t *layers, GError **error)
+{
+        json_auto_t *kept = json_array();
+        json_t *entry;
+        size_t i;
+        json_array_foreach ((json_t *)layers, i, entry) {
+                const char *file = json_string_value(json_object_get(entry, "file"));
+                if (!is_layer(vm, file) && stands_on(vm, file, json_string_value(json_object_get(entry, "below"))))
+                        json_array_append(kept, entry);
+        }
+        return json_array_size(kept) == 0 || write_layers(vm, kept, error);
+}
+
+static bool remove_layers(Vm *vm, Qmp *qmp, const json_t *layers, GError **error)
+{
+        json_t *entry;
+        size_t i;
+        json_array_foreach ((json_t *)layers, i, entry) {
+                const char *file = json_string_value(json_object_get(entry, "file"));
+                const char *below = json_string_value(json_object_get(entry, "below"));
+                g_autofree char *path = vm_layer_path(vm, file);
+                if (is_layer(vm, file))
+                        continue;
+                if ((qmp && !take_out(qmp, file, below, error)) || !volume_delete(path, error))
+                        return false;
+        }
+        return true;
+}
+
+static bool undo(Vm *vm, const json_t *args, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_is_live(vm) ? vm_qmp(vm) : NULL;
+        const json_t *layers = json_object_get(args, "layers");
+        bool run = json_is_true(json_object_get(args, "run"));
+        if (qmp)
+                saved_state_cancel(qmp);
+        /* Nothing can be written to the disks of a guest whose memory has been. */
+        if ((qmp && !saved_state_let_go(qmp, error)) || (!qmp && run && !keep_layers(vm, layers, error)) ||
+            !remove_layers(vm, qmp, layers, error) || !remove_named(vm, json_object_get(args, "memory"), error) ||
+            !remove_named(vm, json_object_get(args, "keepsakes"), error))
+                return false;
+        bool ok = !qmp || go_on(vm, run, error);
+        guest_thaw(vm);
+        return ok;
+}
+
+bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **error)
+{
+        g_autoptr(Vm) vm = vm_of(manager, args);
+        g_autoptr(GError) problem = NULL;
+        if (!vm || undo(vm, args, &problem))
+                return true;
+        if (vm_died(vm))
+                return undo(vm, args, error);
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
+}
+
+/* ---- writing it down ---- */
+
+static void apply(HostlerVmHistory *history, HostlerSnapshot *snapshot_taken, const json_t *layers)
+{
+        json_t *entry;
+        size_t i;
+        layers_keep(history, snapshot_taken);
+        json_array_foreach ((json_t *)layers, i, entry) {
+                const char *part = json_string_value(json_object_get(entry, "part"));
+                g_autofree char *below = g_strdup(layers_head(history, part));
+                layers_go_on(history, part, json_string_value(json_object_get(entry, "file")), below);
+        }
 }
 
 static bool write_down(Vm *vm, const json_t *json, const json_t *layers, GError **error)
@@ -262,9 +301,14 @@ bool operation_snapshot_keep(Manager *manager, const json_t *args, GError **erro
         g_autoptr(Vm) vm = vm_of(manager, args);
         if (!vm)
                 return true;
-        if (!write_down(vm, json_object_get(args, "snapshot"), json_object_get(args, "layers"), error) ||
-            !go_on(vm, json_is_true(json_object_get(args, "run")), error))
+        g_autoptr(GError) problem = NULL;
+        if (!write_down(vm, json_object_get(args, "snapshot"), json_object_get(args, "layers"), error))
                 return false;
+        /* The snapshot is there, whatever becomes of the guest. */
+        if (!go_on(vm, json_is_true(json_object_get(args, "run")), &problem) && !vm_died(vm)) {
+                g_propagate_error(error, g_steal_pointer(&problem));
+                return false;
+        }
         guest_thaw(vm);
         return true;
 }
@@ -318,7 +362,7 @@ static bool taking_init(Taking *taking, GError **error)
         HostlerVmRuntime runtime;
         taking->live = vm_is_live(taking->vm);
         taking->run = vm_power(taking->vm) == HOSTLER_POWER_RUNNING;
-        taking->full = taking->live && !taking->args->disks;
+        taking->full = taking->live && !taking->args->disk_only;
         layers_history(taking->vm, &taking->history);
         record_init(&hostler_snapshot_type, &taking->snapshot);
         taking->snapshot.name = taking->args->name ? g_strdup(taking->args->name) : free_name(&taking->history);
@@ -459,8 +503,8 @@ bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory
                   (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
                   (!live || switch_layers(vm, &history.heads, layers, error)) &&
                   (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) &&
-                  (!memory || write_memory(job, vm, memory, run, error)) && go_on(vm, run, error) &&
-                  write_layers(vm, layers, error);
+                  (!memory || write_memory(job, vm, memory, run, error)) && write_layers(vm, layers, error) &&
+                  go_on(vm, run, error);
         record_clear(&hostler_vm_history_type, &history);
         return ok;
 }
