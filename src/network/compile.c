@@ -118,6 +118,8 @@ static void compile_admission(Compiler *compiler, const Port *port)
         flow_resubmit(flow, TABLE_VLAN);
         if (port_is_adapter(port) && !port->policy.traffic)
                 compiler_add_from(compiler, TABLE_ADMISSION, 250, FLOW_BLOCKED, port);
+        if (port->copies_only)
+                compiler_add_from(compiler, TABLE_ADMISSION, 260, FLOW_MIRROR, port);
 }
 
 static void compile_untagged(Compiler *compiler, const Port *port)
@@ -396,6 +398,8 @@ static void compile_refusals(Compiler *compiler, const Port *port)
 {
         if (!port_is_adapter(port))
                 return;
+        if (port->copies_only)
+                compiler_add_egress(compiler, 270, FLOW_MIRROR, port);
         if (!port->policy.traffic)
                 compiler_add_egress(compiler, 260, FLOW_BLOCKED, port);
         if (has_moved(port) && !port->policy.mac_changes)

@@ -40,7 +40,8 @@ typedef enum {
         FLOW_MAC_CHANGES,
         FLOW_MAC_SPOOFING,
         FLOW_ISOLATED,
-        FLOW_BLOCKED
+        FLOW_BLOCKED,
+        FLOW_MIRROR
 } FlowClass;
 
 /* 0x4853, a bit for "drops", class, port. */

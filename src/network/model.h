@@ -80,9 +80,10 @@ typedef enum {
 typedef struct {
         uint32_t number; /* OpenFlow's, and the one in cookies; 1 and up, its own on the switch */
         PortKind kind;
-        uint32_t group; /* number of its port group; 0: none */
-        bool isolated;  /* isolated ports do not reach each other */
-        Mac mac;        /* as declared; not of an uplink */
+        uint32_t group;   /* number of its port group; 0: none */
+        bool isolated;    /* isolated ports do not reach each other */
+        bool copies_only; /* a mirror's destination: nothing else goes to it, and nothing comes from it */
+        Mac mac;          /* as declared; not of an uplink */
         Vlans vlans;
         Policy policy;
         RxFilter filter;

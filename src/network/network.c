@@ -26,6 +26,7 @@ static void attached_free(gpointer data)
         g_free(adapter->switch_name);
         g_free(adapter->group);
         g_free(adapter->device);
+        g_free(adapter->captures);
         json_decref(adapter->policy);
         g_array_unref(adapter->guard);
         g_array_unref(adapter->groups);
@@ -48,6 +49,7 @@ Network *network_new(const char *folder, const char *refusal)
         g_cond_init(&network->done_changed);
         network->switches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
+        network->mirrors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->attached = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, attached_free);
         if (!refusal)
                 network->thread = g_thread_new("network", network_run, network);
@@ -73,6 +75,7 @@ void network_free(Network *network)
         ovs_free(network->ovs);
         g_hash_table_unref(network->switches);
         g_hash_table_unref(network->groups);
+        g_hash_table_unref(network->mirrors);
         g_hash_table_unref(network->attached);
         g_clear_error(&network->fault);
         g_mutex_clear(&network->lock);
@@ -101,8 +104,21 @@ static void declare(Network *network, GHashTable *table, const char *key, json_t
         g_mutex_unlock(&network->lock);
 }
 
+static gboolean is_under(gpointer key, gpointer value, gpointer prefix)
+{
+        return g_str_has_prefix(key, prefix);
+}
+
+/* One that goes takes with it what is declared on it. */
 void network_declare_switch(Network *network, const char *name, json_t *spec_taken)
 {
+        g_autofree char *prefix = g_strdup_printf("%s/", name);
+        g_mutex_lock(&network->lock);
+        if (!spec_taken) {
+                g_hash_table_foreach_remove(network->groups, is_under, prefix);
+                g_hash_table_foreach_remove(network->mirrors, is_under, prefix);
+        }
+        g_mutex_unlock(&network->lock);
         declare(network, network->switches, name, spec_taken);
 }
 
@@ -110,6 +126,12 @@ void network_declare_group(Network *network, const char *switch_name, const char
 {
         g_autofree char *key = g_strdup_printf("%s/%s", switch_name, group);
         declare(network, network->groups, key, spec_taken);
+}
+
+void network_declare_mirror(Network *network, const char *switch_name, const char *mirror, json_t *spec_taken)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", switch_name, mirror);
+        declare(network, network->mirrors, key, spec_taken);
 }
 
 json_t *network_spec(Network *network, const char *switch_name, const char *group)

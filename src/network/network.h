@@ -30,6 +30,10 @@ bool network_is_allowed(const Network *network, GError **error);
  * network_apply(). */
 void network_declare_switch(Network *network, const char *name, json_t *spec_taken);
 void network_declare_group(Network *network, const char *switch_name, const char *group, json_t *spec_taken);
+/* A mirror by its properties (record `mirror_spec`; adapters in it are "VM ID.part"; taken); NULL: it is gone. */
+void network_declare_mirror(Network *network, const char *switch_name, const char *mirror, json_t *spec_taken);
+/* "active", "waiting" or "disabled". Static. */
+const char *network_mirror_state(Network *network, const char *switch_name, const char *mirror);
 /* What is declared of a switch (@group NULL), or of its port group. A new reference; NULL: nothing. */
 json_t *network_spec(Network *network, const char *switch_name, const char *group);
 bool network_has_group(Network *network, const char *switch_name, const char *group);

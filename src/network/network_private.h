@@ -16,6 +16,8 @@ typedef struct {
         uint32_t number;   /* 0: it has none yet */
         RxFilter filter;   /* its groups are `groups`'s */
         GArray *groups;    /* of Mac */
+        char *captures;    /* key of the adapter whose frames it gets; NULL: it is an adapter itself */
+        int snaplen;       /* a capture's */
         bool wants_device; /* a new device is to be made */
         int fd;            /* that device's, until it is taken; -1 */
 } Attached;
@@ -33,6 +35,7 @@ struct Network {
         GError *fault;         /* how the last round ended */
         GHashTable *switches;  /* name → json_t */
         GHashTable *groups;    /* "switch/group" → json_t */
+        GHashTable *mirrors;   /* "switch/mirror" → json_t */
         GHashTable *attached;  /* key → Attached */
 };
 
@@ -43,15 +46,19 @@ typedef struct {
         uint32_t number;
         bool wants_device;
         int mtu;
+        Vlans vlans; /* what mirrors are to know; frames go by the flows */
 } TargetPort;
 
 typedef struct {
         char *bridge;
-        GArray *ports;    /* of TargetPort */
-        FlowTable *flows; /* NULL: they cannot be compiled */
-        GError *fault;    /* why */
+        GArray *ports;      /* of TargetPort */
+        GPtrArray *mirrors; /* of TargetMirror (network_mirror.h) */
+        FlowTable *flows;   /* NULL: they cannot be compiled */
+        GError *fault;      /* why */
 } TargetSwitch;
 
+/* Who is on a switch, by key: of Attached, borrowed. Lock held. g_ptr_array_unref. */
+GPtrArray *network_adapters(Network *network, const char *switch_name);
 /* The name of a switch's bridge. Caller frees. */
 char *bridge_name(const char *switch_name);
 /*

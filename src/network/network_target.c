@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "network/compile.h"
+#include "network/network_mirror.h"
 #include "network/network_private.h"
 #include "network/policy.h"
 
@@ -23,6 +24,7 @@ static void target_free(gpointer data)
 {
         TargetSwitch *target = data;
         g_free(target->bridge);
+        g_clear_pointer(&target->mirrors, g_ptr_array_unref);
         g_array_unref(target->ports);
         g_clear_pointer(&target->flows, flow_table_free);
         g_clear_error(&target->fault);
@@ -40,8 +42,7 @@ static int by_key(gconstpointer a, gconstpointer b)
         return strcmp((*(Attached *const *)a)->key, (*(Attached *const *)b)->key);
 }
 
-/* Of Attached, borrowed. */
-static GPtrArray *adapters_of(Network *network, const char *switch_name)
+GPtrArray *network_adapters(Network *network, const char *switch_name)
 {
         GPtrArray *adapters = g_ptr_array_new();
         GHashTableIter iter;
@@ -131,16 +132,30 @@ static int mtu_of(const json_t *of_switch, const Attached *adapter)
         return own != HOSTLER_UNSET ? (int)own : mtu ? (int)json_integer_value(mtu) : MTU_DEFAULT;
 }
 
+/* A capture sees tags as the adapter does that it listens to. */
+static void set_vlans(const GPtrArray *adapters, GArray *ports)
+{
+        for (guint i = 0; i < adapters->len; i++) {
+                const Attached *capture = adapters->pdata[i];
+                for (guint k = 0; capture->captures && k < ports->len; k++)
+                        if (strcmp(g_array_index(ports, TargetPort, k).key, capture->captures) == 0)
+                                g_array_index(ports, TargetPort, i).vlans = g_array_index(ports, TargetPort, k).vlans;
+        }
+}
+
 static TargetSwitch *make_switch(Network *network, const char *name, const json_t *spec, GHashTable *numbers)
 {
         TargetSwitch *target = g_new0(TargetSwitch, 1);
-        g_autoptr(GPtrArray) adapters = adapters_of(network, name);
+        g_autoptr(GPtrArray) adapters = network_adapters(network, name);
         g_autoptr(GHashTable) groups = g_hash_table_new(g_str_hash, g_str_equal);
+        g_autoptr(GHashTable) deaf = g_hash_table_new(g_str_hash, g_str_equal);
         g_autofree Port *ports = g_new0(Port, adapters->len);
+        guint n_ports = 0;
         target->bridge = bridge_name(name);
         target->ports = g_array_new(FALSE, FALSE, sizeof(TargetPort));
         g_array_set_clear_func(target->ports, port_clear);
         give_numbers(adapters, numbers);
+        target->mirrors = mirrors_make(network, name, adapters, deaf);
         for (guint i = 0; i < adapters->len; i++) {
                 const Attached *adapter = adapters->pdata[i];
                 TargetPort port = {.key = g_strdup(adapter->key),
@@ -148,10 +163,15 @@ static TargetSwitch *make_switch(Network *network, const char *name, const json_
                                    .number = adapter->number,
                                    .wants_device = adapter->wants_device,
                                    .mtu = mtu_of(spec, adapter)};
-                make_port(network, spec, adapter, group_number(groups, adapter->group), &ports[i]);
+                if (!adapter->captures) {
+                        make_port(network, spec, adapter, group_number(groups, adapter->group), &ports[n_ports]);
+                        ports[n_ports].copies_only = g_hash_table_contains(deaf, adapter->key);
+                        port.vlans = ports[n_ports++].vlans;
+                }
                 g_array_append_val(target->ports, port);
         }
-        SwitchModel model = {.ports = ports, .n_ports = adapters->len};
+        set_vlans(adapters, target->ports);
+        SwitchModel model = {.ports = ports, .n_ports = n_ports};
         target->flows = switch_compile(&model, &target->fault);
         return target;
 }

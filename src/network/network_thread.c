@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "network/network_mirror.h"
 #include "network/network_private.h"
 #include "network/tap.h"
 #include "wire/openflow.h"
@@ -23,6 +24,7 @@ typedef struct {
         Network *network;
         GHashTable *installed;  /* bridge → FlowTable: what its switch was told last */
         ProcessId installed_in; /* the process that was told */
+        bool mirrors;           /* the switches may have some */
         bool failing;           /* the last round failed, and that was said */
 } Thread;
 
@@ -146,7 +148,7 @@ static bool reconcile(Thread *thread, GError **error)
         g_mutex_unlock(&network->lock);
         return make_devices(network, targets, error) &&
                state_change(network->ovs, &state, targets, strangers_go(network), error) &&
-               install_all(thread, targets, error);
+               mirrors_change(network->ovs, targets, &thread->mirrors, error) && install_all(thread, targets, error);
 }
 
 static uint64_t begin_round(Network *network)
@@ -205,6 +207,7 @@ static bool goes_on(Network *network)
 gpointer network_run(gpointer data)
 {
         Thread thread = {.network = data,
+                         .mirrors = true,
                          .installed =
                              g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)flow_table_free)};
         Network *network = data;

@@ -108,7 +108,7 @@ bool store_samples_each(Store *store, const char *object, int64_t level, int64_t
 bool store_samples_prune(Store *store, int64_t level, int64_t before_ms, int64_t after_ms, GError **error);
 
 typedef struct {
-        char *switch_name, *group; /* group "": the switch itself */
+        char *switch_name, *group; /* group "": the switch itself; "mirror/NAME": a mirror on it */
         char *spec;                /* JSON */
         int64_t created_ms;
 } NetworkRow;

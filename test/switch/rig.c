@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/keeper_launch.h"
 #include "network/ovs.h"
 
 #define MARK_FROM 0
@@ -48,9 +49,39 @@ static json_t *object_of(const char *text)
         return object;
 }
 
+static void clean_up(const char *folder)
+{
+        static const char *const keepers[] = {"switch", "db"};
+        for (gsize i = 0; i < G_N_ELEMENTS(keepers); i++) {
+                g_autofree char *path = g_build_filename(folder, "network", keepers[i], NULL);
+                keeper_end(path);
+        }
+        dir_remove(folder, NULL);
+}
+
+/* Open vSwitch outlives who started it; should the test be aborted, a process that waits for its end cleans up. */
+static void clean_up_at_end(const char *folder)
+{
+        int ends[2];
+        g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+        pid_t child = fork();
+        g_assert_cmpint(child, >=, 0);
+        close(ends[child == 0 ? 1 : 0]);
+        if (child > 0)
+                return;
+        char byte;
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                close(fd);
+        while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+                ;
+        clean_up(folder);
+        _exit(0);
+}
+
 void rig_open(Rig *rig)
 {
         rig->folder = g_dir_make_tmp("hostler-switch-XXXXXX", NULL);
+        clean_up_at_end(rig->folder);
         g_autofree char *folder = g_build_filename(rig->folder, "network", NULL);
         for (int i = 0; i < RIG_ADAPTERS; i++)
                 rig->fds[i] = -1;
@@ -81,6 +112,12 @@ void rig_switch(Rig *rig, const char *policy)
 void rig_group(Rig *rig, const char *group, const char *policy)
 {
         network_declare_group(rig->network, "lan", group, object_of(policy));
+}
+
+void rig_mirror(Rig *rig, const char *name, const char *spec)
+{
+        network_declare_mirror(rig->network, "lan", name, spec ? object_of(spec) : NULL);
+        rig_apply(rig);
 }
 
 void rig_apply(Rig *rig)
@@ -274,6 +311,19 @@ char *rig_send(Rig *rig, int n, const RigFrame *frame)
         return g_string_free(text, FALSE);
 }
 
+int rig_length(Rig *rig, int n, int to, const RigFrame *frame)
+{
+        guint8 bytes[2048];
+        guint32 seen;
+        int tag;
+        while (receive(rig, to, &seen, &tag))
+                ;
+        send_frame(rig, n, frame);
+        settle(rig);
+        ssize_t length = read(rig->fds[to], bytes, sizeof bytes);
+        return length > 0 ? (int)length : 0;
+}
+
 /* A device keeps some hundred frames for its reader, so they go in small lots. */
 int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count)
 {
@@ -285,8 +335,9 @@ int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count)
                 if (i % LOT != LOT - 1 && i != count - 1)
                         continue;
                 settle(rig);
-                while (receive(rig, to, &seen, &tag))
-                        arrived += seen >= first && seen <= last;
+                for (int k = 0; k < RIG_ADAPTERS; k++)
+                        while (receive(rig, k, &seen, &tag))
+                                arrived += k == to && seen >= first && seen <= last;
         }
         return arrived;
 }

@@ -24,6 +24,8 @@ void rig_close(Rig *rig);
 void rig_switch(Rig *rig, const char *policy);
 /* Its port group @group. */
 void rig_group(Rig *rig, const char *group, const char *policy);
+/* Mirror @name (record mirror_spec; adapter n is rig.nicn); NULL: there is none. */
+void rig_mirror(Rig *rig, const char *name, const char *spec);
 /* Plugs adapter @n into port group @group, or changes it. Its address is rig_mac(n), 10.9.0.n is its guarded one. */
 void rig_adapter(Rig *rig, int n, const char *group, const char *policy);
 void rig_unplug(Rig *rig, int n);
@@ -46,5 +48,7 @@ typedef struct {
  * twice with tag 10. Ends as soon as a frame sent after it, which everybody gets, is there. Caller frees.
  */
 char *rig_send(Rig *rig, int n, const RigFrame *frame);
+/* The length of the one frame that reaches adapter @to of what adapter @n sends; 0: none came. */
+int rig_length(Rig *rig, int n, int to, const RigFrame *frame);
 /* How many copies of @count frames from adapter @n reach adapter @to. */
 int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count);

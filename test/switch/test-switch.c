@@ -351,6 +351,121 @@ static void test_rate(void)
         g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
 }
 
+/* ---- mirrors ---- */
+
+static void begin_mirrors(void)
+{
+        begin();
+        rig_adapter(&rig, 5, "db", "{}");
+        ask(5, (RxFilter){.mac = rig_mac(5), .all_multicast = true});
+        rig_apply(&rig);
+}
+
+static void end_mirrors(void)
+{
+        rig_mirror(&rig, "watch", NULL);
+        rig_unplug(&rig, 5);
+}
+
+/* One source: what it sends, what it gets, both; adapter 5 is in another VLAN and gets copies only. */
+static void test_mirror_directions(void)
+{
+        begin_mirrors();
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'direction': 'in', 'destination': 'rig.nic5'}");
+        check(1, frame_to(1, rig_mac(2)), "2 5");
+        check(2, frame_to(2, rig_mac(1)), "1");
+        check(1, frame_to(1, RIG_BROADCAST), "2 3 4 5");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'direction': 'out', 'destination': 'rig.nic5'}");
+        check(1, frame_to(1, rig_mac(2)), "2");
+        check(2, frame_to(2, rig_mac(1)), "1 5");
+        check(2, frame_to(2, RIG_BROADCAST), "1 3 4 5");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1', 'rig.nic2'], 'destination': 'rig.nic5'}");
+        check(1, frame_to(1, rig_mac(2)), "2 5");
+        check(2, frame_to(2, RIG_BROADCAST), "1 3 4 5");
+        check(3, frame_to(3, rig_mac(4)), "4");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1', 'rig.nic2'], 'destination': 'rig.nic5', 'enabled': false}");
+        check(1, frame_to(1, rig_mac(2)), "2");
+        end_mirrors();
+}
+
+/* A port group, all, and one VLAN of it; what policies drop is copied as it was sent, and no other port sees it. */
+static void test_mirror_sources(void)
+{
+        RigFrame forged = {.from = {{2, 9, 9, 9, 9, 9}}, .to = rig_mac(2), .kind = RIG_PLAIN};
+        begin_mirrors();
+        rig_adapter(&rig, 4, "db", "{}");
+        rig_mirror(&rig, "watch", "{'sources': ['portgroup/web'], 'destination': 'rig.nic5'}");
+        check(1, frame_to(1, RIG_BROADCAST), "2 3 5");
+        check(4, frame_to(4, RIG_BROADCAST), "");
+        rig_mirror(&rig, "watch", "{'sources': ['all'], 'destination': 'rig.nic5'}");
+        check(1, frame_to(1, RIG_BROADCAST), "2 3 5");
+        check(4, frame_to(4, RIG_BROADCAST), "5");
+        rig_mirror(&rig, "watch", "{'sources': ['all'], 'vlans': ['20'], 'destination': 'rig.nic5'}");
+        check(1, frame_to(1, RIG_BROADCAST), "2 3");
+        check(4, frame_to(4, RIG_BROADCAST), "5");
+        rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject'}");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'destination': 'rig.nic5'}");
+        check(1, forged, "5");
+        end_mirrors();
+}
+
+/* The destination's own traffic, its end and its return, and one that sees tags. */
+static void test_mirror_destination(void)
+{
+        begin_mirrors();
+        rig_adapter(&rig, 4, "db", "{}");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'destination': 'rig.nic5'}");
+        check(4, frame_to(4, rig_mac(5)), "");
+        check(4, frame_to(4, RIG_BROADCAST), "");
+        check(5, frame_to(5, rig_mac(4)), "");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'destination': 'rig.nic5', 'normal_traffic': true}");
+        check(4, frame_to(4, rig_mac(5)), "5");
+        check(5, frame_to(5, rig_mac(4)), "");
+        check(1, frame_to(1, rig_mac(2)), "2 5");
+        rig_unplug(&rig, 5);
+        check(1, frame_to(1, rig_mac(2)), "2");
+        g_assert_cmpstr(network_mirror_state(rig.network, "lan", "watch"), ==, "waiting");
+        rig_group(&rig, "all", "{'vlan': 'all'}");
+        rig_adapter(&rig, 5, "all", "{}");
+        g_assert_cmpstr(network_mirror_state(rig.network, "lan", "watch"), ==, "active");
+        check(1, frame_to(1, rig_mac(2)), "2 5:10");
+        rig_unplug(&rig, 1);
+        g_assert_cmpstr(network_mirror_state(rig.network, "lan", "watch"), ==, "waiting");
+        rig_adapter(&rig, 1, "web", "{}");
+        check(1, frame_to(1, rig_mac(2)), "2 5:10");
+        end_mirrors();
+}
+
+/* Copies as a VLAN of their own, for who trunks it; and short ones. */
+static void test_mirror_rspan(void)
+{
+        RigFrame frame = frame_to(1, rig_mac(2));
+        begin_mirrors();
+        rig_group(&rig, "trunk", "{'vlan': 'trunk:20,99'}");
+        rig_adapter(&rig, 3, "trunk", "{}");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'destination': 'rspan:99'}");
+        check(1, frame, "2 3:99");
+        rig_mirror(&rig, "watch", "{'sources': ['rig.nic1'], 'destination': 'rig.nic5', 'snaplen': 60}");
+        g_assert_cmpint(rig_length(&rig, 1, 5, &frame), ==, 60);
+        g_assert_cmpint(rig_length(&rig, 1, 2, &frame), ==, 120);
+        end_mirrors();
+}
+
+/* Exactly as many, also while the mirror comes and goes. */
+static void test_mirror_counts(void)
+{
+        enum { SENT = 200 };
+        RigFrame frame = frame_to(1, rig_mac(2));
+        begin_mirrors();
+        for (int i = 0; i < 3; i++) {
+                rig_mirror(&rig, "watch", "{'sources': ['all'], 'destination': 'rig.nic5'}");
+                g_assert_cmpint(rig_flood(&rig, 1, 5, &frame, SENT), ==, SENT);
+                rig_mirror(&rig, "watch", NULL);
+                g_assert_cmpint(rig_flood(&rig, 1, 5, &frame, SENT), ==, 0);
+        }
+        end_mirrors();
+}
+
 /* ---- life ---- */
 
 static ProcessId switch_process(void)
@@ -413,6 +528,11 @@ static const struct {
     {"groups", test_groups},
     {"counts", test_counts},
     {"rate", test_rate},
+    {"mirror-directions", test_mirror_directions},
+    {"mirror-sources", test_mirror_sources},
+    {"mirror-destination", test_mirror_destination},
+    {"mirror-rspan", test_mirror_rspan},
+    {"mirror-counts", test_mirror_counts},
     {"killed", test_killed},
     {"refused", test_refused},
 };

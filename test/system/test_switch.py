@@ -95,6 +95,26 @@ def check_promiscuous(daemon):
     daemon.hostler("portgroup", "set", "lan", "web", "promiscuous=")
 
 
+def check_mirror(daemon):
+    """The third guest sees each frame of the first one once, and nothing else; the mirror knows VMs by more than their names."""
+    daemon.hostler("mirror", "create", "lan", "watch", "sources=web1.nic0", "destination=web3.nic0")
+    assert not reaches(daemon, "web3", 2)
+    daemon.guest("web3", "ip", "link", "set", "eth0", "promisc", "on")
+    before = received(daemon, "web3"), received(daemon, "web1")
+    daemon.guest("web1", "ping", "-q", "-c", "20", "-i", "0.05", "10.9.0.2")
+    copies, answers = received(daemon, "web3") - before[0], received(daemon, "web1") - before[1]
+    assert answers >= 20 and copies >= 40, (copies, answers)
+    daemon.hostler("rename", "web1", "front")
+    assert daemon.json("mirror", "show", "lan", "watch")["spec"]["sources"] == ["front.nic0"]
+    daemon.hostler("rename", "front", "web1")
+    assert [(row["name"], row["state"]) for row in daemon.json("mirror", "ls", "lan")] == [("watch", "active")]
+    assert "is the destination" in daemon.refused(2, "mirror", "set", "lan", "watch", "sources=web3.nic0")
+    assert "no adapter" in daemon.refused(2, "mirror", "set", "lan", "watch", "destination=web9.nic0")
+    daemon.hostler("mirror", "rm", "lan", "watch")
+    daemon.guest("web3", "ip", "link", "set", "eth0", "promisc", "off")
+    soon_reaches(daemon, "web3", 2)
+
+
 def check_restarts(daemon):
     """Neither the daemon's end nor the switch's is the guests'."""
     daemon.hostler("set", "web1", "nic0.traffic=reject")
@@ -160,6 +180,7 @@ def test_guests_on_a_switch():
         check_vlans(daemon)
         check_changed_address(daemon)
         check_promiscuous(daemon)
+        check_mirror(daemon)
         check_plugged_live(daemon)
         check_counted(daemon)
         check_restarts(daemon)

@@ -186,6 +186,7 @@ static void random_port(GRand *rand, uint32_t number, Port *port)
                                   : PORT_ADAPTER,
             .group = g_rand_int_range(rand, 0, 3),
             .isolated = number > 2 && half(rand) && half(rand),
+            .copies_only = number > 2 && g_rand_int_range(rand, 0, 8) == 0,
             .mac = mac_of(number),
             .addresses = &some_address,
             .n_addresses = 1,
@@ -276,7 +277,7 @@ static bool may_send(const SwitchModel *model, const Port *sender, const Frame *
         bool answers = frame->kind == FRAME_UDP && frame->udp_from == 67 && frame->udp_to == 68;
         if (frame->kind == FRAME_ARP)
                 own_address = own_address && mac_equal(&frame->source, &sender->mac);
-        return policy->traffic && (!forged || forging) &&
+        return !sender->copies_only && policy->traffic && (!forged || forging) &&
                (!forged || policy->mac_spoofing || !is_anothers(model, sender, &frame->source)) &&
                (policy->address_spoofing || own_address) && (policy->dhcp_server || !answers);
 }
@@ -323,7 +324,7 @@ static bool overhears(const Port *port, const Port *sender, const Port *owner, u
 
 static bool may_receive(const Port *port, const Port *sender)
 {
-        return port != sender && !(port->isolated && sender->isolated) &&
+        return port != sender && !(port->isolated && sender->isolated) && !port->copies_only &&
                (port->kind != PORT_ADAPTER || (port->policy.traffic && (port->policy.mac_changes || !changed(port))));
 }
 

@@ -13,5 +13,7 @@ void ports_asked(Vm *vm, const char *part);
 /* Adapters ("web1.nic0") whose spec names @switch_name, or its port group (NULL: any); @trashed: of VMs in the trash
  * too. g_strfreev. */
 char **ports_users(Manager *manager, const char *switch_name, const char *group, bool trashed);
-/* switch.c: declares what is stored. */
+/* switch.c: HOSTLER_ERROR_NOT_FOUND when there is none. */
+bool switch_exists(Manager *manager, const char *name, GError **error);
+/* Declares what is stored. */
 bool switches_load(Manager *manager, GError **error);

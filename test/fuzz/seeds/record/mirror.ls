@@ -1,0 +1,2 @@
+mirror.ls
+{"switch": "tiny"}
