@@ -72,6 +72,8 @@ static char **launch_argv(const KeeperLaunch *launch)
                 add_log(argv, &launch->logs[i]);
         if (launch->again)
                 g_ptr_array_add(argv, g_strdup("--again"));
+        if (launch->tie_fd)
+                add_number(argv, "--tie", launch->tie_fd);
         if (launch->uid)
                 add_number(argv, "--uid", launch->uid);
         if (launch->gid)
@@ -98,11 +100,13 @@ static bool check_helpers(const KeeperLaunch *launch, GError **error)
         return true;
 }
 
-/* Every descriptor that QEMU or a helper is to get, for the keeper to pass on. g_array_free(). */
+/* Every descriptor that QEMU or a helper is to get, for the keeper to pass on, and its own. g_array_free(). */
 static GArray *all_fds(const KeeperLaunch *launch)
 {
         GArray *fds = g_array_new(FALSE, FALSE, sizeof(int));
         g_array_append_vals(fds, launch->fds, launch->n_fds);
+        if (launch->tie_fd)
+                g_array_append_val(fds, launch->tie_fd);
         for (gsize i = 0; i < launch->n_helpers; i++)
                 g_array_append_vals(fds, launch->helpers[i].fds, launch->helpers[i].n_fds);
         return fds;
@@ -185,6 +189,12 @@ bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **err
                 return error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "The keeper did not answer in %d s",
                                  ANSWER_WAIT_MS / 1000);
         return parse_answer(answer, ret_qemu, error);
+}
+
+bool keeper_untie(int write_fd)
+{
+        /* Nobody is killed by a pipe that is closed: the daemon ignores SIGPIPE. */
+        return write(write_fd, "u", 1) == 1;
 }
 
 /* ---- ending ---- */

@@ -62,6 +62,11 @@ typedef struct {
          * started again. Its exit code 0 ends the keeper.
          */
         bool again;
+        /*
+         * Reading end of a pipe, > 2: @argv and all beside it end when the pipe's other end is closed, as it is with
+         * the daemon, unless keeper_untie() came before. 0: they outlive everybody.
+         */
+        int tie_fd;
 } KeeperLaunch;
 
 /*
@@ -73,6 +78,9 @@ typedef struct {
  * _FAILED: anything else, such as an argument that breaks a rule above. But for _TIMEOUT, nothing is left running.
  */
 bool keeper_launch(const KeeperLaunch *launch, ProcessId *ret_qemu, GError **error);
+
+/* By the writing end of the pipe: what is tied to it ends with it no more. False when it has ended already. */
+bool keeper_untie(int write_fd);
 
 /*
  * Who runs in @vm_dir, by its keeper.json; both may be dead by now (process_id_alive). @ret_keeper or @ret_qemu may be

@@ -403,7 +403,7 @@ int device_boot_index(const DeviceContext *context, const HostlerPart *part)
                     (boot_rank(other) < mine || (boot_rank(other) == mine && other < part)))
                         index++;
         }
-        return context->hot ? 0 : index;
+        return context->hot && !context->fresh ? 0 : index;
 }
 
 bool device_guest_argv(const HostlerPart *part, const GuestPlace *place, const char *ret_argv[DEVICE_GUEST_WORDS])

@@ -27,6 +27,7 @@ struct DeviceContext {
         const HostlerSlotList *slots; /* seats given out: see seat.h */
         bool kvm;
         bool hot;        /* the plan is for a QEMU that runs, not for a command line */
+        bool fresh;      /* hot, and its guest has not run yet: it finds all as if from the command line */
         bool wide_ports; /* the run's last ports have room for cards with memory; runs of earlier versions have none */
         /* Of the run this is about, decided when it was launched; HOSTLER_UNSET: there is none yet. */
         int64_t memory_boot_bytes, memory_max_bytes;

@@ -97,6 +97,7 @@ typedef struct {
 typedef struct {
         const char *dir;
         bool again;  /* what fails is started again */
+        int tie_fd;  /* all ends when this pipe does, unless a byte came before; -1: there is none */
         char **argv; /* QEMU's */
         FdList fds;
         Helper helpers[HELPERS_MAX];

@@ -21,11 +21,25 @@ int number_parse(const char *name, const char *text)
         return number;
 }
 
+static int parse_fd(const char *name, const char *text)
+{
+        int fd = number_parse(name, text);
+        if (fd <= 2 || fcntl(fd, F_GETFD) < 0)
+                fail(EBADF, "%s %d", name, fd);
+        return fd;
+}
+
+/* Which no child inherits. */
+static int own_fd(const char *text)
+{
+        int fd = parse_fd("--tie", text);
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        return fd;
+}
+
 static void add_fd(FdList *list, const char *text)
 {
-        int fd = number_parse("--pass-fd", text);
-        if (fd <= 2 || fcntl(fd, F_GETFD) < 0)
-                fail(EBADF, "--pass-fd %d", fd);
+        int fd = parse_fd("--pass-fd", text);
         if (list->count == FD_LIST_MAX)
                 fail(E2BIG, "more than %d descriptors", FD_LIST_MAX);
         list->fds[list->count++] = fd;
@@ -83,6 +97,8 @@ static void parse_option(const char *name, char *value, VmOptions *options)
                 options->dir = value;
         else if (strcmp(name, "--pass-fd") == 0)
                 add_fd(&options->fds, value);
+        else if (strcmp(name, "--tie") == 0)
+                options->tie_fd = own_fd(value);
         else if (strcmp(name, "--log") == 0 || strcmp(name, "--pipe") == 0)
                 add_log(name, value, options);
         else if (strcmp(name, "--uid") == 0)
@@ -95,6 +111,7 @@ static void parse_option(const char *name, char *value, VmOptions *options)
 
 void options_parse(char **argv, VmOptions *ret_options)
 {
+        ret_options->tie_fd = -1;
         while (*argv && strcmp(*argv, "--") != 0) {
                 if (strcmp(*argv, "--again") == 0) {
                         ret_options->again = true;

@@ -63,12 +63,19 @@ static int next_in(const FdList *list, int from, int best)
         return best;
 }
 
-static int next_wanted(const VmOptions *options, int from)
+/* Of those that are passed on. */
+static int next_passed(const VmOptions *options, int from)
 {
         int best = next_in(&options->fds, from, -1);
         for (int i = 0; i < options->n_helpers; i++)
                 best = next_in(&options->helpers[i].fds, from, best);
         return best;
+}
+
+static int next_wanted(const VmOptions *options, int from)
+{
+        int best = next_passed(options, from), tie = options->tie_fd;
+        return tie >= from && (best < 0 || tie < best) ? tie : best;
 }
 
 static void close_strangers(const VmOptions *options)
@@ -87,7 +94,7 @@ static void close_strangers(const VmOptions *options)
 static void close_passed(const VmOptions *options)
 {
         int next;
-        for (int from = 3; (next = next_wanted(options, from)) >= 0; from = next + 1)
+        for (int from = 3; (next = next_passed(options, from)) >= 0; from = next + 1)
                 close(next);
 }
 
@@ -312,7 +319,14 @@ static void reap_ended(Vm *vm)
         }
 }
 
-/* Told to end, the keeper asks QEMU to, and ends with it: so the record is written in this case too. */
+/* The keeper asks QEMU to, and ends with it: so the record is written in this case too. */
+static void tell_to_end(Vm *vm)
+{
+        vm->told = true;
+        if (!vm->ended)
+                kill(vm->qemu, SIGTERM);
+}
+
 static void handle_signals(Vm *vm)
 {
         struct signalfd_siginfo info;
@@ -322,10 +336,22 @@ static void handle_signals(Vm *vm)
                         reap_ended(vm);
                 if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
                         continue;
-                vm->told = true;
-                if (!vm->ended)
-                        kill(vm->qemu, SIGTERM);
+                tell_to_end(vm);
         }
+}
+
+/* A byte unties; that the other end was closed without one means that nobody will ever want what is kept here. */
+static void look_at_tie(Vm *vm)
+{
+        char byte;
+        ssize_t n = read(vm->options.tie_fd, &byte, 1);
+
+        if (n < 0)
+                return;
+        close(vm->options.tie_fd);
+        vm->options.tie_fd = -1;
+        if (n == 0)
+                tell_to_end(vm);
 }
 
 static bool pump(Stream *stream)
@@ -343,17 +369,20 @@ static void drain(Stream *stream)
 static bool keep_once(Vm *vm, int timeout_ms)
 {
         int n_logs = vm->options.n_logs;
-        struct pollfd polls[2 + LOGS_MAX] = {
+        struct pollfd polls[3 + LOGS_MAX] = {
             {.fd = vm->signal_fd, .events = POLLIN},
             {.fd = vm->output.fd, .events = POLLIN},
+            {.fd = vm->options.tie_fd, .events = POLLIN},
         };
         for (int i = 0; i < n_logs; i++)
-                polls[2 + i] = (struct pollfd){.fd = vm->logs[i].fd, .events = POLLIN};
-        int ready = poll(polls, (nfds_t)(2 + n_logs), timeout_ms);
+                polls[3 + i] = (struct pollfd){.fd = vm->logs[i].fd, .events = POLLIN};
+        int ready = poll(polls, (nfds_t)(3 + n_logs), timeout_ms);
         pump(&vm->output);
         for (int i = 0; i < n_logs; i++)
                 pump(&vm->logs[i]);
         handle_signals(vm);
+        if (polls[2].revents)
+                look_at_tie(vm);
         return ready != 0;
 }
 

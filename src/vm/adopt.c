@@ -12,6 +12,7 @@
 #include "vm/parts.h"
 #include "vm/pool/space.h"
 #include "vm/vm_internal.h"
+#include "vm/warm/warm.h"
 
 #define FIRST_STEP_MS 1000
 #define QUIT_TIMEOUT_MS 3000
@@ -151,9 +152,12 @@ void vm_disconnect(Vm *vm)
                 qmp_close(qmp);
 }
 
+/* What runs in the folder of a VM that was not started only waits for its start (warm/warm.c). */
 static bool find_process(Vm *vm, GError **error)
 {
         ProcessId qemu;
+        if (!vm_has_open_run(vm))
+                return error_set(error, HOSTLER_ERROR_NOT_FOUND, NULL, "the VM was not started");
         if (!keeper_read(vm->dir, NULL, &qemu, error)) {
                 vm_record_missed_exit(vm);
                 return false;
@@ -255,6 +259,7 @@ bool vm_kill(Vm *vm, const char *reason, GError **error)
         if (!process.pid && !find_process(vm, NULL)) {
                 /* Another thread may still be writing its end down; that is waited for. */
                 vm_record_exit(vm);
+                warm_end(vm);
                 return true;
         }
         process = vm_process(vm);

@@ -1,7 +1,7 @@
 /*
  * Housekeeping: what the daemon does by the clock. Old events are forgotten, the trash is emptied after a week or
- * when space is short, snapshots are taken by schedules, and a state folder that cannot be written is told once when it
- * begins and once when it ends.
+ * when space is short, snapshots are taken by schedules, QEMUs are kept waiting for VMs, and a state folder that cannot
+ * be written is told once when it begins and once when it ends.
  *
  * Timers run on the main loop; what may take time goes to a job or a thread.
  */
@@ -82,6 +82,7 @@ static gpointer look_around(gpointer data)
 {
         Manager *manager = data;
         schedule_run(manager);
+        warm_round(manager);
         if (manager->rounds++ % (TRASH_S / SCHEDULE_S) == 0)
                 empty_trash(manager);
         return NULL;

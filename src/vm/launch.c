@@ -15,34 +15,45 @@
 #include "base/file.h"
 #include "base/keeper_launch.h"
 #include "base/units.h"
+#include "device/early.h"
 #include "host/qemu.h"
-#include "vm/manager.h"
+#include "vm/launch.h"
 #include "vm/parts.h"
+#include "vm/warm/warm.h"
 
 #define ADOPT_TIMEOUT_MS 20000
+
+char **launch_argv(Vm *vm, const HostlerVmRuntime *run, bool early, GError **error)
+{
+        g_auto(VmContext) context = {0};
+        g_autofree char *qemu = qemu_find(error);
+        if (!qemu)
+                return NULL;
+        vm_context_init(&context, vm_manager(vm), vm, &run->launched, run);
+        g_autoptr(Plan) plan = plan_new();
+        g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+        g_ptr_array_add(argv, g_steal_pointer(&qemu));
+        early ? early_plan(&context.context, plan) : device_plan_all(&context.context, plan);
+        plan_to_argv(plan, argv);
+        g_ptr_array_add(argv, NULL);
+        return (char **)g_ptr_array_free(g_steal_pointer(&argv), FALSE);
+}
 
 /* QEMU's whole command line for the run that is recorded. g_strfreev. */
 static char **build_argv(Vm *vm, bool incoming, GError **error)
 {
         HostlerVmRuntime runtime;
-        g_auto(VmContext) context = {0};
-        g_autofree char *qemu = qemu_find(error);
-        if (!qemu)
-                return NULL;
         vm_runtime(vm, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, &runtime.launched, &runtime);
-        g_autoptr(Plan) plan = plan_new();
-        g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
-        g_ptr_array_add(argv, g_steal_pointer(&qemu));
-        device_plan_all(&context.context, plan);
-        plan_to_argv(plan, argv);
-        if (incoming) {
-                g_ptr_array_add(argv, g_strdup("-incoming"));
-                g_ptr_array_add(argv, g_strdup("defer"));
-        }
-        g_ptr_array_add(argv, NULL);
+        char **argv = launch_argv(vm, &runtime, false, error);
         record_clear(&hostler_vm_runtime_type, &runtime);
-        return (char **)g_ptr_array_free(g_steal_pointer(&argv), FALSE);
+        if (argv && incoming) {
+                guint length = g_strv_length(argv);
+                argv = g_renew(char *, argv, length + 3);
+                argv[length] = g_strdup("-incoming");
+                argv[length + 1] = g_strdup("defer");
+                argv[length + 2] = NULL;
+        }
+        return argv;
 }
 
 static bool make_folders(Vm *vm, GError **error)
@@ -163,7 +174,7 @@ static KeeperHelper *for_keeper(const GArray *helpers)
 static bool spawn(Vm *vm, bool incoming, GError **error)
 {
         g_auto(GStrv) argv = build_argv(vm, incoming, error);
-        g_autoptr(GArray) logs = vm_logs(vm);
+        g_autoptr(GArray) logs = vm_logs(vm, NULL);
         g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int));
         ProcessId qemu;
         if (!argv || !make_folders(vm, error) || !vm_update_runtime(vm, note_start, NULL, error) ||
@@ -187,6 +198,67 @@ static bool spawn(Vm *vm, bool incoming, GError **error)
         };
         return keeper_launch(&launch, &qemu, error);
 }
+
+bool launch_waiting(Vm *vm, const HostlerVmRuntime *run, char *const *argv, int tie_fd, ProcessId *ret_qemu,
+                    GError **error)
+{
+        g_autoptr(GArray) logs = vm_logs(vm, run);
+        KeeperLaunch launch = {
+            .vm_dir = vm_dir(vm),
+            .argv = (const char *const *)argv,
+            .logs = (const KeeperLog *)logs->data,
+            .n_logs = logs->len,
+            .tie_fd = tie_fd,
+        };
+        return make_folders(vm, error) && keeper_launch(&launch, ret_qemu, error);
+}
+
+/* ---- a QEMU that has waited for this ---- */
+
+/* As on a command line: plugged and reset, the machine shows its guest no trace of how it came to be. */
+static bool plug(Vm *vm, const VmContext *context, Qmp *qmp, GError **error)
+{
+        g_autoptr(GPtrArray) parts = early_left(&context->context);
+        g_autoptr(Plan) plan = plan_new();
+        for (guint i = 0; i < parts->len; i++) {
+                const HostlerPart *part = parts->pdata[i];
+                const DeviceType *type = device_type(part->kind);
+                if (type->acquire && !type->acquire(&context->context, part, error))
+                        return false;
+                type->plan(&context->context, part, plan);
+        }
+        return plan_run(plan, qmp, error) && qmp_call(qmp, "system_reset", NULL, NULL, error);
+}
+
+static bool complete(Vm *vm, GError **error)
+{
+        HostlerVmRuntime runtime;
+        VmContext context;
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        if (!qmp)
+                return false;
+        vm_runtime(vm, &runtime);
+        vm_context_init_hot(&context, vm, &runtime.launched, &runtime);
+        context.context.fresh = true;
+        bool ok = plug(vm, &context, qmp, error);
+        vm_context_clear(&context);
+        record_clear(&hostler_vm_runtime_type, &runtime);
+        return ok;
+}
+
+/* False: there is none, or nothing came of it, and a new one is to be started. */
+static bool launch_warm(Vm *vm)
+{
+        if (!warm_take(vm))
+                return false;
+        if (vm_update_runtime(vm, note_start, NULL, NULL) && vm_adopt(vm, ADOPT_TIMEOUT_MS, NULL) && complete(vm, NULL))
+                return true;
+        vm_kill(vm, "failed-start", NULL);
+        vm_set_power(vm, HOSTLER_POWER_STARTING, "starting");
+        return false;
+}
+
+/* ---- a new one ---- */
 
 static void note_no_start(HostlerVmRuntime *runtime, void *data)
 {
@@ -227,6 +299,9 @@ bool vm_launch(Vm *vm, bool incoming, GError **error)
 {
         g_autoptr(GError) local = NULL;
         vm_set_power(vm, HOSTLER_POWER_STARTING, incoming ? "resuming" : "starting");
+        if (!incoming && launch_warm(vm))
+                return true;
+        warm_end(vm);
         if (!spawn(vm, incoming, &local)) {
                 abandon(vm, local);
                 g_propagate_error(error, g_steal_pointer(&local));

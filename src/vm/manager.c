@@ -79,6 +79,7 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->monitor = monitor_new(config->store);
         manager->governor = governor_new(manager);
         manager->network = new_network(config);
+        manager->warm = warm_pool_new(manager);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
         bool ok = make_folders(manager, error) && pools_load(manager, error) && load(manager, error) &&
                   switches_load(manager, error) && job_queue_load(manager->jobs, error);
@@ -137,6 +138,7 @@ void manager_free(Manager *manager)
         finish_jobs(manager);
         disconnect_all(manager);
         network_free(manager->network);
+        warm_pool_free(manager->warm);
         g_hash_table_unref(manager->names);
         g_hash_table_unref(manager->vms);
         g_clear_pointer(&manager->events, event_log_free);
@@ -189,6 +191,11 @@ Governor *manager_governor(Manager *manager)
 Monitor *manager_monitor(Manager *manager)
 {
         return manager->monitor;
+}
+
+WarmPool *manager_warm(Manager *manager)
+{
+        return manager->warm;
 }
 
 Network *manager_network(Manager *manager)

@@ -38,6 +38,8 @@ Monitor *manager_monitor(Manager *manager);
 typedef struct Governor Governor;
 Governor *manager_governor(Manager *manager); /* govern.h */
 Network *manager_network(Manager *manager);
+typedef struct WarmPool WarmPool;
+WarmPool *manager_warm(Manager *manager);        /* warm/warm.h */
 const char *manager_image_dir(Manager *manager); /* STATE/images */
 int64_t manager_started_ms(Manager *manager);
 /* Whether VMs may use KVM. The probe runs from manager_recover() on; this waits for its verdict, so not on the main

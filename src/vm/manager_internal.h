@@ -3,6 +3,7 @@
 
 #include "vm/govern/foresee.h"
 #include "vm/govern/govern.h"
+#include "vm/warm/warm.h"
 
 struct Manager {
         char *state_dir, *image_dir;
@@ -25,6 +26,7 @@ struct Manager {
         GCancellable *cancellable; /* of the recovery and the probe */
 
         Monitor *monitor;
+        WarmPool *warm;
         Governor *governor;
         OutlookRounds outlook; /* the observer's */
         GThread *observer;     /* observe.c */

@@ -22,12 +22,21 @@ typedef struct {
         GPtrArray *order; /* each part after those it needs */
 } Run;
 
-static void run_open(Run *run, Vm *vm)
+/* @known NULL: the recorded run. */
+static void run_open_of(Run *run, Vm *vm, const HostlerVmRuntime *known)
 {
         *run = (Run){.vm = vm};
-        vm_runtime(vm, &run->runtime);
+        if (known)
+                record_copy(&hostler_vm_runtime_type, known, &run->runtime);
+        else
+                vm_runtime(vm, &run->runtime);
         vm_context_init(&run->context, vm_manager(vm), vm, &run->runtime.launched, &run->runtime);
         run->order = device_order(&run->context.context);
+}
+
+static void run_open(Run *run, Vm *vm)
+{
+        run_open_of(run, vm, NULL);
 }
 
 static void run_close(Run *run)
@@ -99,14 +108,14 @@ static void log_clear(gpointer data)
         g_free((char *)log->link);
 }
 
-GArray *vm_logs(Vm *vm)
+GArray *vm_logs(Vm *vm, const HostlerVmRuntime *known)
 {
         g_auto(Run) run = {0};
         GArray *logs = g_array_new(FALSE, FALSE, sizeof(KeeperLog));
         KeeperLog console = {g_strdup("console.log"), CHASSIS_CONSOLE_FDSET, CONSOLE_LOG_BYTES, NULL};
         g_array_set_clear_func(logs, log_clear);
         g_array_append_val(logs, console);
-        run_open(&run, vm);
+        run_open_of(&run, vm, known);
         for (size_t i = 0; i < run.runtime.launched.count; i++) {
                 const HostlerPart *part = &run.runtime.launched.items[i];
                 g_auto(HostEnd) end = device_host_end(&run.context.context, part);

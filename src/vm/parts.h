@@ -11,8 +11,9 @@ bool vm_connect_parts(Vm *vm, GError **error);
 void vm_end_strays(Vm *vm);
 /* Gives it back, QEMU having ended. */
 void vm_release_parts(Vm *vm);
-/* The logs of the recorded run that the keeper is to keep, the console's first; of KeeperLog. g_array_unref. */
-GArray *vm_logs(Vm *vm);
+/* The logs that the keeper is to keep of @run (NULL: the recorded one), the console's first; of KeeperLog.
+ * g_array_unref. */
+GArray *vm_logs(Vm *vm, const HostlerVmRuntime *run);
 /* Programs that must run beside QEMU, of DeviceHelper. g_array_unref. */
 GArray *vm_helpers(Vm *vm);
 /* A folder that a part shares, opened once: what QEMU and its helpers get is this one, wherever its path leads later.

@@ -12,6 +12,7 @@
 #include "storage/seed.h"
 #include "vm/govern/govern.h"
 #include "vm/parts.h"
+#include "vm/warm/warm.h"
 
 /* QEMU's own needs beside the guest's memory. */
 #define QEMU_OVERHEAD_BYTES (64LL * 1024 * 1024)
@@ -24,6 +25,8 @@ static bool check_memory(Vm *vm, const HostlerSpec *spec, GError **error)
         int64_t available = host_memory_available_bytes();
         /* Huge pages were set aside: they are counted where they are taken (device/memory.c). */
         int64_t wanted_bytes = (memory->hugepages ? 0 : memory->size) + QEMU_OVERHEAD_BYTES;
+        if (available >= 0 && wanted_bytes > available && warm_give_back(vm_manager(vm), vm))
+                available = host_memory_available_bytes();
         if (available < 0 || wanted_bytes <= available)
                 return true;
         g_autofree char *object = vm_object(vm);
@@ -78,22 +81,27 @@ static bool write_seed(Vm *vm, const HostlerSpec *spec, GError **error)
         return seed_write(path, &seed, error);
 }
 
+void prepare_describe(Vm *vm, const HostlerSpec *spec, HostlerVmRuntime *ret_run)
+{
+        g_auto(VmContext) context = {0};
+        bool kvm = manager_kvm(vm_manager(vm));
+        record_init(&hostler_vm_runtime_type, ret_run);
+        vm_context_init(&context, vm_manager(vm), vm, spec, NULL);
+        record_copy(&hostler_spec_type, spec, &ret_run->launched);
+        ret_run->slots = vm_context_copy_slots(&context);
+        ret_run->memory_boot = memory_boot_bytes(spec_part(spec, "memory")->props);
+        ret_run->memory_max = memory_max_bytes(spec_part(spec, "memory")->props);
+        ret_run->wide_ports = true;
+        ret_run->accel = kvm ? HOSTLER_ACCEL_KVM : HOSTLER_ACCEL_TCG;
+}
+
 /* What this run will be, written down before QEMU exists: an adopting daemon must know it. */
 static bool record_run(Vm *vm, const HostlerSpec *spec, GError **error)
 {
         HostlerVmRuntime old, runtime;
-        g_auto(VmContext) context = {0};
-        bool kvm = manager_kvm(vm_manager(vm));
         vm_runtime(vm, &old);
         vm_remove_parts(vm, &old.launched, spec);
-        record_init(&hostler_vm_runtime_type, &runtime);
-        vm_context_init(&context, vm_manager(vm), vm, spec, NULL);
-        record_copy(&hostler_spec_type, spec, &runtime.launched);
-        runtime.slots = vm_context_copy_slots(&context);
-        runtime.memory_boot = memory_boot_bytes(spec_part(spec, "memory")->props);
-        runtime.memory_max = memory_max_bytes(spec_part(spec, "memory")->props);
-        runtime.wide_ports = true;
-        runtime.accel = kvm ? HOSTLER_ACCEL_KVM : HOSTLER_ACCEL_TCG;
+        prepare_describe(vm, spec, &runtime);
         runtime.exit = g_steal_pointer(&old.exit);
         bool ok = vm_set_runtime(vm, &runtime, error);
         record_clear(&hostler_vm_runtime_type, &runtime);

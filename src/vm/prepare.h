@@ -9,6 +9,8 @@ bool prepare_capacity(Job *job, Vm *vm, GError **error);
 /* Capacity, the spec checked against this host, the seed written, ports given out; the run is recorded as the one to
  * launch. */
 bool prepare_run(Job *job, Vm *vm, GError **error);
+/* What a run of @spec begun now would be, nothing of it recorded. Clear with hostler_vm_runtime_type. */
+void prepare_describe(Vm *vm, const HostlerSpec *spec, HostlerVmRuntime *ret_run);
 /* Writes the cloud-init seed, if its spec has one. */
 bool prepare_seed(Vm *vm, GError **error);
 bool prepare_launched(Vm *vm, GError **error);

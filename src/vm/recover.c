@@ -15,6 +15,7 @@
 #include "host/qemu.h"
 #include "vm/manager_internal.h"
 #include "vm/vm_internal.h"
+#include "vm/warm/warm.h"
 
 #define ADOPT_TIMEOUT_MS 3000
 #define ADOPT_THREADS 16
@@ -57,8 +58,7 @@ HostlerPower vm_power_at_rest(Vm *vm)
         return power;
 }
 
-/* True when nobody has written down the end of the last run. */
-static bool has_open_run(Vm *vm)
+bool vm_has_open_run(Vm *vm)
 {
         HostlerVmRuntime runtime;
         vm_runtime(vm, &runtime);
@@ -102,7 +102,7 @@ void vm_load(Vm *vm, const VmRow *row)
         }
         vm->recovering = true;
         g_mutex_unlock(&vm->lock);
-        vm->power = has_open_run(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
+        vm->power = vm_has_open_run(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
 }
 
 static void autostart(Manager *manager, Vm *vm)
@@ -145,7 +145,9 @@ static void adopt_one(gpointer data, gpointer user_data)
 {
         Recovery *recovery = user_data;
         g_autoptr(Vm) vm = data;
-        bool ran = has_open_run(vm);
+        bool ran = vm_has_open_run(vm);
+        if (!ran)
+                warm_sweep(vm);
         if (vm_adopt(vm, ADOPT_TIMEOUT_MS, NULL))
                 g_atomic_int_inc(&recovery->adopted);
         else if (vm_is_live(vm))
@@ -163,8 +165,10 @@ static void adopt_all(Recovery *recovery)
         for (guint i = 0; i < recovery->vms->len; i++)
                 g_thread_pool_push(pool, vm_ref(g_ptr_array_index(recovery->vms, i)), NULL);
         g_thread_pool_free(pool, FALSE, TRUE);
-        for (guint i = 0; i < recovery->trash->len; i++)
+        for (guint i = 0; i < recovery->trash->len; i++) {
+                warm_sweep(g_ptr_array_index(recovery->trash, i));
                 set_recovering(g_ptr_array_index(recovery->trash, i), false);
+        }
 }
 
 /* A start whose daemon died and whose job is not run again leaves a QEMU that never ran. */

@@ -252,6 +252,14 @@ bool vm_has_address(Vm *vm)
         return has;
 }
 
+void vm_set_warm(Vm *vm, bool warm)
+{
+        g_mutex_lock(&vm->lock);
+        vm->status.warm = warm;
+        vm_touch_locked(vm);
+        g_mutex_unlock(&vm->lock);
+}
+
 uint64_t vm_resets(Vm *vm)
 {
         g_mutex_lock(&vm->lock);

@@ -78,7 +78,8 @@ void vm_measured(Vm *vm, int64_t now_ms, Reading *ret_reading);
 /* watch.c: asks QEMU and sets it; blocks, so not on the main loop. */
 void vm_read_plugged(Vm *vm, Qmp *qmp);
 bool vm_has_address(Vm *vm);
-uint64_t vm_resets(Vm *vm); /* how often the guest was reset in this run */
+void vm_set_warm(Vm *vm, bool warm); /* a QEMU waits for its start */
+uint64_t vm_resets(Vm *vm);          /* how often the guest was reset in this run */
 void vm_count_reset(Vm *vm);
 
 typedef bool (*VmCondition)(Vm *vm, void *data);

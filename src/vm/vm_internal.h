@@ -90,6 +90,8 @@ void vm_record_exit(Vm *vm);
  * exit.json, or from a keeper.json of before the host was started. Nothing to be done when every end is known.
  */
 void vm_record_missed_exit(Vm *vm);
+/* recover.c: it was started, and nobody has written down the end of that run. */
+bool vm_has_open_run(Vm *vm);
 /* Whether a VM whose run ended so has crashed; NULL: it has not. */
 bool vm_reason_is_crash(const char *reason);
 /* state.c: in memory only, where vm_set_runtime() could not store it. */

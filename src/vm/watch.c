@@ -297,6 +297,9 @@ static void on_reset(Vm *vm, const json_t *data)
         g_autofree char *object = vm_object(vm);
         bool by_guest = json_is_true(json_object_get(data, "guest"));
         HostlerAddressList none = {0};
+        /* The guest of a VM that is being started has not run yet. */
+        if (vm_power(vm) == HOSTLER_POWER_STARTING)
+                return;
         /* The firmware resets the machine once or twice more to get it clean; that is one restart to everybody else. */
         bool again = by_guest && vm_phase(vm) == HOSTLER_BOOT_PHASE_FIRMWARE;
         vm_set_addresses(vm, &none);

@@ -5,7 +5,7 @@ import sys
 import time
 
 from api import Api
-from harness import Daemon, cached_image
+from harness import Daemon, cached_image, wait_until
 from libvirt_vm import LibvirtVm
 from measure import Table, interleave
 from raw_qemu import RawQemu
@@ -23,9 +23,22 @@ def measure(daemon, libvirt):
     raw = RawQemu(vm["status"]["pid"], daemon.folder / "raw")
     daemon.hostler("stop", "--hard", "bench")
     api = Api(daemon.socket)
+
+    def start():
+        api.job("POST", "/v1/vms/bench/start", {})
+
+    def start_warm():
+        """A QEMU waits for it before the clock runs, and none for the others after."""
+        api.call("PATCH", "/v1/host", {"pool_warm": 1})
+        wait_until(lambda: api.call("GET", "/v1/vms/bench")["status"]["warm"])
+        took = timed(start)
+        api.call("PATCH", "/v1/host", {"pool_warm": 0})
+        return took
+
     ways = {
         "raw": (raw.start, raw.stop),
-        "api": (lambda: api.job("POST", "/v1/vms/bench/start", {}), lambda: api.job("POST", "/v1/vms/bench/stop", {"hard": True})),
+        "warm": (start_warm, lambda: api.job("POST", "/v1/vms/bench/stop", {"hard": True})),
+        "api": (start, lambda: api.job("POST", "/v1/vms/bench/stop", {"hard": True})),
         "cli": (lambda: daemon.hostler("start", "bench"), lambda: daemon.hostler("stop", "--hard", "bench")),
     }
     if libvirt:
@@ -34,7 +47,9 @@ def measure(daemon, libvirt):
 
     def start_and_stop(name):
         start, stop = ways[name]
-        took = timed(start)
+        begin = time.perf_counter()
+        own = start()
+        took = own if own else (time.perf_counter() - begin) * 1000
         stops[name].append(timed(stop))
         return took
 
@@ -60,6 +75,7 @@ def main():
     table = Table("start and power off")
     table.add("raw QEMU: start to running", starts["raw"])
     table.add("Hostler API: start to running", starts["api"], floor=starts["raw"], goal=1.10)
+    table.add("Hostler API: start from the warm pool", starts["warm"], floor=starts["raw"], goal=0.5)
     table.add("hostler start", starts["cli"], floor=starts["raw"])
     if libvirt:
         table.add("libvirt: create", starts["libvirt"], floor=starts["raw"])

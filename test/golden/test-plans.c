@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/keeper_launch.h"
+#include "device/early.h"
 #include "golden/spec-plan.h"
 
 #define VM_DIR "/vms/web1"
@@ -66,6 +67,46 @@ static void test_plan(gconstpointer data)
         g_autofree char *json = steps_text(steps), *argv = argv_text(steps);
         compare(name, "json", json);
         compare(name, "argv", argv);
+}
+
+static int by_text(gconstpointer a, gconstpointer b)
+{
+        return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Steps as text, in an order of their own. g_ptr_array_unref. */
+static GPtrArray *sorted_steps(const Plan *plan)
+{
+        GPtrArray *texts = g_ptr_array_new_with_free_func(free);
+        json_auto_t *steps = plan_to_json(plan);
+        json_t *step;
+        size_t i;
+        json_array_foreach (steps, i, step)
+                g_ptr_array_add(texts, json_dumps(step, JSON_COMPACT | JSON_SORT_KEYS));
+        g_ptr_array_sort(texts, by_text);
+        return texts;
+}
+
+/* What a QEMU that waits has, and what it is given later, is together what one that was started at once has. */
+static void test_early(gconstpointer data)
+{
+        g_auto(SpecPlan) plan;
+        g_autoptr(Plan) whole = plan_new(), pieces = plan_new();
+        spec_plan_load(&plan, data, VM_DIR, IMAGE_DIR);
+        if (early_hindrance(&plan.context))
+                return g_test_skip("none can wait for such a VM");
+        device_plan_all(&plan.context, whole);
+        early_plan(&plan.context, pieces);
+        plan.context.hot = plan.context.fresh = true;
+        g_autoptr(GPtrArray) left = early_left(&plan.context);
+        for (guint i = 0; i < left->len; i++) {
+                const HostlerPart *part = left->pdata[i];
+                device_type(part->kind)->plan(&plan.context, part, pieces);
+        }
+        g_autoptr(GPtrArray) one = sorted_steps(whole), other = sorted_steps(pieces);
+        g_assert_cmpuint(one->len, ==, other->len);
+        for (guint i = 0; i < one->len; i++)
+                g_assert_cmpstr(one->pdata[i], ==, other->pdata[i]);
 }
 
 /* ---- faults ---- */
@@ -403,7 +444,9 @@ int main(int argc, char **argv)
         g_auto(GStrv) names = spec_plan_names();
         for (char **name = names; *name; name++) {
                 g_autofree char *path = g_strdup_printf("/plans/%s", *name);
+                g_autofree char *early = g_strdup_printf("/plans-early/%s", *name);
                 g_test_add_data_func(path, *name, test_plan);
+                g_test_add_data_func(early, *name, test_early);
         }
         for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
                 g_autofree char *path = g_strdup_printf("/plan-faults/%s", bad[i].name);

@@ -126,6 +126,32 @@ static void test_end_by_keeper(Fixture *fixture, const void *data)
         wait_until(!process_id_alive(&keeper));
 }
 
+/* What is tied to a pipe ends with it, if it was not untied before. */
+static void test_tie(Fixture *fixture, const void *data)
+{
+        for (int untie = 0; untie <= 1; untie++) {
+                int ends[2];
+                g_assert_cmpint(pipe2(ends, O_CLOEXEC), ==, 0);
+                KeeperLaunch launch = {
+                    .vm_dir = fixture->dir, .argv = SH("ls /proc/self/fd; exec sleep 1000"), .tie_fd = ends[0]};
+                ProcessId keeper, qemu;
+                g_assert_true(keeper_launch(&launch, &qemu, NULL));
+                g_assert_true(keeper_read(fixture->dir, &keeper, NULL, NULL));
+                close(ends[0]);
+                if (untie)
+                        g_assert_true(keeper_untie(ends[1]));
+                close(ends[1]);
+                if (untie) {
+                        g_usleep(100000); /* nothing is to happen */
+                        g_assert_true(process_id_alive(&qemu) && process_id_alive(&keeper));
+                        keeper_end(fixture->dir);
+                }
+                wait_until(!process_id_alive(&keeper));
+                g_assert_false(process_id_alive(&qemu));
+                assert_exit(fixture, true, SIGTERM);
+        }
+}
+
 /* The daemon is killed: the VM goes on in a session of its own, and its end is recorded all the same. */
 static void test_launcher_killed(Fixture *fixture, const void *data)
 {
@@ -596,6 +622,7 @@ int main(int argc, char **argv)
         g_test_init(&argc, &argv, NULL);
         ADD("exit-code", test_exit_code);
         ADD("end-by-keeper", test_end_by_keeper);
+        ADD("tie", test_tie);
         ADD("launcher-killed", test_launcher_killed);
         ADD("keeper-killed", test_keeper_killed);
         ADD("again", test_again);
