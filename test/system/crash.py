@@ -132,7 +132,7 @@ def check_folder(daemon, vm):
 
 
 def stray_processes(daemon, vms):
-    """Processes of this state folder that belong to nothing; a live VM has one QEMU, one keeper and what the keeper started beside QEMU."""
+    """Processes of this state folder that belong to no VM and are not the switch's; a live VM has one QEMU, one keeper and what the keeper started beside QEMU."""
     owned = {daemon.process.pid}
     for vm in vms.values():
         pid = vm["status"].get("pid")
@@ -140,7 +140,8 @@ def stray_processes(daemon, vms):
             keeper = keeper_of(daemon, vm)
             owned |= {pid, keeper} | children_of(keeper)
             assert alive(pid), f"{vm['name']} is {vm['status']['power']}, but its QEMU {pid} is gone"
-    return {pid: command for pid, command in daemon.processes().items() if pid not in owned and alive(pid)}
+    switch = f"{daemon.state}/network/"
+    return {pid: command for pid, command in daemon.processes().items() if pid not in owned and switch not in command and alive(pid)}
 
 
 def keeper_record(daemon, vm):

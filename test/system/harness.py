@@ -64,9 +64,11 @@ class Failed(AssertionError):
 
 
 class Daemon:
-    """One hostlerd with a state folder of its own. @images: names of images that it must have (built once for all tests)."""
+    """One hostlerd with a state folder of its own. @images: names of images that it must have (built once for all tests); @options: of each of its
+    lives."""
 
-    def __init__(self, images=("tiny",), environment=None, start=True):
+    def __init__(self, images=("tiny",), environment=None, start=True, options=()):
+        self.options = options
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="d-", dir=FOLDER))
         self.state = self.folder / "state"
         self.socket = self.folder / "socket"
@@ -89,7 +91,7 @@ class Daemon:
         """Starts hostlerd and waits for nothing: one that is to die early may never answer."""
         with open(self.log, "ab") as log:
             self.started = time.time()
-            self.process = subprocess.Popen([program, "--state", self.state, "--socket", self.socket, *arguments], cwd="/",
+            self.process = subprocess.Popen([program, "--state", self.state, "--socket", self.socket, *self.options, *arguments], cwd="/",
                                             env=self.environment | (environment or {}), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start(self, *arguments, **options):

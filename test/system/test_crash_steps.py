@@ -420,6 +420,9 @@ def crash_image_at(daemon, verb, ask, there, name, point):
         api_of(daemon).job("DELETE", f"/v1/images/{name}")
 
 
+CRASHED_BY_HAND = ("image.import", "image.rm")
+
+
 # ---- with a guest that has booted ----
 
 
@@ -445,4 +448,6 @@ def test_guest_that_lets_go(daemon):
         crash_at(daemon, Case("disk.rm", delete_disk, lambda vm: "more" not in vm["spec"], refusal="not-found", **keep), "guest", removal)
     for size, point in ((320, "change"), (256, "store"), (320, "@commit"), (256, "@end")):
         crash_at(daemon, Case("vm.set", patch(memory={"size": size << 20}), has("memory", size=size << 20), **keep), "guest", point)
-    assert find(daemon, "guest")["status"]["pid"] == pid
+    for point in ("identity", "@end"):
+        crash_at(daemon, Case("vm.renew-identity", post("renew-identity"), lambda vm: "identity_of" not in vm["status"], **keep), "guest", point)
+    assert find(daemon, "guest")["status"]["pid"] == pid and daemon.guest("guest", "hostname") == "guest"
