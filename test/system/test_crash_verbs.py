@@ -149,6 +149,9 @@ def test_switches():
         groups = Things(daemon, "switches/lan/portgroups", property=["vlan=10"])
         for case in cases_of(groups, "portgroup", ["vlan=20"], lambda spec: spec["vlan"] == "20"):
             crash_everywhere(daemon, case)
+        mirrors = Things(daemon, "switches/lan/mirrors", property=["sources=all", "destination=rspan:99"])
+        for case in cases_of(mirrors, "mirror", ["snaplen=128"], lambda spec: spec["snaplen"] == 128):
+            crash_everywhere(daemon, case)
         api_of(daemon).job("DELETE", "/v1/switches/lan")
 
 
