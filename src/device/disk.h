@@ -20,4 +20,7 @@ const BlockLayer *disk_graph_head(const DiskGraph *disk);
 const char *disk_serial(const HostlerPart *part);
 /* Has a running QEMU keep to the disk's limits, or lift them; nothing is said of a disk that never had one. */
 bool disk_tell_limits(const HostlerPart *part, Qmp *qmp, GError **error);
+/* Arguments of block_set_io_throttle: the disk's own limits, and with them at most so much, 0: no ceiling. A disk that
+ * limits reads and writes apart gets no ceiling of that kind, because QEMU takes only one of the two. */
+json_t *disk_throttle(const HostlerPart *part, int64_t iops_ceiling, int64_t bandwidth_ceiling);
 extern const DeviceSetter disk_setters[];

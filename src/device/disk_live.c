@@ -152,7 +152,18 @@ static int64_t limit_of(const HostlerPart *part, size_t i)
         return value != HOSTLER_UNSET ? value : 0;
 }
 
-static bool tell_limits(const HostlerPart *part, Qmp *qmp, GError **error)
+/* @all: "bps" or "iops". */
+static void put_ceiling(json_t *args, const char *all, int64_t ceiling)
+{
+        g_autofree char *reads = g_strdup_printf("%s_rd", all), *writes = g_strdup_printf("%s_wr", all);
+        json_int_t own = json_integer_value(json_object_get(args, all));
+        bool apart = json_integer_value(json_object_get(args, reads)) > 0 ||
+                     json_integer_value(json_object_get(args, writes)) > 0;
+        if (ceiling > 0 && !apart)
+                json_object_set_new(args, all, json_integer(own > 0 ? MIN(own, ceiling) : ceiling));
+}
+
+json_t *disk_throttle(const HostlerPart *part, int64_t iops_ceiling, int64_t bandwidth_ceiling)
 {
         const HostlerDiskProps *props = part->props;
         json_t *args = json_object();
@@ -162,7 +173,14 @@ static bool tell_limits(const HostlerPart *part, Qmp *qmp, GError **error)
         json_object_set_new(args, "id", json_string(id));
         for (size_t i = 0; i < G_N_ELEMENTS(limits); i++)
                 json_object_set_new(args, limits[i].member, json_integer(limit_of(part, i)));
-        return qmp_call(qmp, "block_set_io_throttle", args, NULL, error);
+        put_ceiling(args, "bps", bandwidth_ceiling);
+        put_ceiling(args, "iops", iops_ceiling);
+        return args;
+}
+
+static bool tell_limits(const HostlerPart *part, Qmp *qmp, GError **error)
+{
+        return qmp_call(qmp, "block_set_io_throttle", disk_throttle(part, 0, 0), NULL, error);
 }
 
 bool disk_tell_limits(const HostlerPart *part, Qmp *qmp, GError **error)
@@ -201,7 +219,17 @@ static bool set_limits(const DeviceChange *change, GError **error)
 }
 
 const DeviceSetter disk_setters[] = {
-    {"size", set_size},     {"cache", set_cache},      {"discard", set_discard},       {"detect_zeroes", set_zeroes},
-    {"memory", set_memory}, {"bandwidth", set_limits}, {"bandwidth_read", set_limits}, {"bandwidth_write", set_limits},
-    {"iops", set_limits},   {"iops_read", set_limits}, {"iops_write", set_limits},     {NULL, NULL},
+    {"size", set_size},
+    {"cache", set_cache},
+    {"discard", set_discard},
+    {"detect_zeroes", set_zeroes},
+    {"memory", set_memory},
+    {"bandwidth", set_limits},
+    {"bandwidth_read", set_limits},
+    {"bandwidth_write", set_limits},
+    {"iops", set_limits},
+    {"iops_read", set_limits},
+    {"iops_write", set_limits},
+    {"shares", device_set_allocation},
+    {NULL, NULL},
 };

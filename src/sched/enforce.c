@@ -10,6 +10,8 @@
 #define MOST_WEIGHT 200000.0
 #define RISE 0.5
 #define FALL 0.25
+#define NEARLY 0.85
+#define GROWTH 1.5
 
 Enforced enforce_wanted(const Claimant *claimant, bool limited)
 {
@@ -39,4 +41,12 @@ double enforce_demand(double *average, double used, double waited)
         if (isfinite(wants) && wants >= 0)
                 *average += (wants > *average ? RISE : FALL) * (wants - *average);
         return *average * ROOM + LEAST_ROOM;
+}
+
+double enforce_demand_throttled(double *average, double used, double ceiling, double least)
+{
+        double wants = used >= NEARLY * ceiling ? 2 * ceiling : GROWTH * used;
+        if (isfinite(wants) && wants >= 0)
+                *average += (wants > *average ? RISE : FALL) * (wants - *average);
+        return *average + least;
 }

@@ -24,3 +24,7 @@ bool enforce_differs(const Enforced *now, const Enforced *wanted);
 /* Demand that a VM shows, from what it used and waited for: the average moves half-way up with each round and a
  * quarter down, and leaves room to grow (a tenth and a bit), so that nobody is held at what it happened to use. */
 double enforce_demand(double *average, double used, double waited);
+/* The same of a disk, where nobody counts who waits: one that does nearly what it is let do, @ceiling
+ * (ALLOCATE_UNLIMITED: none), would take twice as much; others have half as much again to grow into. @least: room for
+ * one that did nothing. */
+double enforce_demand_throttled(double *average, double used, double ceiling, double least);

@@ -71,6 +71,7 @@ void vm_unref(Vm *vm)
         g_free(vm->exit_reason);
         g_free(vm->id);
         g_free(vm->dir);
+        g_clear_pointer(&vm->disk_uses, g_hash_table_unref);
         g_mutex_clear(&vm->lock);
         g_cond_clear(&vm->changed);
         g_free(vm);

@@ -75,6 +75,8 @@ void vm_set_ballooned(Vm *vm, int64_t left_bytes);            /* of what it boot
 bool vm_guest_memory(Vm *vm, HostlerGuestMemory *ret_memory); /* a copy; false: nothing is known */
 /* counters.c: what QEMU and the guest last told of disks, NICs and memory; the rest is not known. */
 void vm_measured(Vm *vm, int64_t now_ms, Reading *ret_reading);
+/* What a disk did lately, a second; false: not known. */
+bool vm_disk_use(Vm *vm, const char *part, double *ret_requests, double *ret_bytes);
 /* watch.c: asks QEMU and sets it; blocks, so not on the main loop. */
 void vm_read_plugged(Vm *vm, Qmp *qmp);
 bool vm_has_address(Vm *vm);

@@ -34,7 +34,8 @@ struct Vm {
         HostlerVmRuntime runtime;
         HostlerVmHistory history;
         uint64_t resets;
-        Reading measured; /* disks and NICs: counters.c */
+        Reading measured;      /* disks and NICs: counters.c */
+        GHashTable *disk_uses; /* part → DiskUse; counters.c */
 
         /* the run */
         ProcessId process;

@@ -7,7 +7,7 @@ ALL = 0.4  # processors for all together: so few that they have them on a busy m
 
 def measure_full(pids):
     """What each had in a time in which all together had what there is for them."""
-    return wait_until(lambda: sum(used := measure(pids, 10)) > 0.93 * ALL and used, 120, "the host gives them what they may have")
+    return wait_until(lambda: sum(used := measure(pids, 6)) > 0.93 * ALL and used, 120, "the host gives them what they may have")
 
 
 def boot_three(daemon):

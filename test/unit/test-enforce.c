@@ -87,9 +87,26 @@ static void test_demand(void)
         g_assert_cmpfloat(average, ==, before);
 }
 
+/* Who does all that it is let do wants more; who does little has room, and is not taken to want the world. */
+static void test_throttled(void)
+{
+        double average = 0;
+        for (int i = 0; i < 20; i++)
+                enforce_demand_throttled(&average, 100, ALLOCATE_UNLIMITED, 5);
+        g_assert_cmpfloat_with_epsilon(average, 150, 1);
+        for (int i = 0; i < 20; i++)
+                enforce_demand_throttled(&average, 90, 100, 5);
+        g_assert_cmpfloat_with_epsilon(average, 200, 1);
+        for (int i = 0; i < 40; i++)
+                enforce_demand_throttled(&average, 0, 100, 5);
+        g_assert_cmpfloat(enforce_demand_throttled(&average, 0, 100, 5), <, 10);
+        g_assert_cmpfloat(enforce_demand_throttled(&average, NAN, 100, 5), <, 10);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/enforce/throttled", test_throttled);
         g_test_add_func("/enforce/enough", test_enough_for_all);
         g_test_add_func("/enforce/short", test_short);
         g_test_add_func("/enforce/reservation", test_reservation_is_weight);

@@ -3,6 +3,7 @@
  * NICs' as the guest agent has them. Main loop only, but for vm_measured(); answers are kept, so nobody else asks.
  */
 #include <math.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "vm/vm_internal.h"
@@ -23,6 +24,72 @@ static void keep(Vm *vm, Metric metric, double value)
         g_mutex_unlock(&vm->lock);
 }
 
+/* ---- each disk ---- */
+
+#define PERIPHERAL "/machine/peripheral/"
+#define STALE_MS 10000
+
+typedef struct {
+        double requests, bytes; /* so far */
+        double request_rate, byte_rate;
+        int64_t at_ms;
+} DiskUse;
+
+/* The part whose device it is: QEMU says "disk0", or its path "/machine/peripheral/disk0/virtio-backend". */
+static char *part_of(const json_t *entry)
+{
+        const char *device = json_string_value(json_object_get(entry, "qdev"));
+        if (!device || !g_str_has_prefix(device, PERIPHERAL))
+                return g_strdup(device);
+        const char *name = device + strlen(PERIPHERAL);
+        return g_strndup(name, strcspn(name, "/"));
+}
+
+/* A counter that fell belongs to another run of the device. */
+static void keep_use(Vm *vm, const char *part, double requests, double bytes)
+{
+        int64_t now_ms = clock_monotonic_ms();
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vm->lock);
+        DiskUse *use = vm->disk_uses ? g_hash_table_lookup(vm->disk_uses, part) : NULL;
+        if (!vm->disk_uses)
+                vm->disk_uses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        if (!use) {
+                use = g_new(DiskUse, 1);
+                g_hash_table_insert(vm->disk_uses, g_strdup(part), use);
+                *use = (DiskUse){requests, bytes, NAN, NAN, now_ms};
+                return;
+        }
+        double seconds = (double)(now_ms - use->at_ms) / 1000;
+        bool sane = seconds > 0 && requests >= use->requests && bytes >= use->bytes;
+        *use = (DiskUse){requests, bytes, sane ? (requests - use->requests) / seconds : NAN,
+                         sane ? (bytes - use->bytes) / seconds : NAN, now_ms};
+}
+
+static void note_disk(Vm *vm, const json_t *entry, const json_t *stats)
+{
+        g_autofree char *part = part_of(entry);
+        double requests = NAN, bytes = NAN;
+        add(&requests, stats, "rd_operations");
+        add(&requests, stats, "wr_operations");
+        add(&bytes, stats, "rd_bytes");
+        add(&bytes, stats, "wr_bytes");
+        if (part && !isnan(requests) && !isnan(bytes))
+                keep_use(vm, part, requests, bytes);
+}
+
+bool vm_disk_use(Vm *vm, const char *part, double *ret_requests, double *ret_bytes)
+{
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vm->lock);
+        const DiskUse *use = vm->disk_uses ? g_hash_table_lookup(vm->disk_uses, part) : NULL;
+        if (!use || isnan(use->request_rate) || clock_monotonic_ms() - use->at_ms > STALE_MS)
+                return false;
+        *ret_requests = use->request_rate;
+        *ret_bytes = use->byte_rate;
+        return true;
+}
+
+/* ---- all of them ---- */
+
 static void on_block_statistics(Qmp *qmp, const json_t *result, const GError *error, void *data)
 {
         double read = NAN, written = NAN, requests = NAN;
@@ -34,6 +101,7 @@ static void on_block_statistics(Qmp *qmp, const json_t *result, const GError *er
                 add(&written, stats, "wr_bytes");
                 add(&requests, stats, "rd_operations");
                 add(&requests, stats, "wr_operations");
+                note_disk(data, entry, stats);
         }
         keep(data, METRIC_DISK_READ, read);
         keep(data, METRIC_DISK_WRITE, written);
@@ -44,6 +112,7 @@ void counters_start(Vm *vm)
 {
         g_mutex_lock(&vm->lock);
         reading_init(&vm->measured, clock_monotonic_ms());
+        g_clear_pointer(&vm->disk_uses, g_hash_table_unref);
         g_mutex_unlock(&vm->lock);
 }
 

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "host/cgroup_group.h"
 #include "sched/enforce.h"
+#include "vm/govern/disks.h"
 #include "vm/govern/memory.h"
 #include "vm/govern/respool.h"
 
@@ -41,6 +42,7 @@ struct Governor {
         Manager *manager;
         CgroupParent parent;
         MemoryGovernor *memory;
+        DiskGovernor *disks;
         Respools *respools;
         double weight; /* of all together, in force */
         double others; /* processors that all but VMs use, on average */
@@ -76,6 +78,7 @@ Governor *governor_new(Manager *manager)
         governor->manager = manager;
         governor->respools = respools_new(manager_store(manager));
         governor->memory = memory_governor_new(manager);
+        governor->disks = disk_governor_new();
         governor->governed = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
         governor->last = g_array_new(FALSE, FALSE, sizeof(Claimant));
         governor->names = g_ptr_array_new_with_free_func(g_free);
@@ -93,6 +96,7 @@ void governor_free(Governor *governor)
                 return;
         cgroup_parent_close(&governor->parent);
         memory_governor_free(governor->memory);
+        disk_governor_free(governor->disks);
         respools_free(governor->respools);
         g_hash_table_unref(governor->governed);
         g_array_unref(governor->last);
@@ -383,6 +387,7 @@ void govern_round(Governor *governor, const GPtrArray *vms)
         HostlerRespoolConfigList pools = respools_list(governor->respools);
         governor->round++;
         memory_governor_round(governor->memory, vms, &pools);
+        disk_governor_round(governor->disks, governor->manager, vms);
         make_round(governor, vms, &pools);
         record_list_clear(&hostler_respool_config_type, &pools);
 }
@@ -441,6 +446,7 @@ bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
                 *ret_list = (HostlerAllocationList){.items = g_new0(HostlerAllocation, 2), .count = 1};
                 explain_cpu(governor, claimant, i, &governed->enforced, &ret_list->items[0]);
                 ret_list->count += memory_governor_explain(governor->memory, vm_id(vm), &ret_list->items[1]);
+                disk_governor_explain(governor->disks, vm_id(vm), ret_list);
                 return true;
         }
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "nothing was allocated to it yet: it does not run");

@@ -31,6 +31,9 @@ struct Respools *govern_respools(Manager *manager);
 /* Processors that a pool would take and got in the last round; false: it was not there, or none in it runs. */
 bool govern_pool_round(Manager *manager, const char *pool, double *ret_demand, double *ret_granted);
 
+/* capacity.c: what pools of volumes can do, of which somebody ever said. The caller clears the list. */
+void govern_pool_capacities(Manager *manager, HostlerPoolCapacityList *ret_list);
+
 /* What came out in the last round; a row for each resource. */
 bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error);
 /* Why processors cannot be shared out here; NULL: they can. Caller frees. */

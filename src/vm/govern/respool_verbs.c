@@ -84,8 +84,7 @@ static void describe(const Subject *subject, HostlerRespool *ret_respool)
         record_copy(&hostler_respool_spec_type, config->spec, ret_respool->spec);
         ret_respool->vms = vms_in(subject->manager, config->name, false);
         ret_respool->pools = pools_in(&subject->list, config->name);
-        ret_respool->cpu_reserved =
-            lround(govern_reserved_cpu(subject->manager, &subject->list, subject->index) * 100);
+        ret_respool->cpu_reserved = lround(govern_reserved_cpu(subject->manager, &subject->list, subject->index) * 100);
         ret_respool->memory_reserved =
             (int64_t)(govern_reserved_memory(subject->manager, &subject->list, subject->index) * MIB);
         if (!govern_pool_round(subject->manager, config->name, &ret_respool->cpu_demand, &ret_respool->cpu_granted))
@@ -187,8 +186,7 @@ bool respool_create(Job *job, const HostlerRespoolCreateArgs *args, HostlerRespo
                 return error_set(error, HOSTLER_ERROR_EXISTS, subject.object,
                                  "there is a resource pool of this name already");
         add(&subject);
-        if (!change(&subject, args->property, error) ||
-            !govern_admit_pools(subject.manager, &subject.list, error))
+        if (!change(&subject, args->property, error) || !govern_admit_pools(subject.manager, &subject.list, error))
                 return false;
         if (job_step(job, "make", "make the resource pool %s", args->name) &&
             (!job_remember(job, "making", json_true(), error) || !put(&subject, "created", error)))
