@@ -44,9 +44,10 @@ static bool store(Manager *manager, const HostlerPoolCapacityList *list, GError 
         return store_set(manager_store(manager), SETTING, text, error);
 }
 
-bool pool_capacity(Job *job, const HostlerPoolCapacityArgs *args, HostlerPoolCapacity *ret_result, GError **error)
+bool pool_capacity(const Call *call, const HostlerPoolCapacityArgs *args, HostlerPoolCapacity *ret_result,
+                   GError **error)
 {
-        Manager *manager = job_manager(job);
+        Manager *manager = call->manager;
         HostlerPoolConfig config;
         HostlerPoolCapacityList list;
         if (!pools_find(manager, args->pool, &config, error))
