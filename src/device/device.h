@@ -259,6 +259,8 @@ char *tap_word(const char *part);
 char *tap_fd_name(const char *part);
 /* disk.c: names inside the VM's folder. Caller frees. */
 char *disk_file_name(const char *part);
+/* The same, by the format that @disk's volume is made in. */
+char *disk_first_file(const HostlerPart *disk);
 /* Whether a file is one of the VM's own: in its folder @vm_dir, or in the one of a pool that bears its id. Pure. */
 bool disk_file_is_of(const char *vm_dir, const char *vm_id, const char *path);
 /* The node that stands for one of a disk's files in QEMU; that of its bytes is NODE.file. Caller frees. */

@@ -96,6 +96,17 @@ static void check_blocks(const Check *check)
                 fault(check, "physical_block", "must be a power of two and no less than logical_block");
 }
 
+static void check_raw(const Check *check)
+{
+        const HostlerDiskProps *props = check->part->props;
+        if (props->format != HOSTLER_DISK_FORMAT_RAW)
+                return;
+        if (props->image)
+                fault(check, "format", "a disk that stands on an image is qcow2");
+        if (props->memory != HOSTLER_UNSET)
+                fault(check, "memory", "a raw disk has no tables to keep in memory");
+}
+
 static void check_cache(const Check *check)
 {
         const HostlerDiskProps *props = check->part->props;
@@ -122,6 +133,7 @@ static void disk_check(const DeviceContext *context, const HostlerPart *part, GP
         check_model(&check);
         check_rotation(&check);
         check_blocks(&check);
+        check_raw(&check);
         check_cache(&check);
         check_limits(&check);
 }

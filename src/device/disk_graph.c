@@ -9,19 +9,29 @@
 #include "base/error.h"
 #include "device/disk.h"
 
+#define QCOW2 ".qcow2"
+#define RAW ".raw"
 #define COMMIT_POLL_US 2000
 #define COMMIT_LIMIT_MS 30000
 
 char *disk_file_name(const char *part)
 {
-        return g_strdup_printf("%s.qcow2", part);
+        return g_strconcat(part, QCOW2, NULL);
+}
+
+char *disk_first_file(const HostlerPart *disk)
+{
+        bool raw = ((const HostlerDiskProps *)disk->props)->format == HOSTLER_DISK_FORMAT_RAW;
+        return g_strconcat(disk->name, raw ? RAW : QCOW2, NULL);
 }
 
 char *disk_layer_node(const char *file)
 {
         g_autofree char *name = g_path_get_basename(file);
-        return g_str_has_suffix(name, ".qcow2") ? g_strndup(name, strlen(name) - strlen(".qcow2"))
-                                                : g_steal_pointer(&name);
+        bool raw = g_str_has_suffix(name, RAW);
+        gsize length = strlen(name) - (raw ? strlen(RAW) : g_str_has_suffix(name, QCOW2) ? strlen(QCOW2) : 0);
+        /* No part has this letter in its name, so no other disk's layer is called so. */
+        return g_strdup_printf("%.*s%s", (int)length, name, raw ? "_raw" : "");
 }
 
 /* ---- the graph ---- */
@@ -30,7 +40,7 @@ char *disk_layer_node(const char *file)
 static char **files_of(const DeviceContext *context, const HostlerPart *part)
 {
         char **files = context->disk_files ? context->disk_files(part->name, context->data) : NULL;
-        g_autofree char *name = disk_file_name(part->name);
+        g_autofree char *name = disk_first_file(part);
         if (files)
                 return files;
         files = g_new0(char *, 2);
@@ -54,7 +64,12 @@ static char *node_of(const DeviceContext *context, const HostlerPart *part, cons
 /* Takes both strings. */
 static void add_layer(DiskGraph *disk, char *node_taken, char *path_taken, bool mergeable)
 {
-        BlockLayer layer = {.node = node_taken, .path = path_taken, .qcow2 = true, .mergeable = mergeable};
+        BlockLayer layer = {
+            .node = node_taken,
+            .path = path_taken,
+            .qcow2 = !g_str_has_suffix(path_taken, RAW),
+            .mergeable = mergeable,
+        };
         g_ptr_array_add(disk->strings, node_taken);
         g_ptr_array_add(disk->strings, path_taken);
         g_array_append_val(disk->layers, layer);

@@ -38,7 +38,9 @@ static int64_t copy_limit(const ImageFacts *facts)
         return facts->size_bytes + facts->size_bytes / 512 + SPARE_BYTES;
 }
 
-static bool convert(const ImageImport *import, int fd, const ImageFacts *facts, const char *disk, GError **error)
+/* @format: "qcow2" or "raw". */
+static bool convert(const ImageImport *import, int fd, const ImageFacts *facts, const char *disk, const char *to_format,
+                    GError **error)
 {
         g_autofree char *source = g_strdup_printf("/proc/%d/fd/%d", (int)getpid(), fd);
         g_autofree char *file_size = g_strdup_printf("--fsize=%" G_GINT64_FORMAT, copy_limit(facts));
@@ -46,7 +48,7 @@ static bool convert(const ImageImport *import, int fd, const ImageFacts *facts, 
         g_autofree char *cpu = g_strdup_printf("--cpu=%d", CONVERT_CPU_SECONDS);
         const char *format = hostler_image_format_enum.values[facts->format];
         const char *const argv[] = {"prlimit", memory, cpu,    file_size, "--core=0", "qemu-img", "convert", "-p",
-                                    "-U",      "-f",   format, "-O",      "qcow2",    source,     disk,      NULL};
+                                    "-U",      "-f",   format, "-O",      to_format,  source,     disk,      NULL};
         ProcessOptions options = {.argv = argv,
                                   .timeout_ms = CONVERT_TIMEOUT_MS,
                                   .cancellable = import->cancellable,
@@ -56,9 +58,10 @@ static bool convert(const ImageImport *import, int fd, const ImageFacts *facts, 
         return process_run(&options, NULL, error);
 }
 
-static bool space_check(const ImageImport *import, int fd, GError **error)
+/* In @folder. */
+static bool space_check(const ImageImport *import, int fd, const char *folder, GError **error)
 {
-        int64_t free_bytes = dir_free_bytes(import->store_dir);
+        int64_t free_bytes = dir_free_bytes(folder);
         struct stat status;
 
         if (fstat(fd, &status) < 0)
@@ -84,7 +87,7 @@ static bool copy_in(const ImageImport *import, int fd, const ImageFacts *facts, 
         g_autofree char *folder = g_build_filename(stage, "image", NULL);
         g_autofree char *disk = g_build_filename(folder, IMAGE_DISK, NULL);
 
-        return dir_ensure(folder, error) && convert(import, fd, facts, disk, error) &&
+        return dir_ensure(folder, error) && convert(import, fd, facts, disk, "qcow2", error) &&
                image_commit(import->store_dir, folder, image, false, error);
 }
 
@@ -102,6 +105,20 @@ static bool name_check(const ImageImport *import, GError **error)
         return true;
 }
 
+bool image_import_copy(const ImageImport *import, const char *to, const char *to_format, GError **error)
+{
+        autoclose int fd = open(import->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+        g_autofree char *folder = g_path_get_dirname(to);
+        ImageFacts facts;
+        if (fd < 0)
+                return error_set_errno(error, errno, NULL, "Opening %s", import->file);
+        if (image_inspect_file(fd, import->format, &facts, error) && space_check(import, fd, folder, error) &&
+            convert(import, fd, &facts, to, to_format, error))
+                return true;
+        g_prefix_error(error, "Importing %s: ", import->file);
+        return false;
+}
+
 bool image_import_file(const ImageImport *import, HostlerImage *ret_image, GError **error)
 {
         autoclose int fd = open(import->file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -112,7 +129,7 @@ bool image_import_file(const ImageImport *import, HostlerImage *ret_image, GErro
         if (fd < 0)
                 return error_set_errno(error, errno, NULL, "Opening %s", import->file);
         if (!name_check(import, error) || !image_inspect_file(fd, import->format, &facts, error) ||
-            !space_check(import, fd, error))
+            !space_check(import, fd, import->store_dir, error))
                 return false;
         stage = image_stage(import->store_dir, error);
         if (!stage)

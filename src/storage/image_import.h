@@ -21,6 +21,11 @@ typedef struct {
         GCancellable *cancellable;
 } ImageImport;
 
+/*
+ * Only the inspected copy, of @import->file in @to (absolute) as "qcow2" or "raw"; its name, store and description do
+ * not count. The same errors; what it has written of @to is the caller's to remove.
+ */
+bool image_import_copy(const ImageImport *import, const char *to, const char *to_format, GError **error);
 /* HOSTLER_ERROR_EXISTS, _INVALID (the check that refused), _NO_CAPACITY, _TIMEOUT, _CANCELLED. Nothing is left behind
  * on failure. */
 bool image_import_file(const ImageImport *import, HostlerImage *ret_image, GError **error);

@@ -48,6 +48,16 @@ typedef struct __attribute__((packed)) {
         uint32_t type, length;
 } Extension;
 
+bool volume_is_raw(const char *file)
+{
+        return g_str_has_suffix(file, VOLUME_RAW);
+}
+
+const char *volume_format(const char *file)
+{
+        return volume_is_raw(file) ? "raw" : "qcow2";
+}
+
 void volume_info_clear(VolumeInfo *info)
 {
         g_clear_pointer(&info->backing, g_free);
@@ -181,9 +191,23 @@ bool volume_create_overlay(const char *path, const char *base_path, const char *
         return create(path, size_bytes, backing, base_format, error);
 }
 
+/* Bytes as the guest sees them, and holes where it has written none. */
+static bool create_raw(const char *path, int64_t size_bytes, GError **error)
+{
+        autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return error_set_errno(error, errno, NULL, "Making disk %s", path);
+        if (ftruncate(fd, size_bytes) == 0)
+                return true;
+        error_set_errno(error, errno, NULL, "Writing disk %s", path);
+        unlink(path);
+        return false;
+}
+
 bool volume_create_empty(const char *path, int64_t size_bytes, GError **error)
 {
-        return size_check(size_bytes, error) && create(path, size_bytes, NULL, NULL, error);
+        return size_check(size_bytes, error) && (volume_is_raw(path) ? create_raw(path, size_bytes, error)
+                                                                     : create(path, size_bytes, NULL, NULL, error));
 }
 
 /* The one L2 table, and the data behind it; the file was just created. */
@@ -246,6 +270,10 @@ bool volume_info(const char *path, VolumeInfo *ret_info, GError **error)
         *ret_info = (VolumeInfo){0};
         if (fd < 0 || fstat(fd, &status) < 0)
                 return error_set_errno(error, errno, NULL, "Reading disk %s", path);
+        if (volume_is_raw(path)) {
+                *ret_info = (VolumeInfo){.size_bytes = status.st_size, .allocated_bytes = status.st_blocks * 512};
+                return true;
+        }
         if (pread(fd, &header, sizeof header, 0) < 72 || be32toh(header.magic) != QCOW2_MAGIC ||
             be64toh(header.size) > (uint64_t)VOLUME_SIZE_MAX || !backing_read(fd, &header, ret_info)) {
                 volume_info_clear(ret_info);
@@ -259,7 +287,7 @@ bool volume_info(const char *path, VolumeInfo *ret_info, GError **error)
 bool volume_grow(const char *path, int64_t size_bytes, GCancellable *cancellable, GError **error)
 {
         g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT, size_bytes);
-        const char *const argv[] = {"qemu-img", "resize", "-q", "-f", "qcow2", path, size, NULL};
+        const char *const argv[] = {"qemu-img", "resize", "-q", "-f", volume_format(path), path, size, NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = GROW_TIMEOUT_MS, .cancellable = cancellable};
         g_auto(VolumeInfo) info = {0};
 

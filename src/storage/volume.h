@@ -1,5 +1,6 @@
 /*
- * Volumes: the disk files of VMs, all qcow2. Formats are always stated, never probed. Nothing here waits for the disk
+ * Volumes: the disk files of VMs, qcow2 or raw. Which of the two is in the file's name, whatever its first sector says:
+ * what a guest writes there is the guest's. Nothing here waits for the disk
  * (fsync) but volume_create_filled(); the caller syncs once before it answers. Any thread; volume_grow() runs qemu-img
  * and blocks.
  */
@@ -10,6 +11,13 @@
 #include <stdint.h>
 
 #define VOLUME_SIZE_MAX ((int64_t)64 << 40) /* 64 TiB */
+#define VOLUME_QCOW2 ".qcow2"
+#define VOLUME_RAW ".raw"
+
+/* By the end of a file's name or path. Pure. */
+bool volume_is_raw(const char *file);
+/* "raw" or "qcow2", as QEMU calls it. Borrowed. */
+const char *volume_format(const char *file);
 
 typedef struct {
         int64_t size_bytes;      /* what the guest sees */
@@ -27,13 +35,14 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VolumeInfo, volume_info_clear)
  */
 bool volume_create_overlay(const char *path, const char *base_path, const char *base_format, int64_t size_bytes,
                            GError **error);
+/* In the format that @path's name says. */
 bool volume_create_empty(const char *path, int64_t size_bytes, GError **error);
 /* The same, holding @length bytes (a multiple of 512, at most VOLUME_FILLED_MAX). Whole and on the disk, or not there.
  */
 bool volume_create_filled(const char *path, const void *bytes, gsize length, GError **error);
 #define VOLUME_FILLED_MAX ((gsize)512 << 20)
-/* Reads the header of qcow2 file @path with our own reader; never the data. HOSTLER_ERROR_INVALID if it is not a qcow2
- * file. */
+/* Reads the header of a qcow2 file with our own reader, of a raw one its length; never the data. HOSTLER_ERROR_INVALID
+ * if what is called qcow2 is not. */
 bool volume_info(const char *path, VolumeInfo *ret_info, GError **error);
 /* Grows a volume no VM has open. HOSTLER_ERROR_INVALID when it would shrink. */
 bool volume_grow(const char *path, int64_t size_bytes, GCancellable *cancellable, GError **error);

@@ -6,12 +6,10 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "storage/volume.h"
 #include "vm/clone/template.h"
 #include "vm/host_check.h"
 #include "vm/parts.h"
-#include "vm/pool/pools.h"
+#include "vm/pool/disk_volume.h"
 #include "vm/spec_diff.h"
 
 typedef struct {
@@ -504,44 +502,14 @@ bool change_unplug(Vm *vm, const char *part, int64_t timeout_ms, GError **error)
 
 /* ---- volumes ---- */
 
-static bool make_volume(Change *change, const HostlerPart *part, GError **error)
-{
-        g_autofree char *name = vm_first_layer(part), *path = vm_layer_path(change->vm, name);
-        const HostlerDiskProps *props = part->props;
-        g_autofree char *fact = g_strdup_printf("volume %s", part->name);
-        /* What this very job began to make before a crash is made anew; any other file of that name is somebody's. */
-        if (!job_recall(change->job, fact) && g_file_test(path, G_FILE_TEST_EXISTS)) {
-                error_set(error, HOSTLER_ERROR_EXISTS, NULL, "there is a file %s already, kept or held by a snapshot",
-                          name);
-                return error_hint(error, "give the disk another name");
-        }
-        if (!job_step(change->job, "volume", "create disk %s", part->name))
-                return true;
-        return job_remember(change->job, fact, json_true(), error) &&
-               job_undo(change->job, "disk-forget",
-                        json_pack("{s:s, s:s, s:s}", "vm", vm_id(change->vm), "part", part->name, "layer", name),
-                        error) &&
-               vm_place_disk(change->vm, part, error) && volume_delete(path, error) &&
-               volume_create_empty(path, props->size, error) && file_sync(path, error);
-}
-
-static bool grow_volume(Change *change, const HostlerPart *part, GError **error)
-{
-        g_autofree char *path = vm_disk_head(change->vm, part->name);
-        const HostlerDiskProps *props = part->props;
-        if (change->live || !job_step(change->job, "grow", "grow disk %s", part->name))
-                return true;
-        return volume_grow(path, props->size, job_cancellable(change->job), error);
-}
-
 static bool change_volumes(Change *change, const char *name, const char *property, GError **error)
 {
         const HostlerPart *new = spec_part(change->wanted, name);
         if (!new || strcmp(new->kind, "disk") != 0)
                 return true;
         if (!property)
-                return make_volume(change, new, error);
-        return strcmp(property, "size") != 0 || grow_volume(change, new, error);
+                return disk_volume_make(change->job, change->vm, new, error);
+        return strcmp(property, "size") != 0 || change->live || disk_volume_grow(change->job, change->vm, new, error);
 }
 
 /* ---- what goes for good ---- */

@@ -12,7 +12,9 @@
 #include "storage/volume.h"
 #include "vm/change.h"
 #include "vm/parts.h"
+#include "vm/pool/disk_volume.h"
 #include "vm/pool/pools.h"
+#include "vm/pool/volume_verbs.h"
 #include "vm/snapshot/layers.h"
 #include "vm/snapshot/saved_state.h"
 #include "vm/snapshot/snapshot.h"
@@ -174,5 +176,9 @@ const JobOperation manager_operations[] = {
     {"snapshot-keep", operation_snapshot_keep},
     {"layers-remove", operation_layers_remove},
     {"part-remove", operation_part_remove},
+    {"volume-return", operation_volume_return},
+    {"volume-remove", operation_volume_remove},
+    {"export-place", operation_export_place},
+    {"export-remove", operation_export_remove},
     {NULL, NULL},
 };

@@ -1,8 +1,6 @@
 /*
  * rm and undelete: the trash, and the end of a VM.
  */
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,7 +9,7 @@
 #include "hostler-handlers.h"
 #include "vm/clone/template.h"
 #include "vm/operations.h"
-#include "vm/pool/pools.h"
+#include "vm/pool/disk_volume.h"
 
 static bool check_protection(Vm *vm, GError **error)
 {
@@ -48,24 +46,6 @@ static bool to_trash(Job *job, Vm *vm, GError **error)
         return true;
 }
 
-/* Kept disks become volumes of their pool, named after the VM they were part of. */
-static bool keep_disk(Job *job, Vm *vm, const HostlerPart *part, GError **error)
-{
-        Manager *manager = job_manager(job);
-        g_autofree char *layer = vm_first_layer(part), *pool = pools_of_layer(layer);
-        g_autofree char *file = disk_file_name(part->name), *from = vm_disk_head(vm, part->name), *name = vm_name(vm);
-        g_autofree char *kept = g_strdup_printf("%s-%.8s-%s", name, vm_id(vm), file);
-        if (!job_step(job, "keep", "keep %s as volume %s", part->name, kept))
-                return true;
-        g_autofree char *to = pools_kept(manager, pool, kept, error);
-        if (!to)
-                return false;
-        /* Gone already: an interrupted run has moved it. */
-        if (rename(from, to) < 0 && errno != ENOENT)
-                return error_set_errno(error, errno, NULL, "cannot move %s to %s", from, to);
-        return true;
-}
-
 static bool keep_disks(Job *job, Vm *vm, GError **error)
 {
         HostlerVmHistory history;
@@ -79,7 +59,8 @@ static bool keep_disks(Job *job, Vm *vm, GError **error)
         }
         g_autoptr(Spec) spec = vm_spec(vm);
         for (size_t i = 0; i < spec->value.count; i++)
-                if (strcmp(spec->value.items[i].kind, "disk") == 0 && !keep_disk(job, vm, &spec->value.items[i], error))
+                if (strcmp(spec->value.items[i].kind, "disk") == 0 &&
+                    !disk_volume_keep(job, vm, spec->value.items[i].name, error))
                         return false;
         return true;
 }

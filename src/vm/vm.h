@@ -113,8 +113,9 @@ void vm_keep_history(Vm *vm, const HostlerVmHistory *history);
 /* The files of a disk, absolute, head first; one for a disk without snapshots. g_strfreev. */
 char **vm_disk_files(Vm *vm, const char *part);
 char *vm_disk_head(Vm *vm, const char *part);
-/* A file name for a new layer of the disk, which no file has and no snapshot remembers. Caller frees. */
-char *vm_new_layer(Vm *vm, const char *part);
+/* A name for a new layer of the disk in @pool (NULL: the VM's folder), ending in @ending, that no file has and no
+ * snapshot remembers, and by which QEMU knows no other. Caller frees. */
+char *vm_new_layer(Vm *vm, const char *part, const char *pool, const char *ending);
 
 /* Connections; NULL when there is none. The caller owns the reference. */
 Qmp *vm_qmp(Vm *vm);

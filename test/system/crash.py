@@ -104,10 +104,10 @@ def history_of(daemon, vm):
 
 
 def disks_of(vm, history):
-    """Its disks' files: every layer of those with snapshots, one of the others."""
+    """Its disks' files in its folder: every layer of those with snapshots, one of the others."""
     known = {head["part"] for head in history.get("heads", [])}
     plain = {name for name, part in vm["spec"].items() if part.get("kind") == "disk" or name.startswith("disk")} - known
-    return {f"{name}.qcow2" for name in plain} | {layer["file"] for layer in history.get("layers", [])}
+    return {f"{name}.qcow2" for name in plain} | {layer["file"] for layer in history.get("layers", []) if "/" not in layer["file"]}
 
 
 def check_snapshots(folder, history):

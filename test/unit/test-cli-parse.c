@@ -148,8 +148,8 @@ static void test_errors(void)
         expect_error("start", HOSTLER_ERROR_USAGE, "start needs VM", "hostler start VM… [flags]");
         expect_error("ls extra", HOSTLER_ERROR_USAGE, "one argument too many", "hostler ls [flags]");
         expect_error("stop a --harde", HOSTLER_ERROR_USAGE, "there is no flag --harde", "did you mean --hard?");
-        expect_error("disk add web1", HOSTLER_ERROR_USAGE, "disk add needs --size",
-                     "hostler disk add VM [NAME] --size SIZE [flags]");
+        expect_error("volume create default v", HOSTLER_ERROR_USAGE, "volume create needs --size",
+                     "hostler volume create POOL VOLUME --size SIZE [flags]");
         expect_error("set web1", HOSTLER_ERROR_USAGE, "set needs PROP=VALUE", "hostler set VM PROP=VALUE… [flags]");
         expect_error("set web1 cpus", HOSTLER_ERROR_USAGE, "cpus is not PROP=VALUE", "hostler help properties");
         expect_error("create a --memory lots", HOSTLER_ERROR_INVALID, "--memory: ", NULL);

@@ -95,7 +95,8 @@ Spec *clone_spec(const HostlerSpec *source, const char *id)
 /* A whole copy of a frozen layer and all below it, but for an image: the copy stands on the same one. */
 static bool copy_disk(Cloning *cloning, const char *from, const char *to, GError **error)
 {
-        const char *argv[] = {"qemu-img", "convert", "-f", "qcow2", "-O", "qcow2", from, to, NULL};
+        const char *argv[] = {"qemu-img", "convert", "-f", volume_format(from), "-O", volume_format(to),
+                              from,       to,        NULL};
         ProcessOptions options = {
             .argv = argv, .timeout_ms = COPY_TIMEOUT_MS, .cancellable = job_cancellable(cloning->job)};
         return volume_delete(to, error) && process_run(&options, NULL, error) && file_sync(to, error);
@@ -114,8 +115,8 @@ static bool make_disk(Cloning *cloning, Vm *clone, const HostlerDiskLayer *disk,
         if (cloning->args->full)
                 return copy_disk(cloning, from, to, error);
         layers_set_origin(history, disk->part, vm_id(cloning->source), disk->part, disk->file);
-        return volume_info(from, &info, error) && volume_create_overlay(to, from, "qcow2", info.size_bytes, error) &&
-               file_sync(to, error);
+        return volume_info(from, &info, error) &&
+               volume_create_overlay(to, from, volume_format(from), info.size_bytes, error) && file_sync(to, error);
 }
 
 static bool make_disks(Cloning *cloning, Vm *clone, HostlerVmHistory *history, GError **error)
@@ -137,11 +138,18 @@ static bool make_keepsakes(const Cloning *cloning, Vm *clone, GError **error)
         return keepsakes_duplicate(from, to, error) && keepsakes_place(to, vm_dir(clone), error);
 }
 
-static void drop_images(HostlerSpec *spec)
+/* A whole copy stands on nothing; a linked one is a qcow2 layer, whatever it stands on. */
+static void settle_disks(HostlerSpec *spec, bool whole)
 {
-        for (size_t i = 0; i < spec->count; i++)
-                if (strcmp(spec->items[i].kind, "disk") == 0)
-                        g_clear_pointer(&((HostlerDiskProps *)spec->items[i].props)->image, g_free);
+        for (size_t i = 0; i < spec->count; i++) {
+                HostlerDiskProps *disk = spec->items[i].props;
+                if (strcmp(spec->items[i].kind, "disk") != 0)
+                        continue;
+                if (whole)
+                        g_clear_pointer(&disk->image, g_free);
+                else
+                        disk->format = HOSTLER_DISK_FORMAT_QCOW2;
+        }
 }
 
 static bool store_row(Manager *manager, Vm *vm, const HostlerVmHistory *history, GError **error)
@@ -167,8 +175,7 @@ static Vm *new_clone(const Cloning *cloning, const char *name)
         g_autoptr(Spec) source = vm_spec(cloning->source);
         g_autofree char *id = g_uuid_string_random();
         Spec *spec = clone_spec(&source->value, id);
-        if (cloning->args->full)
-                drop_images(&spec->value);
+        settle_disks(&spec->value, cloning->args->full);
         return vm_new(job_manager(cloning->job), id, name, spec, 1, clock_unix_ms());
 }
 

@@ -10,6 +10,7 @@
 #include "vm/change.h"
 #include "vm/device/new_part.h"
 #include "vm/operations.h"
+#include "vm/pool/disk_volume.h"
 #include "vm/pool/pools.h"
 #include "vm/snapshot/layers_work.h"
 
@@ -55,6 +56,30 @@ bool disk_ls(const Call *call, const HostlerDiskLsArgs *args, HostlerDiskInfoLis
         return true;
 }
 
+/* What the new part is to be; the caller owns it. */
+static json_t *new_disk(Job *job, const HostlerDiskAddArgs *args, GError **error)
+{
+        if ((args->size != HOSTLER_UNSET) == (args->volume != NULL)) {
+                error_set(error, HOSTLER_ERROR_INVALID, NULL,
+                          "say either the --size of a new disk, or the --volume that it is to be");
+                return NULL;
+        }
+        if (args->volume && args->pool) {
+                error_set(error, HOSTLER_ERROR_INVALID, NULL, "a volume stays in its pool; give the pool in its name");
+                return NULL;
+        }
+        json_t *props = args->volume ? disk_volume_choose(job, args->volume, error)
+                                     : json_pack("{s:I, s:s}", "size", (json_int_t)args->size, "format",
+                                                 hostler_disk_format_enum.values[args->format]);
+        if (!props)
+                return NULL;
+        if (args->pool)
+                json_object_set_new(props, "pool", json_string(args->pool));
+        json_object_set_new(props, "kind", json_string("disk"));
+        json_object_set_new(props, "model", json_string(hostler_disk_model_enum.values[args->model]));
+        return props;
+}
+
 bool disk_add(Job *job, const HostlerDiskAddArgs *args, HostlerDiskInfo *ret_result, GError **error)
 {
         HostlerPropertyChangeList rows;
@@ -64,10 +89,10 @@ bool disk_add(Job *job, const HostlerDiskAddArgs *args, HostlerDiskInfo *ret_res
         g_autofree char *name = vm ? new_part_name(job, &before->value, kind_find("disk"), args->name, error) : NULL;
         if (!name)
                 return false;
-        json_auto_t *patch = json_pack("{s:{s:s, s:I, s:s}}", name, "kind", "disk", "size", (json_int_t)args->size,
-                                       "model", hostler_disk_model_enum.values[args->model]);
-        if (args->pool)
-                json_object_set_new(json_object_get(patch, name), "pool", json_string(args->pool));
+        json_t *props = new_disk(job, args, error);
+        if (!props)
+                return false;
+        json_auto_t *patch = json_pack("{s:o}", name, props);
         if (!new_part_spec(&before->value, name, patch, &wanted, error))
                 return false;
         if (!change_spec(job, vm, &wanted, CHANGE_USUALLY, &rows, error))
@@ -89,7 +114,7 @@ static bool check_disk(Vm *vm, const HostlerSpec *spec, const char *disk, GError
         return true;
 }
 
-/* A volume that QEMU goes on using until the VM stops is not deleted under it. */
+/* A volume that QEMU goes on using until the VM stops is not deleted, or given away, under it. */
 static bool check_goes_now(Vm *vm, const HostlerDiskRmArgs *args, GError **error)
 {
         HostlerVmRuntime runtime;
@@ -97,25 +122,38 @@ static bool check_goes_now(Vm *vm, const HostlerDiskRmArgs *args, GError **error
         vm_runtime(vm, &runtime);
         DeviceContext context = {.spec = &runtime.launched, .slots = &runtime.slots};
         const HostlerPart *part = vm_is_live(vm) ? spec_part(&runtime.launched, args->disk) : NULL;
-        bool stays = !args->keep && part && !device_hot_plug(&context, part);
+        bool stays = part && !device_hot_plug(&context, part);
         if (stays) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object,
                           "the running VM keeps %s until it stops: its kind of disk cannot be unplugged", args->disk);
-                error_hint(error, "hostler stop %s, or leave the volume: hostler disk rm %s %s --keep",
-                           object + strlen("vm/"), object + strlen("vm/"), args->disk);
+                error_hint(error, "hostler stop %s", object + strlen("vm/"));
         }
         record_clear(&hostler_vm_runtime_type, &runtime);
         return !stays;
 }
 
-/* Deleting comes after the point of no return; a run that was cut short before it deletes when it is run again. */
+static bool is_layer(Vm *vm, const char *file)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        bool is = layers_has(&history, file);
+        record_clear(&hostler_vm_history_type, &history);
+        return is;
+}
+
+/*
+ * Deleting comes after the point of no return; a run that was cut short before it deletes when it is run again. Then
+ * the history does not know the disk any more, but may know a file of its name: a snapshot's.
+ */
 static bool delete_volume(Job *job, Vm *vm, const char *disk, const char *path, GError **error)
 {
         json_auto_t *args = json_pack("{s:s}", "path", path);
-        if (layers_know(vm, disk))
-                return !job_step(job, "delete", "delete what no snapshot holds of it") ||
-                       layers_let_go(job, vm, disk, error);
-        return !job_step(job, "delete", "delete the volume") || operation_file_remove(job_manager(job), args, error);
+        g_autofree char *file = disk_file_name(disk);
+        if (!job_step(job, "delete", "delete what no snapshot holds of it"))
+                return true;
+        if (!layers_know(vm, disk) && !is_layer(vm, file) && !operation_file_remove(job_manager(job), args, error))
+                return false;
+        return layers_let_go(job, vm, disk, error);
 }
 
 bool disk_rm(Job *job, const HostlerDiskRmArgs *args, GError **error)
@@ -132,11 +170,15 @@ bool disk_rm(Job *job, const HostlerDiskRmArgs *args, GError **error)
                 json_auto_t *patch = json_pack("{s:n}", args->disk);
                 ChangeOptions options = {.expected = -1, .patience_ms = args->timeout, .force = args->force};
                 if (!check_disk(vm, &before->value, args->disk, error) || !check_goes_now(vm, args, error) ||
+                    (args->keep && !disk_volume_prepare_keep(job, vm, args->disk, error)) ||
                     (!job_is_dry_run(job) && !job_remember(job, "removing", json_true(), error)) ||
                     !spec_merge(&before->value, patch, "/spec", &wanted, error) ||
                     !change_spec(job, vm, &wanted, &options, &rows, error))
                         return false;
                 change_list_clear(&rows);
         }
-        return args->keep || delete_volume(job, vm, args->disk, path, error);
+        if (!args->keep)
+                return delete_volume(job, vm, args->disk, path, error);
+        return disk_volume_keep(job, vm, args->disk, error) &&
+               (job_is_dry_run(job) || layers_let_go(job, vm, args->disk, error));
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/volume.h"
 #include "vm/manager_internal.h"
 #include "vm/snapshot/layers.h"
 
@@ -205,7 +206,7 @@ static bool is_elsewhere(const HostlerDiskProps *props)
 char *vm_first_layer(const HostlerPart *disk)
 {
         const HostlerDiskProps *props = disk->props;
-        g_autofree char *file = disk_file_name(disk->name);
+        g_autofree char *file = disk_first_file(disk);
         return is_elsewhere(props) ? g_strdup_printf("%s/%s", props->pool, file) : g_steal_pointer(&file);
 }
 
@@ -225,8 +226,10 @@ bool vm_prepare_layer(Vm *vm, const char *file, GError **error)
 void vm_note_first_layer(HostlerVmHistory *history, const HostlerPart *disk)
 {
         g_autofree char *file = vm_first_layer(disk);
-        if (strchr(file, '/') && !layers_has(history, file))
-                layers_add(history, disk->name, file);
+        if ((!strchr(file, '/') && !volume_is_raw(file)) || layers_head(history, disk->name))
+                return;
+        layers_gone(history, file); /* one that was not tidied up */
+        layers_add(history, disk->name, file);
 }
 
 bool vm_place_disk(Vm *vm, const HostlerPart *disk, GError **error)
@@ -235,7 +238,7 @@ bool vm_place_disk(Vm *vm, const HostlerPart *disk, GError **error)
         g_autofree char *file = vm_first_layer(disk), *pool = pools_of_layer(file);
         if (!vm_prepare_layer(vm, file, error))
                 return false;
-        if (!pool)
+        if (!pool && !volume_is_raw(file))
                 return true;
         vm_history(vm, &history);
         vm_note_first_layer(&history, disk);

@@ -38,7 +38,7 @@ char *vm_layer_path(Vm *vm, const char *file);
 char *vm_first_layer(const HostlerPart *disk);
 /* Makes the place that layer @file will be in. */
 bool vm_prepare_layer(Vm *vm, const char *file, GError **error);
-/* A disk in a pool is known to the VM's history from its beginning, because its place is in its layer's name. */
+/* A disk in a pool, or a raw one, is known to the VM's history from its beginning: its layer's name says what it is. */
 void vm_note_first_layer(HostlerVmHistory *history, const HostlerPart *disk);
 /* Makes the place of a new disk of a VM that has a row, and notes it there. */
 bool vm_place_disk(Vm *vm, const HostlerPart *disk, GError **error);

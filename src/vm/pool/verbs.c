@@ -6,8 +6,7 @@
 
 #include "base/error.h"
 #include "hostler-handlers.h"
-#include "storage/volume.h"
-#include "vm/pool/pools.h"
+#include "vm/pool/unattached.h"
 #include "vm/snapshot/layers_work.h"
 
 /* ---- volumes ---- */
@@ -19,18 +18,13 @@ typedef struct {
 
 static HostlerVolume *add_volume(const Listing *listing, const char *pool, const char *path)
 {
-        g_auto(VolumeInfo) info = {0};
+        HostlerVolume volume;
         HostlerVolumeList *list = listing->list;
-        if ((listing->pool && strcmp(listing->pool, pool) != 0) || !volume_info(path, &info, NULL))
+        if ((listing->pool && strcmp(listing->pool, pool) != 0) || !volume_describe(pool, path, &volume, NULL))
                 return NULL;
         list->items = g_renew(HostlerVolume, list->items, list->count + 1);
-        HostlerVolume *volume = &list->items[list->count++];
-        record_init(&hostler_volume_type, volume);
-        volume->name = g_path_get_basename(path);
-        volume->pool = g_strdup(pool);
-        volume->size = info.size_bytes;
-        volume->allocated = info.allocated_bytes;
-        return volume;
+        list->items[list->count] = volume;
+        return &list->items[list->count++];
 }
 
 static const char *writer_of(const HostlerVmHistory *history, const char *file)
@@ -64,14 +58,14 @@ static void list_vms(const Listing *listing, Manager *manager, bool trashed)
                 list_vm(listing, g_ptr_array_index(vms, i));
 }
 
-static void list_kept(const Listing *listing, const HostlerPoolConfig *pool)
+static void list_unattached(const Listing *listing, const HostlerPoolConfig *pool)
 {
-        g_autofree char *folder = pool_type(pool)->volume(pool, POOL_KEPT, "");
-        g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-        const char *name;
-        while (dir && (name = g_dir_read_name(dir))) {
-                g_autofree char *path = g_build_filename(folder, name, NULL);
-                add_volume(listing, pool->name, path);
+        g_auto(GStrv) files = unattached_list(pool);
+        for (size_t i = 0; files[i]; i++) {
+                g_autofree char *path = pool_type(pool)->volume(pool, POOL_KEPT, files[i]);
+                HostlerVolume *volume = add_volume(listing, pool->name, path);
+                if (volume)
+                        volume->was = unattached_was(files[i]);
         }
 }
 
@@ -85,7 +79,7 @@ static bool list_volumes(Manager *manager, const char *pool, HostlerVolumeList *
         list_vms(&listing, manager, false);
         list_vms(&listing, manager, true);
         for (size_t i = 0; i < pools.count; i++)
-                list_kept(&listing, &pools.items[i]);
+                list_unattached(&listing, &pools.items[i]);
         record_list_clear(&hostler_pool_config_type, &pools);
         return true;
 }
@@ -209,7 +203,7 @@ static bool check_empty(Manager *manager, const char *name, GError **error)
                 }
         }
         return count_volumes(manager, name) == 0 ||
-               error_set(error, HOSTLER_ERROR_BUSY, object, "volumes that were kept are in it");
+               error_set(error, HOSTLER_ERROR_BUSY, object, "volumes that no VM has are in it");
 }
 
 bool pool_rm(Job *job, const HostlerPoolRmArgs *args, GError **error)

@@ -117,21 +117,30 @@ char *vm_disk_head(Vm *vm, const char *part)
         return g_strdup(files[0]);
 }
 
-char *vm_new_layer(Vm *vm, const char *part)
+/* Whether a layer of the VM, in whichever pool, is called so in QEMU: both may be open at once. */
+static bool has_node(const HostlerVmHistory *history, const char *file)
+{
+        g_autofree char *node = disk_layer_node(file);
+        for (size_t i = 0; i < history->layers.count; i++) {
+                g_autofree char *other = disk_layer_node(history->layers.items[i].file);
+                if (strcmp(node, other) == 0)
+                        return true;
+        }
+        return false;
+}
+
+char *vm_new_layer(Vm *vm, const char *part, const char *pool, const char *ending)
 {
         HostlerVmHistory history;
-        vm_history(vm, &history);
-        const char *head = layers_head(&history, part);
-        /* In the same pool as the one that it will stand on. */
-        g_autofree char *pool = head ? pools_of_layer(head) : NULL;
         g_autofree char *prefix = pool ? g_strdup_printf("%s/%s", pool, part) : g_strdup(part);
-        char *file = g_strdup_printf("%s.qcow2", prefix);
+        char *file = g_strconcat(prefix, ending, NULL);
+        vm_history(vm, &history);
         for (int i = 1;; i++) {
                 g_autofree char *path = vm_layer_path(vm, file);
-                if (!layers_has(&history, file) && !g_file_test(path, G_FILE_TEST_EXISTS))
+                if (!has_node(&history, file) && !g_file_test(path, G_FILE_TEST_EXISTS))
                         break;
                 g_free(file);
-                file = g_strdup_printf("%s.%d.qcow2", prefix, i);
+                file = g_strdup_printf("%s.%d%s", prefix, i, ending);
         }
         record_clear(&hostler_vm_history_type, &history);
         return file;

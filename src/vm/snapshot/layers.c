@@ -247,13 +247,19 @@ static bool is_under_clone(const HostlerVmHistory *history, const char *file)
         return false;
 }
 
+/* Such a disk is to stay one, so it is the ground for as long as something stands on it. */
+static bool is_raw(const char *file)
+{
+        return g_str_has_suffix(file, ".raw");
+}
+
 bool layers_waste(const HostlerVmHistory *history, Waste *ret_waste)
 {
         for (size_t i = 0; i < history->layers.count; i++) {
                 const HostlerLayer *layer = &history->layers.items[i], *child;
                 if (is_held(history, layer->file) || count_children(history, layer->file, &child) > 1)
                         continue;
-                if (child && is_under_clone(history, child->file))
+                if (child && (is_raw(layer->file) || is_under_clone(history, child->file)))
                         continue;
                 *ret_waste = (Waste){.file = layer->file, .child = child ? child->file : NULL, .parent = layer->parent};
                 return true;

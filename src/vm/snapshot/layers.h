@@ -5,7 +5,8 @@
  * Only heads are written to. A snapshot is the heads of a moment, which then never change: every disk goes on in a new
  * head on top. To go back is a new head on the snapshot's layer. A layer that is no head, in no snapshot, under no
  * linked clone and under at most one other layer is not needed: it is deleted, or its one child takes over its
- * contents (layers_waste() says which, one at a time, so that each can be done and written down by itself). A child
+ * contents (layers_waste() says which, one at a time, so that each can be done and written down by itself). A raw one
+ * under another stays: a disk that was made raw keeps its bytes where they can be had without QEMU. A child
  * that a clone stands on, itself or further up, is left as it is: the clone's QEMU may have it open.
  *
  * So whatever is deleted in whatever order, every head and every snapshot reads the same bytes as before.

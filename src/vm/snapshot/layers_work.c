@@ -81,7 +81,8 @@ static bool merge_offline(Job *job, Vm *vm, const HostlerVmHistory *history, con
         g_autofree char *child = vm_layer_path(vm, waste->child);
         g_autofree char *below =
             waste->parent ? g_path_get_basename(waste->parent) : image_below(vm, history, waste->file);
-        const char *argv[] = {"qemu-img", "rebase", "-f", "qcow2", "-F", "qcow2", "-b", below, child, NULL};
+        const char *argv[] = {"qemu-img", "rebase", "-f",  "qcow2", "-F", below ? volume_format(below) : "",
+                              "-b",       below,    child, NULL};
         const char *bare[] = {"qemu-img", "rebase", "-f", "qcow2", "-b", "", child, NULL};
         ProcessOptions options = {
             .argv = below ? argv : bare, .timeout_ms = MERGE_OFFLINE_MS, .cancellable = job_cancellable(job)};

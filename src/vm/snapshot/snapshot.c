@@ -39,7 +39,9 @@ json_t *snapshot_layer_names(Vm *vm, const HostlerDiskLayerList *disks)
 {
         json_t *names = json_array();
         for (size_t i = 0; i < disks->count; i++) {
-                g_autofree char *file = vm_new_layer(vm, disks->items[i].part);
+                /* In the same pool as the one that it will stand on. */
+                g_autofree char *pool = pools_of_layer(disks->items[i].file);
+                g_autofree char *file = vm_new_layer(vm, disks->items[i].part, pool, VOLUME_QCOW2);
                 json_array_append_new(names, json_pack("{s:s, s:s, s:s}", "part", disks->items[i].part, "file", file,
                                                        "below", disks->items[i].file));
         }
@@ -64,7 +66,8 @@ bool snapshot_make_layers(Vm *vm, const HostlerDiskLayerList *disks, const json_
                 g_autofree char *path = vm_layer_path(vm, snapshot_layer_of(names, disk->part));
                 g_auto(VolumeInfo) info = {0};
                 if (!volume_info(below, &info, error) || !volume_delete(path, error) ||
-                    !volume_create_overlay(path, below, "qcow2", info.size_bytes, error) || !file_sync(path, error))
+                    !volume_create_overlay(path, below, volume_format(below), info.size_bytes, error) ||
+                    !file_sync(path, error))
                         return false;
         }
         return true;
