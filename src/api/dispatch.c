@@ -143,7 +143,7 @@ static ExchangeFunc stream_of(const VerbDecl *decl)
                 ExchangeFunc start;
         } streams[] = {
             {"event.watch", events_start}, {"job.wait", poll_start}, {"vm.wait", poll_start},
-            {"vm.console", bridge_start},  {"vm.vnc", bridge_start},
+            {"vm.console", bridge_start},  {"vm.vnc", bridge_start}, {"vm.capture", bridge_start},
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(streams); i++)

@@ -35,6 +35,7 @@ bool cli_print(const GString *text, GError **error);
 
 /* ---- commands: one file each, named by `cli` in the declarations; NULL is run_verb ---- */
 bool run_verb(Cli *cli, const Invocation *invocation, GError **error);
+bool command_capture(Cli *cli, const Invocation *invocation, GError **error);
 bool command_console(Cli *cli, const Invocation *invocation, GError **error);
 bool command_exec(Cli *cli, const Invocation *invocation, GError **error);
 bool command_cp(Cli *cli, const Invocation *invocation, GError **error);

@@ -14,6 +14,7 @@ static const struct {
         const char *name;
         CommandFunc run;
 } commands[] = {
+    {"capture", command_capture},
     {"complete", command_complete},
     {"console", command_console},
     {"cp", command_cp},

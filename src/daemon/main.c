@@ -19,6 +19,7 @@
 #include "hostler-openapi.h"
 #include "store/state_lock.h"
 #include "vm/manager.h"
+#include "vm/network/ports.h"
 
 typedef struct {
         char *state, *socket;
@@ -47,12 +48,15 @@ static bool parse_options(int *argc, char ***argv, Options *ret_options, GError 
 static bool attach(Manager *manager, const VerbDecl *decl, const void *args, const ByteSink *sink,
                    ByteStream **ret_stream, GError **error)
 {
-        bool is_viewer = g_str_equal(decl->id, "vm.vnc");
+        bool is_viewer = g_str_equal(decl->id, "vm.vnc"), is_capture = g_str_equal(decl->id, "vm.capture");
+        const HostlerVmCaptureArgs *capture = args;
         const HostlerVmVncArgs *viewer = args;
         const HostlerVmConsoleArgs *console = args;
-        g_autoptr(Vm) vm = manager_vm(manager, is_viewer ? viewer->vm : console->vm, error);
+        g_autoptr(Vm) vm = manager_vm(manager, is_viewer ? viewer->vm : is_capture ? capture->vm : console->vm, error);
         if (!vm)
                 return false;
+        if (is_capture)
+                return capture_attach(vm, capture, sink, ret_stream, error);
         return is_viewer ? viewer_attach(vm, viewer->output, sink, ret_stream, error)
                          : console_attach(vm, sink, ret_stream, error);
 }

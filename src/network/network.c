@@ -154,8 +154,7 @@ bool network_has_group(Network *network, const char *switch_name, const char *gr
         return has;
 }
 
-/* Lock held. The number of the round that will have seen everything set until now. */
-static uint64_t ask_round(Network *network)
+uint64_t network_ask_round(Network *network)
 {
         wake(network);
         return ++network->wanted;
@@ -165,7 +164,7 @@ void network_recovered(Network *network)
 {
         g_mutex_lock(&network->lock);
         network->recovered = true;
-        ask_round(network);
+        network_ask_round(network);
         g_mutex_unlock(&network->lock);
 }
 
@@ -188,7 +187,7 @@ bool network_apply(Network *network, GError **error)
         if (!network_is_allowed(network, error))
                 return false;
         g_mutex_lock(&network->lock);
-        bool ok = wait_round(network, ask_round(network), error);
+        bool ok = wait_round(network, network_ask_round(network), error);
         g_mutex_unlock(&network->lock);
         return ok;
 }
@@ -259,12 +258,12 @@ static bool put_on(Network *network, Attached *new_taken, bool new_device, GErro
                 inherit(new_taken, old);
         new_taken->wants_device |= new_device;
         g_hash_table_insert(network->attached, new_taken->key, new_taken);
-        bool ok = wait_round(network, ask_round(network), error);
+        bool ok = wait_round(network, network_ask_round(network), error);
         if (!ok && (new_device || old) && g_hash_table_lookup(network->attached, key) == new_taken) {
                 g_hash_table_remove(network->attached, key);
                 if (old)
                         g_hash_table_insert(network->attached, old->key, g_steal_pointer(&old));
-                ask_round(network);
+                network_ask_round(network);
         }
         if (old)
                 attached_free(old);
@@ -296,7 +295,7 @@ void network_detach(Network *network, const char *vm_id, const char *part)
         g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
         g_mutex_lock(&network->lock);
         if (g_hash_table_remove(network->attached, key))
-                ask_round(network);
+                network_ask_round(network);
         g_mutex_unlock(&network->lock);
 }
 
@@ -310,7 +309,7 @@ void network_set_filter(Network *network, const char *vm_id, const char *part, c
                 g_array_append_vals(adapter->groups, filter->groups, filter->n_groups);
                 adapter->filter = *filter;
                 adapter->filter.groups = (const Mac *)adapter->groups->data;
-                ask_round(network);
+                network_ask_round(network);
         }
         g_mutex_unlock(&network->lock);
 }

@@ -66,6 +66,19 @@ void network_detach(Network *network, const char *vm_id, const char *part);
 /* What its guest has asked for; @groups are copied. Does not wait. */
 void network_set_filter(Network *network, const char *vm_id, const char *part, const RxFilter *filter);
 
+/*
+ * A device that gets a copy of every frame an adapter sends and receives, with tags as the adapter sees them. Does not
+ * wait. HOSTLER_ERROR_WRONG_STATE: the adapter is on no switch; _NO_CAPACITY: its switch has CAPTURES_MAX of them. The
+ * capture's name, the caller's to free.
+ */
+#define CAPTURES_MAX 8
+char *network_capture(Network *network, const char *vm_id, const char *part, int snaplen, GError **error);
+/* Once copies are made, its descriptor (the caller's), to read frames from; -1: not yet. */
+bool network_capture_ready(Network *network, const char *capture, int *ret_fd, GError **error);
+void network_capture_end(Network *network, const char *capture);
+/* Mirrors of one switch that are declared; more cannot all be had. */
+#define MIRRORS_MAX 24
+
 /* Why frames of or to a port were dropped, and how many. */
 typedef struct {
         uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; /* of the guest: tx is what it sent */

@@ -129,9 +129,10 @@ static bool is_enabled(const json_t *spec)
         return !json_is_false(json_object_get(spec, "enabled"));
 }
 
+/* Open vSwitch has 32 of a bridge. */
 static void keep(GPtrArray *mirrors, TargetMirror *mirror)
 {
-        if (copies_something(mirror))
+        if (copies_something(mirror) && mirrors->len < MIRRORS_MAX + CAPTURES_MAX)
                 g_ptr_array_add(mirrors, mirror);
         else
                 mirror_free(mirror);
@@ -423,20 +424,12 @@ static void add_new(const Rows *rows, const TargetSwitch *target, GHashTable *se
         }
 }
 
-static bool are_wanted(const GPtrArray *targets, GError **error)
+static bool are_wanted(const GPtrArray *targets)
 {
-        bool wanted = false;
-        for (guint i = 0; i < targets->len; i++) {
-                guint count = ((TargetSwitch *)targets->pdata[i])->mirrors->len;
-                wanted |= count > 0;
-                if (count > MIRRORS_MAX)
-                        error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL,
-                                  "a switch has %d mirrors and captures at most, and this would be %u", MIRRORS_MAX,
-                                  count);
-                if (count > MIRRORS_MAX)
-                        return false;
-        }
-        return wanted;
+        for (guint i = 0; i < targets->len; i++)
+                if (((TargetSwitch *)targets->pdata[i])->mirrors->len > 0)
+                        return true;
+        return false;
 }
 
 static json_t *operations_for(const Rows *rows, const GPtrArray *targets)
@@ -454,14 +447,9 @@ static json_t *operations_for(const Rows *rows, const GPtrArray *targets)
 
 bool mirrors_change(Ovs *ovs, const GPtrArray *targets, bool *are_some, GError **error)
 {
-        g_autoptr(GError) too_many = NULL;
         g_auto(Rows) rows = {0};
         json_auto_t *results = NULL;
-        bool wanted = are_wanted(targets, &too_many);
-        if (too_many) {
-                g_propagate_error(error, g_steal_pointer(&too_many));
-                return false;
-        }
+        bool wanted = are_wanted(targets);
         if (!wanted && !*are_some)
                 return true;
         if (!read_rows(ovs, &rows, &results, error))

@@ -3,8 +3,6 @@
 
 #include "network/network_private.h"
 
-#define MIRRORS_MAX 32 /* of one bridge */
-
 /* Copies of frames of some ports for another one, or for a VLAN. */
 typedef struct {
         char *name;

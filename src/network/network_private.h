@@ -18,6 +18,7 @@ typedef struct {
         GArray *groups;    /* of Mac */
         char *captures;    /* key of the adapter whose frames it gets; NULL: it is an adapter itself */
         int snaplen;       /* a capture's */
+        uint64_t round;    /* a capture's: the one that puts it on */
         bool wants_device; /* a new device is to be made */
         int fd;            /* that device's, until it is taken; -1 */
 } Attached;
@@ -38,6 +39,11 @@ struct Network {
         GHashTable *mirrors;   /* "switch/mirror" → json_t */
         GHashTable *attached;  /* key → Attached */
 };
+
+/* ---- network.c ---- */
+
+/* Has the thread begin a round; the number of the one that will have seen everything set until now. Lock held. */
+uint64_t network_ask_round(Network *network);
 
 /* ---- network_target.c: what should be ---- */
 

@@ -2,8 +2,11 @@
 tested with raw frames in test/switch."""
 import os
 import shutil
+import signal
+import struct
+import subprocess
 
-from harness import Daemon, limit, skip, wait_until
+from harness import BUILD, Daemon, limit, skip, wait_until
 
 
 def system_daemon():
@@ -115,11 +118,62 @@ def check_mirror(daemon):
     soon_reaches(daemon, "web3", 2)
 
 
+def capture(daemon, *arguments):
+    return subprocess.Popen([BUILD / "hostler", "capture", "web1", "nic0", *arguments], env=daemon.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def frames_of(pcap):
+    """The frames of a pcap file as bytes."""
+    assert struct.unpack("<IHHIIII", pcap[:24])[:3] == (0xa1b2c3d4, 2, 4)
+    frames, at = [], 24
+    while at < len(pcap):
+        kept, length = struct.unpack("<8xII", pcap[at:at + 16])
+        frames.append(pcap[at + 16:at + 16 + kept])
+        at += 16 + kept
+    assert at == len(pcap)
+    return frames
+
+
+def echo_requests(frames):
+    """The sequence numbers of pings in them."""
+    return [struct.unpack(">H", frame[40:42])[0] for frame in frames if frame[12:14] == b"\x08\x00" and frame[23] == 1 and frame[34] == 8]
+
+
+def check_capture(daemon):
+    """Each ping once, in a file and in lines; and nothing stays behind, however it ends."""
+    soon_reaches(daemon, "web1", 2)
+    running = capture(daemon, "-w", "-")
+    head = running.stdout.read(24)
+    daemon.guest("web1", "ping", "-q", "-c", "20", "-i", "0.05", "10.9.0.2")
+    running.send_signal(signal.SIGINT)
+    frames = frames_of(head + running.communicate(timeout=60)[0])
+    assert running.returncode == 0 and echo_requests(frames) == list(range(20)), echo_requests(frames)
+    lines = capture(daemon, "--count", "2", "--snaplen", "60")
+    while lines.poll() is None:
+        daemon.guest("web1", "ping", "-q", "-c", "2", "-i", "0.05", "10.9.0.2")
+    text = lines.communicate(timeout=60)[0].decode().splitlines()
+    assert lines.returncode == 0 and len(text) == 2 and all(" > " in line for line in text), text
+    done = capture(daemon, "--duration", "100ms", "-w", "-")
+    assert done.communicate(timeout=60)[0][:4] == b"\xd4\xc3\xb2\xa1" and done.returncode == 0
+    wait_until(lambda: not leftovers(daemon), 20, "captures leave nothing")
+    assert "no network adapter" in daemon.refused(3, "capture", "web1", "disk0")
+
+
+def leftovers(daemon):
+    """Mirrors that the switch's database has."""
+    answer = subprocess.run(["ovs-vsctl", f"--db=unix:{daemon.state}/network/db/run/db.sock", "--no-wait", "--columns=name", "list", "mirror"], capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
+
+
 def check_restarts(daemon):
     """Neither the daemon's end nor the switch's is the guests'."""
     daemon.hostler("set", "web1", "nic0.traffic=reject")
     assert never_reaches(daemon, "web1", 2)
+    running = capture(daemon, "-w", "-")
+    running.stdout.read(24)
     restart(daemon)
+    assert running.wait(timeout=60) != 0
+    wait_until(lambda: not leftovers(daemon), 20, "a killed daemon's capture goes")
     assert never_reaches(daemon, "web1", 2)
     daemon.hostler("set", "web1", "nic0.traffic=")
     soon_reaches(daemon, "web1", 2)
@@ -181,6 +235,7 @@ def test_guests_on_a_switch():
         check_changed_address(daemon)
         check_promiscuous(daemon)
         check_mirror(daemon)
+        check_capture(daemon)
         check_plugged_live(daemon)
         check_counted(daemon)
         check_restarts(daemon)

@@ -89,6 +89,16 @@ static bool is_vlan(const char *text)
         return g_ascii_string_to_unsigned(text, 10, 1, VLAN_LIMIT, &vid, NULL);
 }
 
+static void check_count(Manager *manager, const Declared *declared, GPtrArray *faults)
+{
+        g_auto(GStrv) names = declared_names(manager, declared->switch_name, MIRROR_PREFIX, NULL);
+        guint others = 0;
+        for (char **name = names; name && *name; name++)
+                others += strcmp(*name, declared->name) != 0;
+        if (others >= MIRRORS_MAX)
+                faults_add(faults, "/spec", "a switch has %d mirrors at most", MIRRORS_MAX);
+}
+
 static void check_mirror(Manager *manager, const Declared *declared, json_t *spec, GPtrArray *faults)
 {
         const char *destination = json_string_value(json_object_get(spec, "destination"));
@@ -103,6 +113,7 @@ static void check_mirror(Manager *manager, const Declared *declared, json_t *spe
                 faults_add(faults, "/spec/sources",
                            "whose frames are copied is missing: web1.nic0, portgroup/web, all");
         check_sources(manager, declared, spec, faults);
+        check_count(manager, declared, faults);
         destination = json_string_value(json_object_get(spec, "destination"));
         if (destination && g_str_has_prefix(destination, RSPAN) && !is_vlan(destination + strlen(RSPAN)))
                 faults_add(faults, "/spec/destination", "a VLAN is a number from 1 to 4094");

@@ -26,6 +26,13 @@ static const HostlerNicProps *find_nic(const HostlerSpec *spec, const char *vm, 
         return NULL;
 }
 
+bool ports_nic(Vm *vm, const char *name, GError **error)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        g_autofree char *vm_word = vm_name(vm);
+        return find_nic(&spec->value, vm_word, name, error) != NULL;
+}
+
 bool nic_stats(const Call *call, const HostlerNicStatsArgs *args, HostlerNicStats *ret_result, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);

@@ -3,6 +3,7 @@
 
 #include "network/network.h"
 #include "vm/manager.h"
+#include "wire/byte_stream.h"
 
 /* Fills in what devices reach through their context. */
 void ports_context(DeviceContext *context);
@@ -13,6 +14,11 @@ void ports_asked(Vm *vm, const char *part);
 /* Adapters ("web1.nic0") whose spec names @switch_name, or its port group (NULL: any); @trashed: of VMs in the trash
  * too. g_strfreev. */
 char **ports_users(Manager *manager, const char *switch_name, const char *group, bool trashed);
+/* nic.c: whether @vm has an adapter of this name that is to be on a switch. */
+bool ports_nic(Vm *vm, const char *name, GError **error);
+/* capture.c: a pcap file of what an adapter sends and receives, as it happens. Main loop. */
+bool capture_attach(Vm *vm, const HostlerVmCaptureArgs *args, const ByteSink *sink, ByteStream **ret_stream,
+                    GError **error);
 /* switch.c: HOSTLER_ERROR_NOT_FOUND when there is none. */
 bool switch_exists(Manager *manager, const char *name, GError **error);
 /* Declares what is stored. */
