@@ -14,8 +14,28 @@
 
 #define SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=%s,resourcecontrol=deny"
 
+#define MIB (1LL << 20)
+#define CODE_BYTES (32 * MIB)
+#define CLONE_CODE_BYTES (16 * MIB)
+#define CODE_MAX_BYTES (1024 * MIB)
+
 #define FIRST_PORT_SLOT 2
 #define PORTS_PER_SLOT 8
+
+/*
+ * Emulation keeps the code that it has made: by itself as much as an eighth of the host. An eighth of the guest's
+ * memory is enough to boot from (with 32 MiB a guest of 256 took hardly longer), and half of that for a clone that has
+ * booted.
+ */
+static void plan_accel(const DeviceContext *context, Plan *plan)
+{
+        const HostlerMemoryProps *memory = spec_part(context->spec, "memory")->props;
+        bool clone = context->memory_file && !context->memory_is_kept;
+        int64_t code = MAX(memory->size / (clone ? 16 : 8), clone ? CLONE_CODE_BYTES : CODE_BYTES);
+        g_autofree char *value =
+            g_strdup_printf("tcg,tb-size=%" G_GINT64_FORMAT, (gint64)(MIN(code, CODE_MAX_BYTES) / MIB));
+        plan_argument(plan, "-accel", context->kvm ? "kvm" : value);
+}
 
 static void plan_machine(const DeviceContext *context, Plan *plan)
 {
@@ -34,7 +54,7 @@ static void plan_machine(const DeviceContext *context, Plan *plan)
         plan_argument(plan, "-name", name);
         plan_argument(plan, "-uuid", context->vm_id);
         plan_argument(plan, "-machine", machine);
-        plan_argument(plan, "-accel", context->kvm ? "kvm" : "tcg");
+        plan_accel(context, plan);
         plan_argument(plan, "-display", "none");
         plan_argument(plan, "-S", NULL);
         plan_argument(plan, "-sandbox", sandbox);

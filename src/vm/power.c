@@ -64,15 +64,18 @@ bool power_let_run(Job *job, Vm *vm, GError **error)
                (wait_power(vm, HOSTLER_POWER_RUNNING, SETTLE_MS, job) || refuse_state(vm, "start", error));
 }
 
-static bool start_cold(Job *job, Vm *vm, GError **error)
+bool power_boot(Job *job, Vm *vm, GError **error)
 {
-        if (!prepare_run(job, vm, error))
-                return false;
         if (job_step(job, "spawn", "start QEMU, stopped before its first instruction") && !vm_launch(vm, false, error))
                 return false;
         if (job_step(job, "settings", "set what only a started QEMU can be told") && !prepare_launched(vm, error))
                 return false;
         return !job_step(job, "run", "let the guest run") || power_let_run(job, vm, error);
+}
+
+static bool start_cold(Job *job, Vm *vm, GError **error)
+{
+        return prepare_run(job, vm, error) && power_boot(job, vm, error);
 }
 
 /* Refused by QEMU, the guest has not run and its state is as good as before. */

@@ -13,6 +13,7 @@
 #include "base/keeper_launch.h"
 #include "base/units.h"
 #include "host/qemu.h"
+#include "vm/clone/ready.h"
 #include "vm/manager_internal.h"
 #include "vm/vm_internal.h"
 #include "vm/warm/warm.h"
@@ -102,6 +103,7 @@ void vm_load(Vm *vm, const VmRow *row)
         }
         vm->recovering = true;
         g_mutex_unlock(&vm->lock);
+        ready_load(vm);
         vm->power = vm_has_open_run(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
 }
 

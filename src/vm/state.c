@@ -252,6 +252,14 @@ bool vm_has_address(Vm *vm)
         return has;
 }
 
+void vm_set_mould(Vm *vm, int64_t bytes)
+{
+        g_mutex_lock(&vm->lock);
+        vm->status.mould = bytes;
+        vm_touch_locked(vm);
+        g_mutex_unlock(&vm->lock);
+}
+
 void vm_set_warm(Vm *vm, bool warm)
 {
         g_mutex_lock(&vm->lock);

@@ -80,8 +80,9 @@ bool vm_disk_use(Vm *vm, const char *part, double *ret_requests, double *ret_byt
 /* watch.c: asks QEMU and sets it; blocks, so not on the main loop. */
 void vm_read_plugged(Vm *vm, Qmp *qmp);
 bool vm_has_address(Vm *vm);
-void vm_set_warm(Vm *vm, bool warm); /* a QEMU waits for its start */
-uint64_t vm_resets(Vm *vm);          /* how often the guest was reset in this run */
+void vm_set_mould(Vm *vm, int64_t bytes); /* of a template's memory on disk; HOSTLER_UNSET: none */
+void vm_set_warm(Vm *vm, bool warm);      /* a QEMU waits for its start */
+uint64_t vm_resets(Vm *vm);               /* how often the guest was reset in this run */
 void vm_count_reset(Vm *vm);
 
 typedef bool (*VmCondition)(Vm *vm, void *data);

@@ -98,3 +98,56 @@ def test_crashes():
     live = Instant()
     clone = lambda name: ("POST", f"/v1/vms/{name}/clone", {"names": [f"{name}-a", f"{name}-b"], "instant": True})
     run(Case("vm.clone", clone, live.made("a", "b"), prepare=live.prepare, before=live.made(), refusal="exists", reset=live.reset, same_process=True))
+
+
+def golden(daemon):
+    daemon.hostler("create", "golden", "--image", "tiny", "memory.size=160M")
+    daemon.hostler("template", "golden")
+
+
+def tick(daemon, name):
+    return float(shell(daemon, name, "cut -d' ' -f1 /proc/uptime"))
+
+
+@limit(600)
+def test_a_template_is_booted_once(daemon):
+    golden(daemon)
+    assert "ready" in str(daemon.json("clone", "golden", "a", "--instant", "--dry-run")) and len(daemon.json("ls")) == 1
+    names = [f"ci{number:02}" for number in range(20)]
+    daemon.hostler("clone", "golden", *names[:2], "--instant")
+    ready = daemon.show("golden.ready")
+    assert ready["status"]["power"] == "off" and 16 * MIB < ready["status"]["mould"] <= 160 * MIB
+    daemon.hostler("clone", "golden", *names[2:], "--instant")
+    assert daemon.show("golden.ready")["status"]["since"] == ready["status"]["since"], "it is not booted again"
+    assert daemon.power("golden") == "off" and {daemon.power(name) for name in names} == {"running"}
+    wait_own_identity(daemon, *names)
+    before = {name: tick(daemon, name) for name in names}
+    seen = [shell(daemon, name, "hostname; cat /sys/class/net/eth0/address; head -c 16 /dev/urandom | md5sum").split("\n") for name in names]
+    assert [words[0] for words in seen] == names and [words[1] for words in seen] == [daemon.show(name)["spec"]["nic0"]["mac"] for name in names]
+    assert len({words[1] for words in seen}) == len({words[2] for words in seen}) == len(names)
+    assert all(tick(daemon, name) > before[name] for name in names), "each goes on"
+    for words in (("clone", "golden.ready", "x"), ("template", "golden.ready", "--off"), ("rm", "golden.ready"), ("start", "golden.ready")):
+        assert "golden" in daemon.refused(4, *words)
+    # An ordinary VM again: what clones stand on stays, the memory does not; and nothing at all when none do.
+    daemon.hostler("template", "golden", "--off")
+    assert "mould" not in daemon.show("golden.ready")["status"]
+    daemon.hostler("restart", "--hard", "ci00", "--wait", "agent")
+    daemon.hostler("rm", "--now", "-y", *names)
+    daemon.hostler("template", "golden.ready", "--off")
+    daemon.hostler("rm", "--now", "golden.ready")
+    check_whole(daemon)
+    # Cut off while it is made, nothing of it stays.
+    daemon.hostler("template", "golden")
+    daemon.stop()
+    daemon.start(environment={"HOSTLER_CRASH_AT": "vm.clone:keep"})
+    daemon.run("clone", "golden", "a", "--instant")
+    wait_until(lambda: daemon.process.poll() is not None, 60)
+    daemon.start()
+    wait_until(lambda: [vm["name"] for vm in daemon.json("ls")] == ["golden"], 60)
+    daemon.hostler("clone", "golden", "a", "--instant")
+    daemon.restart(kill=True)
+    daemon.hostler("clone", "golden", "b", "--instant")
+    daemon.hostler("rm", "--now", "-y", "a", "b")
+    daemon.hostler("template", "golden", "--off")
+    assert [vm["name"] for vm in daemon.json("ls")] == ["golden"]
+    check_whole(daemon)

@@ -15,6 +15,7 @@
 #include "storage/volume.h"
 #include "vm/clone/clone.h"
 #include "vm/clone/instant.h"
+#include "vm/clone/ready.h"
 #include "vm/clone/template.h"
 #include "vm/parts.h"
 #include "vm/pool/pools.h"
@@ -28,7 +29,8 @@
 
 typedef struct {
         Job *job;
-        Vm *source;
+        Vm *asked;  /* the VM that people named */
+        Vm *source; /* what the copies are made from: the same, or its ready one (ready.h); a reference */
         const HostlerVmCloneArgs *args;
         HostlerVmHistory history; /* of the source, with the heads that the clones stand on */
         GPtrArray *clones;        /* Vm, references */
@@ -38,6 +40,8 @@ static void cloning_clear(Cloning *cloning)
 {
         record_clear(&hostler_vm_history_type, &cloning->history);
         g_ptr_array_unref(cloning->clones);
+        if (cloning->source)
+                vm_unref(cloning->source);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Cloning, cloning_clear)
 
@@ -185,7 +189,7 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
         g_autoptr(Vm) clone = new_clone(cloning, name);
         HostlerVmHistory history;
         record_init(&hostler_vm_history_type, &history);
-        history.identity_of = vm_name(cloning->source);
+        history.identity_of = vm_name(cloning->asked);
         bool ok = job_undo(cloning->job, "vm-forget", json_pack("{s:s}", "vm", vm_id(clone)), error) &&
                   make_disks(cloning, clone, &history, error) && make_keepsakes(cloning, clone, error) &&
                   store_row(manager, clone, &history, error);
@@ -194,6 +198,29 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
                 return false;
         g_ptr_array_add(cloning->clones, vm_ref(clone));
         return true;
+}
+
+static bool keep_keepsakes(Cloning *cloning, GError **error)
+{
+        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
+        return !keepsakes_are_there(cloning->source) ||
+               (job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) &&
+                keepsakes_copy(cloning->source, keepsakes, error));
+}
+
+Vm *clone_of_template(Job *job, Vm *source, const char *name, GError **error)
+{
+        HostlerVmCloneArgs args = {.linked = true};
+        g_autofree char *keepsakes = vm_path(source, KEEPSAKES);
+        g_auto(Cloning) cloning = {.job = job,
+                                   .asked = source,
+                                   .source = vm_ref(source),
+                                   .args = &args,
+                                   .clones = g_ptr_array_new_with_free_func((GDestroyNotify)vm_unref)};
+        layers_history(source, &cloning.history);
+        if (!keep_keepsakes(&cloning, error) || !make_clone(&cloning, name, error) || !dir_remove(keepsakes, error))
+                return NULL;
+        return vm_ref(cloning.clones->pdata[0]);
 }
 
 /* ---- the verb ---- */
@@ -213,48 +240,49 @@ static bool start_clones(Cloning *cloning, GError **error)
 {
         if (!cloning->args->instant)
                 return true;
-        if (job_step(cloning->job, "mould", "bring the memory into a file that all can map") &&
+        if (!template_is(cloning->source) &&
+            job_step(cloning->job, "mould", "bring the memory into a file that all can map") &&
             !instant_make_mould(cloning->job, cloning->source, cloning->clones->pdata[0], error))
                 return false;
-        for (guint i = 0; i < g_strv_length(cloning->args->names); i++)
-                if (job_step(cloning->job, "load", "start %s", cloning->args->names[i]) &&
-                    !instant_load(cloning->job, cloning->source, cloning->clones->pdata[i], error))
-                        return false;
-        if (!job_step(cloning->job, "run", "let them go on"))
-                return true;
+        if (job_step(cloning->job, "load", "start %u clones", g_strv_length(cloning->args->names)) &&
+            !instant_load(cloning->job, cloning->source, cloning->clones, error))
+                return false;
         /* Not before all are there: those that run would take the processors from those that start. */
-        for (guint i = 0; i < cloning->clones->len; i++)
-                if (!instant_go_on(cloning->job, cloning->clones->pdata[i], error))
-                        return false;
-        return true;
+        return !job_step(cloning->job, "run", "let them go on") || instant_go_on(cloning->job, cloning->clones, error);
 }
 
 /* The moment that is cloned: nothing that is written to the source later is in a clone. */
 static bool hold_moment(Cloning *cloning, GError **error)
 {
         g_autofree char *mould = vm_path(cloning->source, INSTANT_MOULD);
-        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
         bool instant = cloning->args->instant;
         /* A template does not change: clones stand right on its disks. */
-        if (template_is(cloning->source) && !instant)
-                return job_is_dry_run(cloning->job) || !keepsakes_are_there(cloning->source) ||
-                       (job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) &&
-                        keepsakes_copy(cloning->source, keepsakes, error));
+        if (template_is(cloning->source))
+                return job_is_dry_run(cloning->job) || keep_keepsakes(cloning, error);
         if (instant && !job_is_dry_run(cloning->job) &&
             !job_undo(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error))
                 return false;
         return snapshot_freeze(cloning->job, cloning->source, KEEPSAKES, instant ? INSTANT_FULL : NULL, error);
 }
 
+/* Those that a source has only while it is cloned. */
+static bool finish_folders(Cloning *cloning, GError **error)
+{
+        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES),
+                        *mould = vm_path(cloning->source, INSTANT_MOULD);
+        bool brief = cloning->args->instant && !template_is(cloning->source);
+        return (!keepsakes_are_there(cloning->source) ||
+                job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error)) &&
+               (!brief || job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error)) &&
+               job_commit(cloning->job, error) && dir_remove(keepsakes, error) && (!brief || dir_remove(mould, error));
+}
+
 static bool finish(Cloning *cloning, GError **error)
 {
-        g_autofree char *source = vm_name(cloning->source), *mould = vm_path(cloning->source, INSTANT_MOULD);
+        g_autofree char *source = vm_name(cloning->asked);
         if (job_is_dry_run(cloning->job))
                 return true;
-        g_autofree char *keepsakes = vm_path(cloning->source, KEEPSAKES);
-        if (!job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", keepsakes), error) ||
-            !job_finish(cloning->job, "dir-remove", json_pack("{s:s}", "path", mould), error) ||
-            !job_commit(cloning->job, error) || !dir_remove(keepsakes, error) || !dir_remove(mould, error))
+        if (!finish_folders(cloning, error))
                 return false;
         for (guint i = 0; i < cloning->clones->len; i++) {
                 g_autofree char *object = vm_object(cloning->clones->pdata[i]);
@@ -269,14 +297,19 @@ bool vm_clone(Job *job, const HostlerVmCloneArgs *args, HostlerVmList *ret_resul
 {
         g_autoptr(Vm) source = manager_vm_ready(job_manager(job), args->vm, error);
         g_auto(Cloning) cloning = {.job = job,
-                                   .source = source,
+                                   .asked = source,
                                    .args = args,
                                    .clones = g_ptr_array_new_with_free_func((GDestroyNotify)vm_unref)};
         *ret_result = (HostlerVmList){0};
-        if (!source || !check_state(source, error) || !check_names(&cloning, error))
+        if (!source || !check_state(source, error) || !ready_check_not(source, "clone", error) ||
+            !check_names(&cloning, error))
                 return false;
-        layers_history(source, &cloning.history);
-        if (args->instant && !instant_check(source, g_strv_length(args->names), error))
+        cloning.source = args->instant && template_is(source) ? ready_vm(job, source, error) : vm_ref(source);
+        if (!cloning.source)
+                return false;
+        layers_history(cloning.source, &cloning.history);
+        bool planned = template_is(cloning.source) && cloning.source == source; /* not ready: a dry run */
+        if (args->instant && !planned && !instant_check(cloning.source, g_strv_length(args->names), error))
                 return false;
         if (!hold_moment(&cloning, error) || !make_clones(&cloning, error) || !start_clones(&cloning, error) ||
             !finish(&cloning, error))

@@ -18,14 +18,14 @@
 #include "base/units.h"
 #include "host/host_facts.h"
 #include "vm/clone/clone.h"
+#include "vm/clone/template.h"
 #include "vm/parts.h"
 #include "vm/power.h"
 #include "vm/prepare.h"
 #include "vm/snapshot/saved_state.h"
 
-#define MEMORY_FILE INSTANT_MOULD "/memory"
-#define DEVICES_FILE INSTANT_MOULD "/devices.state"
 /* What a clone of a guest of 256 MiB took in all was 34 MiB. */
+#define AT_A_TIME 4
 #define EACH_BYTES (48LL << 20)
 
 /* ---- what speaks against it ---- */
@@ -58,7 +58,8 @@ static bool check_run(Vm *source, const HostlerVmRuntime *run, GError **error)
         if (memory->hugepages)
                 return error_set(error, HOSTLER_ERROR_UNSUPPORTED, object,
                                  "its memory is in huge pages, of which no clone can have pages of its own");
-        if (agent || !has_nic(&run->launched))
+        /* A template's had one when it was ready. */
+        if (agent || template_is(source) || !has_nic(&run->launched))
                 return true;
         error_set(error, HOSTLER_ERROR_NO_AGENT, object,
                   "its adapters' addresses can only be changed in the guest, and no agent answers there");
@@ -84,7 +85,7 @@ bool instant_check(Vm *source, size_t count, GError **error)
         HostlerVmRuntime run;
         HostlerPower power = vm_power(source);
         g_autofree char *object = vm_object(source);
-        if (power != HOSTLER_POWER_RUNNING && power != HOSTLER_POWER_PAUSED) {
+        if (!template_is(source) && power != HOSTLER_POWER_RUNNING && power != HOSTLER_POWER_PAUSED) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, object,
                           "an instant clone goes on where its source is, and the VM is %s",
                           hostler_power_enum.values[power]);
@@ -113,7 +114,7 @@ static bool record_run(Vm *source, Vm *clone, bool kept, GError **error)
         run.memory_boot = theirs.memory_boot;
         run.memory_max = theirs.memory_max;
         run.wide_ports = theirs.wide_ports;
-        run.memory_file = vm_path(source, MEMORY_FILE);
+        run.memory_file = vm_path(source, INSTANT_MEMORY);
         run.memory_kept = kept;
         bool ok = vm_set_runtime(clone, &run, error);
         record_clear(&hostler_vm_runtime_type, &run);
@@ -131,7 +132,7 @@ static void forget_file(HostlerVmRuntime *runtime, void *data)
 
 bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error)
 {
-        g_autofree char *full = vm_path(source, INSTANT_FULL), *devices = vm_path(source, DEVICES_FILE);
+        g_autofree char *full = vm_path(source, INSTANT_FULL), *devices = vm_path(source, INSTANT_DEVICES);
         return record_run(source, first, true, error) && prepare_seed(first, error) && vm_launch(first, true, error) &&
                saved_state_load_file(first, job_cancellable(job), full, error) &&
                saved_state_write_devices(first, job, devices, error) && vm_kill(first, "host-stop", error) &&
@@ -184,16 +185,67 @@ static bool part_from_source(Vm *source, Vm *clone, GError **error)
         return ok;
 }
 
-bool instant_load(Job *job, Vm *source, Vm *clone, GError **error)
+static bool load_one(Job *job, Vm *source, Vm *clone, GError **error)
 {
-        g_autofree char *devices = vm_path(source, DEVICES_FILE);
+        g_autofree char *devices = vm_path(source, INSTANT_DEVICES);
         return record_run(source, clone, false, error) && prepare_seed(clone, error) && vm_launch(clone, true, error) &&
                saved_state_load_devices(clone, job_cancellable(job), devices, error) &&
                vm_connect_parts(clone, error) && prepare_launched(clone, error) &&
                part_from_source(source, clone, error);
 }
 
-bool instant_go_on(Job *job, Vm *clone, GError **error)
+static bool go_on_one(Job *job, Vm *source, Vm *clone, GError **error)
 {
         return vm_update_runtime(clone, forget_file, NULL, error) && power_let_run(job, clone, error);
+}
+
+/* ---- many ---- */
+
+typedef struct {
+        Job *job;
+        Vm *source;
+        bool (*act)(Job *job, Vm *source, Vm *clone, GError **error);
+        GMutex lock;
+        GError *error; /* the first */
+} Many;
+
+static void act_on(gpointer data, gpointer user_data)
+{
+        Many *many = user_data;
+        g_autoptr(GError) local = NULL;
+        g_mutex_lock(&many->lock);
+        bool give_up = many->error != NULL;
+        g_mutex_unlock(&many->lock);
+        if (give_up || many->act(many->job, many->source, data, &local))
+                return;
+        g_mutex_lock(&many->lock);
+        if (!many->error)
+                many->error = g_steal_pointer(&local);
+        g_mutex_unlock(&many->lock);
+}
+
+/* Most of the time of each goes by in waiting for its QEMU and for the disk. */
+static bool for_each(Many *many, GPtrArray *clones, GError **error)
+{
+        GThreadPool *pool = g_thread_pool_new(act_on, many, AT_A_TIME, FALSE, NULL);
+        g_mutex_init(&many->lock);
+        for (guint i = 0; i < clones->len; i++)
+                g_thread_pool_push(pool, clones->pdata[i], NULL);
+        g_thread_pool_free(pool, FALSE, TRUE);
+        g_mutex_clear(&many->lock);
+        if (many->error)
+                g_propagate_error(error, many->error);
+        return many->error == NULL;
+}
+
+bool instant_load(Job *job, Vm *source, GPtrArray *clones, GError **error)
+{
+        Many many = {.job = job, .source = source, .act = load_one};
+        return for_each(&many, clones, error);
+}
+
+bool instant_go_on(Job *job, GPtrArray *clones, GError **error)
+{
+        Many many = {.job = job, .act = go_on_one};
+        return for_each(&many, clones, error);
 }

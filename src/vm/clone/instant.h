@@ -10,7 +10,11 @@
 #define INSTANT_MOULD "mould"
 #define INSTANT_FULL INSTANT_MOULD "/full.state"
 
-/* Everything that speaks against @count clones of a running VM, before anything is done. */
+/* Where a template's ready one (ready.h) keeps memory and devices. */
+#define INSTANT_MEMORY INSTANT_MOULD "/memory"
+#define INSTANT_DEVICES INSTANT_MOULD "/devices.state"
+
+/* Everything that speaks against @count clones of a VM that runs, or of a template, before anything is done. */
 bool instant_check(Vm *source, size_t count, GError **error);
 /*
  * Makes the mould of INSTANT_FULL, which is gone then. @first: any of the clones, stored and not running; its QEMU is
@@ -18,9 +22,9 @@ bool instant_check(Vm *source, size_t count, GError **error);
  */
 bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error);
 /*
- * Starts a stored clone from the source's mould; it stands still. Its adapters' links are down until its guest has
- * taken their addresses (identity.c).
+ * Starts stored clones (of Vm) from the source's mould, several at a time; they stand still. Their adapters' links are
+ * down until the guests have taken their addresses (identity.c).
  */
-bool instant_load(Job *job, Vm *source, Vm *clone, GError **error);
-/* Lets it run. */
-bool instant_go_on(Job *job, Vm *clone, GError **error);
+bool instant_load(Job *job, Vm *source, GPtrArray *clones, GError **error);
+/* Lets them run. */
+bool instant_go_on(Job *job, GPtrArray *clones, GError **error);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "hostler-handlers.h"
+#include "vm/clone/ready.h"
 #include "vm/snapshot/layers_work.h"
 #include "vm/snapshot/snapshot.h"
 
@@ -31,7 +32,7 @@ bool template_check_not(Vm *vm, const char *what, GError **error)
                           object + strlen("vm/"));
 }
 
-static bool mark(Vm *vm, bool on, GError **error)
+bool template_mark(Vm *vm, bool on, GError **error)
 {
         g_autoptr(Spec) before = vm_spec(vm);
         HostlerSpec spec;
@@ -53,8 +54,7 @@ static bool check_off(Vm *vm, GError **error)
                           object + strlen("vm/"), object + strlen("vm/"));
 }
 
-/* Every disk is known as layers from now on, so that clones can stand on them. */
-static bool write_layers(Vm *vm, GError **error)
+bool template_write_layers(Vm *vm, GError **error)
 {
         HostlerVmHistory history;
         layers_history(vm, &history);
@@ -67,10 +67,12 @@ static bool write_layers(Vm *vm, GError **error)
 static bool make_ordinary(Job *job, Vm *vm, GError **error)
 {
         g_autofree char *keepsakes = vm_path(vm, KEEPSAKES);
+        if (!ready_check_not(vm, "change", error) || !ready_drop(job, vm, error))
+                return false;
         if (vm_is_pinned(vm) && (!snapshot_freeze(job, vm, KEEPSAKES, NULL, error) ||
                                  (!job_is_dry_run(job) && !dir_remove(keepsakes, error))))
                 return false;
-        return !job_step(job, "ordinary", "make it an ordinary VM") || mark(vm, false, error);
+        return !job_step(job, "ordinary", "make it an ordinary VM") || template_mark(vm, false, error);
 }
 
 bool vm_template(Job *job, const HostlerVmTemplateArgs *args, HostlerVm *ret_result, GError **error)
@@ -83,7 +85,7 @@ bool vm_template(Job *job, const HostlerVmTemplateArgs *args, HostlerVm *ret_res
                 ok = make_ordinary(job, vm, error);
         else if (!args->off && !is)
                 ok = check_off(vm, error) && (!job_step(job, "template", "make it a template") ||
-                                              (write_layers(vm, error) && mark(vm, true, error)));
+                                              (template_write_layers(vm, error) && template_mark(vm, true, error)));
         if (ok)
                 vm_info(vm, ret_result);
         return ok;

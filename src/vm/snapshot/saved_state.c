@@ -18,6 +18,7 @@
 #include "base/units.h"
 
 #define POLL_US 5000
+#define FIRST_POLL_US 500
 #define CANCEL_MS 10000
 #define CHUNK (1024 * 1024)
 
@@ -69,7 +70,7 @@ static char *migration_status(Qmp *qmp, double *ret_percent, char **ret_detail, 
 /* @job NULL: no progress to tell. */
 static bool wait_migration(Qmp *qmp, Job *job, GCancellable *cancellable, GError **error)
 {
-        for (;;) {
+        for (gulong pause_us = FIRST_POLL_US;; pause_us = MIN(2 * pause_us, POLL_US)) {
                 double percent;
                 g_autofree char *detail = NULL;
                 g_autofree char *status = migration_status(qmp, &percent, &detail, error);
@@ -82,7 +83,7 @@ static bool wait_migration(Qmp *qmp, Job *job, GCancellable *cancellable, GError
                                          detail ? detail : status);
                 if (job)
                         job_progress(job, percent, "writing memory");
-                g_usleep(POLL_US);
+                g_usleep(pause_us);
         }
 }
 
