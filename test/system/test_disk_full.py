@@ -1,8 +1,9 @@
 """The state folder's file system is full in the middle of what needs space: it is said, all is as before, and it works once there is space again."""
 import contextlib
 import subprocess
+import time
 
-from crash import api_of, check_whole, find, make
+from crash import Hold, api_of, check_whole, find, make
 from harness import Daemon, limit, skip
 
 MIB = 1 << 20
@@ -10,13 +11,15 @@ REASONS = ("No space left", "are free", "may need")
 
 
 @contextlib.contextmanager
-def small_file_system(mib):
+def small_file_system(mib, images=()):
     """A daemon whose state folder is a file system of its own, and a function that leaves so much of it free."""
     with Daemon(images=(), start=False) as daemon:
         daemon.state.mkdir()
         if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}M", "none", daemon.state], capture_output=True).returncode != 0:
             skip("no file system can be mounted here")
         try:
+            daemon.give_images(images)
+            Hold.prepare(daemon)
             daemon.start()
             yield daemon, lambda free: fill(daemon.state, free)
             for vm in daemon.json("ls"):
@@ -112,3 +115,61 @@ def test_memory_is_not_begun_to_be_written():
         assert "stop web1 --hard" in daemon.refused(1, "start", "web1")
         daemon.hostler("stop", "web1", "--hard")
         daemon.hostler("start", "web1")
+
+
+def fails_for_space(daemon, leave, point, method, path, body):
+    """The file system is full from the moment on when the job comes to the point; then there is space again."""
+    hold, api = Hold(daemon), api_of(daemon)
+    hold.at(point)
+    job = api.call(method, path, body)
+    assert hold.wait(lambda: api.call("GET", f"/v1/jobs/{job['id']}")), f"{point}: {api.wait_job(job)}"
+    leave(1)
+    hold.go()
+    job = api.wait_job(job)
+    assert job["state"] == "failed", f"{point}: {job}"
+    print(point, job["error"])
+    leave(None)
+    return job
+
+
+def give_up_while_the_guest_goes_on(daemon, snapshot):
+    """QEMU is made to give up writing behind a guest that runs, by a cancel and by the end of the daemon."""
+    for end in ("cancel", "kill"):
+        hold, api = Hold(daemon), api_of(daemon)
+        hold.at("snapshot.create:memory")
+        job = api.call(*snapshot)
+        assert hold.wait(lambda: api.call("GET", f"/v1/jobs/{job['id']}"))
+        if end == "cancel":
+            api.call("DELETE", f"/v1/jobs/{job['id']}")
+        hold.go()
+        if end == "kill":
+            time.sleep(0.02)
+            daemon.restart(kill=True)
+        api = api_of(daemon)
+        assert api.wait_job(api.call("GET", f"/v1/jobs/{job['id']}"))["state"] in ("cancelled", "failed")
+        daemon.hostler("wait", "web1", "agent")
+        assert daemon.guest("web1", "echo", "alive") == "alive" and not daemon.json("snapshot", "ls", "web1"), end
+
+
+@limit(400)
+def test_memory_that_does_not_fit():
+    with small_file_system(640, images=("tiny",)) as (daemon, leave):
+        pid = daemon.create("web1", "memory.size=192M")["status"]["pid"]
+        uptime = lambda: float(daemon.guest("web1", "cut", "-d ", "-f1", "/proc/uptime"))
+        suspend = ("POST", "/v1/vms/web1/suspend", {})
+        snapshot = ("POST", "/v1/vms/web1/snapshots", {"name": "one"})
+        clone = ("POST", "/v1/vms/web1/clone", {"names": ["ci1", "ci2"], "instant": True})
+        for point, request in (("vm.suspend:save", suspend), ("snapshot.create:files", snapshot), ("vm.clone:freeze", clone), ("vm.clone:mould", clone)):
+            before = uptime()
+            fails_for_space(daemon, leave, point, *request)
+            check_whole(daemon)
+            vm = find(daemon, "web1")
+            assert vm["status"]["power"] == "running" and vm["status"]["pid"] == pid and uptime() > before, point
+            assert [vm["name"] for vm in api_of(daemon).call("GET", "/v1/vms")] == ["web1"] and not daemon.json("snapshot", "ls", "web1"), point
+        give_up_while_the_guest_goes_on(daemon, snapshot)
+        check_whole(daemon)
+        before = uptime()
+        for request in (snapshot, clone, suspend):
+            api_of(daemon).job(*request)
+        daemon.hostler("resume", "web1", "--wait", "agent")
+        assert uptime() > before and daemon.power("ci2") == "running"

@@ -130,13 +130,39 @@ static void forget_file(HostlerVmRuntime *runtime, void *data)
 
 /* ---- the mould ---- */
 
-bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error)
+static bool fill_mould(Job *job, Vm *source, Vm *first, GError **error)
 {
         g_autofree char *full = vm_path(source, INSTANT_FULL), *devices = vm_path(source, INSTANT_DEVICES);
         return record_run(source, first, true, error) && prepare_seed(first, error) && vm_launch(first, true, error) &&
                saved_state_load_file(first, job_cancellable(job), full, error) &&
                saved_state_write_devices(first, job, devices, error) && vm_kill(first, "host-stop", error) &&
                dir_remove(full, error);
+}
+
+/* A QEMU that finds no space for memory that it has mapped is ended by the host (SIGBUS). */
+static bool has_no_room(Vm *source)
+{
+        HostlerVmRuntime run;
+        vm_runtime(source, &run);
+        int64_t wanted = run.memory_boot, have = dir_free_bytes(vm_dir(source));
+        record_clear(&hostler_vm_runtime_type, &run);
+        return have >= 0 && have < wanted;
+}
+
+bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error)
+{
+        g_autofree char *mould = vm_path(source, INSTANT_MOULD), *object = vm_object(source);
+        g_autoptr(GError) problem = NULL;
+        if (fill_mould(job, source, first, &problem))
+                return true;
+        bool full = vm_died(first) && has_no_room(source);
+        /* At once: undoing the rest may need space. */
+        dir_remove(mould, NULL);
+        if (full)
+                return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object,
+                                 "its memory does not find room: No space left on device");
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
 }
 
 /* ---- a clone ---- */

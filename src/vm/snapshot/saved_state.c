@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -19,7 +20,8 @@
 
 #define POLL_US 5000
 #define FIRST_POLL_US 500
-#define CANCEL_MS 10000
+#define CANCEL_MS 50000
+#define DEVICES_BYTES (64LL << 20)
 #define CHUNK (1024 * 1024)
 
 static int open_state(Vm *vm, const char *file, int flags, GError **error)
@@ -108,25 +110,89 @@ static bool is_refused(Qmp *qmp)
         return !set_behind(qmp, false, &problem) && qmp_error_class(problem);
 }
 
+static bool is_behind(Qmp *qmp)
+{
+        json_auto_t *capabilities = NULL;
+        json_t *entry;
+        size_t i;
+        if (!qmp_call(qmp, "query-migrate-capabilities", NULL, &capabilities, NULL))
+                return false;
+        json_array_foreach (capabilities, i, entry)
+                if (g_strcmp0(json_string_value(json_object_get(entry, "capability")), "background-snapshot") == 0)
+                        return json_is_true(json_object_get(entry, "state"));
+        return false;
+}
+
+static bool is_at_it(Qmp *qmp)
+{
+        double percent;
+        g_autofree char *detail = NULL, *status = migration_status(qmp, &percent, &detail, NULL);
+        return g_strcmp0(status, "setup") == 0 || g_strcmp0(status, "active") == 0 || g_strcmp0(status, "device") == 0;
+}
+
+/*
+ * A QEMU 7.2 that is made to give up writing behind its guest hangs for ever: what it has protected against writing
+ * stays so, and its main loop waits for one of those pages. So it is left to come to its end, which takes no longer
+ * than the writing.
+ */
 void saved_state_cancel(Qmp *qmp)
 {
         int64_t end = clock_monotonic_ms() + CANCEL_MS;
-        qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        if (!is_behind(qmp))
+                qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
+        while (is_at_it(qmp) && clock_monotonic_ms() < end)
+                g_usleep(POLL_US);
         while (is_refused(qmp) && clock_monotonic_ms() < end)
                 g_usleep(POLL_US);
 }
 
-bool saved_state_check_room(Vm *vm, GError **error)
+/* At most: its memory, what says which page is which, its devices and their memory. */
+static int64_t room_wanted(Vm *vm)
 {
         HostlerVm info;
         vm_info(vm, &info);
-        int64_t wanted = info.status->memory, have = dir_free_bytes(vm_dir(vm));
+        int64_t memory = info.status->memory;
         record_clear(&hostler_vm_type, &info);
+        return memory == HOSTLER_UNSET ? HOSTLER_UNSET : memory + memory / 256 + DEVICES_BYTES;
+}
+
+bool saved_state_check_room(Vm *vm, GError **error)
+{
+        int64_t wanted = room_wanted(vm), have = dir_free_bytes(vm_dir(vm));
         if (wanted == HOSTLER_UNSET || have < 0 || have > wanted)
                 return true;
         g_autofree char *object = vm_object(vm), *need = size_format(wanted), *free_text = size_format(have);
         return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object, "its memory may need %s on disk and %s are free",
                          need, free_text);
+}
+
+bool saved_state_reserve(Vm *vm, const char *file, GError **error)
+{
+        int64_t wanted = room_wanted(vm);
+        autoclose int fd = open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error);
+        if (fd < 0)
+                return false;
+        if (wanted == HOSTLER_UNSET || fallocate(fd, 0, 0, wanted) == 0 || errno == EOPNOTSUPP)
+                return true;
+        return errno == ENOSPC ? error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL,
+                                           "the VM's memory does not find room: No space left on device")
+                               : error_set_errno(error, errno, NULL, "cannot reserve space for the VM's memory");
+}
+
+/* It has been, and the host's file system can. */
+static bool is_reserved(Vm *vm, int fd)
+{
+        struct stat info;
+        int64_t wanted = room_wanted(vm);
+        return wanted != HOSTLER_UNSET && fstat(fd, &info) == 0 && (int64_t)info.st_blocks * 512 >= wanted;
+}
+
+/* QEMU and we have one file, and one place in it. */
+static bool cut_to_length(int fd, GError **error)
+{
+        off_t length = lseek(fd, 0, SEEK_CUR);
+        return (length >= 0 && ftruncate(fd, length) == 0) ||
+               error_set_errno(error, errno, NULL, "cannot write the saved state");
 }
 
 static bool feed(Qmp *qmp, Job *job, int fd, GError **error)
@@ -140,16 +206,18 @@ static bool feed(Qmp *qmp, Job *job, int fd, GError **error)
 static bool write_state(Vm *vm, Job *job, const char *file, bool behind, HostlerSavedState *ret_saved, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
+        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | (behind ? 0 : O_TRUNC), error) : -1;
         if (fd < 0)
                 return false;
         int64_t bytes = 0, crc = 0;
+        /* A QEMU that found no space in the middle of it would hang (saved_state_cancel()). */
+        behind = behind && is_reserved(vm, fd);
         set_behind(qmp, behind, NULL);
         bool ok = feed(qmp, job, fd, error);
         /* A failed one is ended by the undo of who asked. */
         if (ok && behind)
                 set_behind(qmp, false, NULL);
-        ok = ok && checksum(fd, &bytes, &crc, error);
+        ok = ok && cut_to_length(fd, error) && checksum(fd, &bytes, &crc, error);
         if (ok && fdatasync(fd) < 0)
                 ok = error_set_errno(error, errno, NULL, "cannot write the saved state");
         record_init(&hostler_saved_state_type, ret_saved);

@@ -11,15 +11,18 @@
 /* HOSTLER_ERROR_NO_CAPACITY when its memory might not find room in the VM's folder. */
 bool saved_state_check_room(Vm *vm, GError **error);
 /*
- * Ends QEMU's writing of a state, if it is at it, and has it stand still for the next one.
+ * Makes @file (a name in its folder) with all the space that its memory may take, while the guest runs.
+ * HOSTLER_ERROR_NO_CAPACITY. Where the file system cannot, that is no error.
  */
+bool saved_state_reserve(Vm *vm, const char *file, GError **error);
+/* Has QEMU end its writing of a state, if it is at it. Behind a guest that can take as long as the writing. */
 void saved_state_cancel(Qmp *qmp);
 /* The VM must stand still. Writes and syncs @file (a name in its folder), and records length and checksum in the
  * runtime when @committed by the caller. */
 bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error);
 /*
  * The same, but the guest goes on as soon as QEMU can keep the moment apart (it is told by the host's kernel of each
- * page that is written); where it cannot, the VM stands still.
+ * page that is written); where it cannot, or @file has not been reserved, the VM stands still.
  */
 bool saved_state_write_behind(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error);
 /* HOSTLER_ERROR_FAILED with a hint when it is missing, cut short or damaged. */

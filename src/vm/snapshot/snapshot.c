@@ -386,6 +386,12 @@ static bool taking_init(Taking *taking, GError **error)
         return true;
 }
 
+static bool reserve(Vm *vm, const char *memory, GError **error)
+{
+        g_autofree char *path = vm_path(vm, memory), *folder = g_path_get_dirname(path);
+        return dir_ensure(folder, error) && saved_state_reserve(vm, memory, error);
+}
+
 /* All that takes time and can be done while the guest runs. */
 static bool prepare_layers(const Taking *taking, const char *memory, GError **error)
 {
@@ -393,6 +399,7 @@ static bool prepare_layers(const Taking *taking, const char *memory, GError **er
         json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(taking->vm), "layers", taking->layers,
                                  "memory", memory, "keepsakes", keepsakes, "run", taking->run);
         return job_undo(taking->job, "snapshot-undo", undo, error) &&
+               (!taking->full || !taking->run || reserve(taking->vm, memory, error)) &&
                snapshot_make_layers(taking->vm, &taking->history.heads, taking->layers, error) &&
                (!taking->live || open_layers(taking->vm, &taking->history.heads, taking->layers, error));
 }
@@ -500,7 +507,7 @@ bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory
         json_auto_t *layers = snapshot_layer_names(vm, &history.heads);
         json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "keepsakes", keepsakes,
                                  "memory", memory ? memory : "", "run", run);
-        bool ok = job_undo(job, "snapshot-undo", undo, error) &&
+        bool ok = job_undo(job, "snapshot-undo", undo, error) && (!memory || !run || reserve(vm, memory, error)) &&
                   snapshot_make_layers(vm, &history.heads, layers, error) &&
                   (!live || open_layers(vm, &history.heads, layers, error)) &&
                   (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
