@@ -278,14 +278,30 @@ static double idle_watts(const Fleet *fleet)
         return watts;
 }
 
-/* What found no place, or all of it, goes back home. */
-static void put_back(Fleet *fleet, bool all)
+/* What found no place goes back home. */
+static void send_home(Fleet *fleet)
 {
         for (unsigned i = 0; i < fleet->n_units; i++) {
                 const Unit *unit = &fleet->units[i];
-                if (unit->present && unit->home >= 0 && unit->host != unit->home && (all || unit->host < 0))
+                if (unit->present && unit->home >= 0 && unit->host < 0)
                         fleet_put(fleet, i, unit->home);
         }
+}
+
+/* Where each unit was planned to be before, by rules. */
+static int *places_of(const Fleet *fleet)
+{
+        int *places = g_new(int, MAX(fleet->n_units, 1));
+        for (unsigned i = 0; i < fleet->n_units; i++)
+                places[i] = fleet->units[i].host;
+        return places;
+}
+
+static void undo(Fleet *fleet, const int *places)
+{
+        for (unsigned i = 0; i < fleet->n_units; i++)
+                if (fleet->units[i].present && fleet->units[i].host != places[i])
+                        fleet_put(fleet, i, places[i]);
 }
 
 static bool pays(const Fleet *fleet, double before)
@@ -303,6 +319,7 @@ static bool pays(const Fleet *fleet, double before)
 bool decide_packing(Fleet *fleet, const Prices *prices)
 {
         double before = idle_watts(fleet);
+        g_autofree int *places = places_of(fleet);
         g_autoptr(GArray) ranks = ranked(fleet, prices);
         Packing packing = {.fleet = fleet, .left = take_all(fleet)};
         GArray **residents = residents_of(&packing);
@@ -310,16 +327,17 @@ bool decide_packing(Fleet *fleet, const Prices *prices)
         if (prices->memory > 0 && ranks->len > 0)
                 classify(&packing, &fleet->hosts[g_array_index(ranks, Rank, 0).host]);
         fill(&packing, ranks, residents);
-        put_back(fleet, false);
+        send_home(fleet);
         for (unsigned i = 0; i < fleet->n_hosts; i++)
                 g_clear_pointer(&residents[i], g_array_unref);
         g_free(residents);
         packing_clear(&packing);
         bool worth = pays(fleet, before);
         if (!worth)
-                put_back(fleet, true);
-        for (unsigned i = 0; i < fleet->n_units; i++)
-                fleet->units[i].reason = MOVE_PACK;
+                undo(fleet, places);
+        for (unsigned i = 0; worth && i < fleet->n_units; i++)
+                if (fleet->units[i].host != places[i])
+                        fleet->units[i].reason = MOVE_PACK;
         fleet_list(fleet);
         return worth;
 }

@@ -187,7 +187,7 @@ bool placer_sample(Placer *placer, unsigned vm, int host, double demand)
         return true;
 }
 
-static void learn(Placer *placer)
+void placer_learn(Placer *placer)
 {
         const PlacePolicy *policy = &placer->fleet.policy;
         double asked = 0, expected = 0;
@@ -329,7 +329,7 @@ const GArray *placer_decide(Placer *placer)
 {
         Fleet *fleet = &placer->fleet;
         fleet->round++;
-        learn(placer);
+        placer_learn(placer);
         collect(placer);
         decide_rules(fleet);
         if (!pack_if_far_off(placer)) {

@@ -107,6 +107,8 @@ void placer_begin(Placer *placer);
 /* @host: where it is (-1: nowhere); @demand: what it asks for. False, and the sample is dropped and counted, when it is
  * not a number or negative, or names no such VM or host: the VM is then held where it is for this round. */
 bool placer_sample(Placer *placer, unsigned vm, int host, double demand);
+/* Instead of placer_decide(), of a round of the past: it is learnt from and nothing is decided. */
+void placer_learn(Placer *placer);
 /* The moves, at most one per VM; valid until the next placer_begin(). */
 const GArray *placer_decide(Placer *placer); /* of PlaceMove */
 

@@ -150,6 +150,32 @@ static void test_rules_hold(void)
         }
 }
 
+/* At once, though packing anew would not pay, and told as what it is. */
+static void test_rule_first(void)
+{
+        const unsigned both[] = {0, 1};
+        const SchedRule rule = {RULE_APART, "pair", both, 2, NULL, 0};
+        const SchedVm vms[] = {{.cpu = 1, .memory = 100, .move_seconds = 1, .host = 0},
+                               {.cpu = 1, .memory = 100, .move_seconds = 1, .host = 0}};
+        SchedHost hosts[2] = {{.cpu = 8, .memory = 4096}, {.cpu = 8, .memory = 4096}};
+        PlacePolicy policy = place_policy(PLACE_BALANCED);
+        for (int i = 0; i < SCHED_POWER_POINTS; i++)
+                hosts[0].watts[i] = hosts[1].watts[i] = 50 + i;
+        g_autoptr(Placer) placer = placer_new(&policy, hosts, 2, vms, 2, &rule, 1, NULL);
+        for (int past = 0; past < 20; past++) {
+                placer_begin(placer);
+                placer_sample(placer, 0, 0, 0.9);
+                placer_sample(placer, 1, 0, 0.8 + past % 2 * 0.1);
+                if (past < 19)
+                        placer_learn(placer);
+        }
+        const GArray *moves = placer_decide(placer);
+        g_assert_cmpuint(moves->len, ==, 1);
+        g_assert_cmpint(g_array_index(moves, PlaceMove, 0).reason, ==, MOVE_RULE);
+        g_assert_cmpint(g_array_index(moves, PlaceMove, 0).to, ==, 1);
+        g_assert_cmpfloat(placer_forecast(placer, 0)->samples, >=, 15);
+}
+
 static void assert_refused(const SchedRule *rules, unsigned n, const char *first, const char *second)
 {
         g_autoptr(World) world = world_new(1, 3, 10, 0);
@@ -425,6 +451,7 @@ int main(int argc, char **argv)
         }
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/place/rules-hold", test_rules_hold);
+        g_test_add_func("/place/rule-first", test_rule_first);
         g_test_add_func("/place/contradictions", test_contradictions);
         g_test_add_func("/place/bad-sizes", test_bad_sizes);
         g_test_add_func("/place/order", test_order);
