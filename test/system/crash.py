@@ -93,14 +93,20 @@ def names_in(folder):
     return set(os.listdir(folder)) if folder.exists() else set()
 
 
-def history_of(daemon, vm):
-    """What the store knows of the VM's snapshots and disk layers; read from a copy, for the daemon has the store for itself."""
+def histories_of(daemon, ids):
+    """{name: what the store knows of that VM's snapshots and disk layers}, of @ids {name: id}; read from a copy, for the daemon has the store for
+    itself."""
     with tempfile.TemporaryDirectory(dir=daemon.folder) as folder:
         for name in ("hostler.db", "hostler.db-wal"):
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy(daemon.state / name, folder)
         with contextlib.closing(sqlite3.connect(f"{folder}/hostler.db")) as store:
-            return json.loads(store.execute("SELECT history FROM vm WHERE id = ?", (vm["id"],)).fetchone()[0])
+            rows = dict(store.execute("SELECT id, history FROM vm"))
+    return {name: json.loads(rows[number]) for name, number in ids.items()}
+
+
+def history_of(daemon, vm):
+    return histories_of(daemon, {"it": vm["id"]})["it"]
 
 
 def disks_of(vm, history):
