@@ -50,11 +50,12 @@ struct DeviceContext {
          * Adapters on switches. port_open: puts it on its switch, with a device that QEMU gets as a descriptor: the
          * word tap_word() on a command line, the name tap_fd_name() in one that runs. port_keep: the same for one that
          * QEMU has, with what @part says now and @launched (NULL: the same) was started with. port_close: takes it off.
-         * NULL: there are no switches.
+         * port_forget: it has left its VM for good. NULL: there are no switches.
          */
         bool (*port_open)(const HostlerPart *part, void *data, GError **error);
         bool (*port_keep)(const HostlerPart *part, const HostlerPart *launched, void *data, GError **error);
         void (*port_close)(const HostlerPart *part, void *data);
+        void (*port_forget)(const HostlerPart *part, void *data);
         void *data;
 };
 

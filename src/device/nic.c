@@ -159,6 +159,12 @@ static void nic_release(const DeviceContext *context, const HostlerPart *part)
                 context->port_close(part, context->data);
 }
 
+static void nic_remove(const DeviceContext *context, const HostlerPart *part)
+{
+        if (context->port_forget)
+                context->port_forget(part, context->data);
+}
+
 /* The switch copies every frame anyway, so there is nothing to gain from the kernel's own virtio. */
 static json_t *switch_end(const DeviceContext *context, const HostlerPart *part)
 {
@@ -323,6 +329,12 @@ static const DeviceSetter nic_setters[] = {
     {"vlan", set_port},
     {"native_vlan", set_port},
     {"guard", set_port},
+    {"ip_address", set_port},
+    {"netmask", set_port},
+    {"gateway", set_port},
+    {"dns", set_port},
+    {"domain", set_port},
+    {"search_domain", set_port},
     {"promiscuous", set_port},
     {"promiscuous_scope", set_port},
     {"promiscuous_when", set_port},
@@ -347,6 +359,7 @@ const DeviceType nic_device = {
     .check = nic_check,
     .acquire = nic_acquire,
     .release = nic_release,
+    .remove = nic_remove,
     .connect = nic_connect,
     .plan = nic_plan,
     .launched = nic_launched,

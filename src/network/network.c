@@ -5,6 +5,7 @@
  */
 #include "network/network.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -28,6 +29,7 @@ static void attached_free(gpointer data)
         g_free(adapter->device);
         g_free(adapter->captures);
         json_decref(adapter->policy);
+        g_clear_pointer(&adapter->host, lan_host_free);
         g_array_unref(adapter->guard);
         g_array_unref(adapter->groups);
         fd_close(&adapter->fd);
@@ -43,6 +45,10 @@ Network *network_new(const char *folder, const char *refusal)
 {
         Network *network = g_new0(Network, 1);
         network->refusal = refusal;
+        network->folder = g_build_filename(folder, "lan", NULL);
+        g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, folder, -1);
+        network->table = g_strdup_printf("hostler_%.8s", hash);
+        network->host_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         network->ovs = ovs_new(folder);
         network->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         g_mutex_init(&network->lock);
@@ -73,6 +79,9 @@ void network_free(Network *network)
         wake(network);
         g_clear_pointer(&network->thread, g_thread_join);
         ovs_free(network->ovs);
+        g_free(network->folder);
+        g_free(network->table);
+        fd_close(&network->host_fd);
         g_hash_table_unref(network->switches);
         g_hash_table_unref(network->groups);
         g_hash_table_unref(network->mirrors);
@@ -218,6 +227,7 @@ static Attached *attached_new(const Adapter *adapter)
             .policy = json_incref(adapter->policy),
             .mtu = adapter->mtu,
             .guard = parse_guard(adapter->guard),
+            .host = adapter->host ? lan_host_copy(adapter->host) : NULL,
             .filter = {.known = adapter->has_filter, .mac = adapter->mac, .all_multicast = true},
             .groups = g_array_new(FALSE, FALSE, sizeof(Mac)),
             .fd = -1,

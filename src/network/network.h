@@ -11,7 +11,7 @@
 
 #include <jansson.h>
 
-#include "network/model.h"
+#include "network/lan.h"
 
 typedef struct Network Network;
 
@@ -37,6 +37,21 @@ const char *network_mirror_state(Network *network, const char *switch_name, cons
 /* What is declared of a switch (@group NULL), or of its port group. A new reference; NULL: nothing. */
 json_t *network_spec(Network *network, const char *switch_name, const char *group);
 bool network_has_group(Network *network, const char *switch_name, const char *group);
+/*
+ * The LAN that an adapter of the port group, with properties @own of its own, gets its address from, and its name
+ * ("lan/10", caller frees). False: none.
+ */
+bool network_lan(Network *network, const char *switch_name, const char *group, const json_t *own, char **ret_key,
+                 Lan *ret_lan);
+/* A subnet that is declared. */
+typedef struct {
+        char *name; /* "lan", "lan/web" */
+        int vid;    /* -1: it is none that can have one */
+        Subnet subnet;
+} NetworkSubnet;
+void network_subnet_free(NetworkSubnet *subnet);
+/* Of NetworkSubnet; g_ptr_array_unref. */
+GPtrArray *network_subnets(Network *network);
 /* Every adapter of VMs that run is attached again: ports that are nobody's may go. */
 void network_recovered(Network *network);
 /* Waits until the switches are as everything set before the call says. */
@@ -47,10 +62,11 @@ typedef struct {
         const char *vm_id, *part;
         const char *switch_name, *group;
         Mac mac;
-        json_t *policy;  /* what the adapter itself says: the members of record `policy`, and `vlan`, `native_vlan` */
-        int64_t mtu;     /* HOSTLER_UNSET: the switch's */
-        char **guard;    /* IP addresses it may use where those are guarded; NULL: none */
-        bool has_filter; /* the adapter can tell what its guest asked for */
+        json_t *policy; /* what the adapter itself says: the members of record `policy`, and `vlan`, `native_vlan` */
+        int64_t mtu;    /* HOSTLER_UNSET: the switch's */
+        char **guard;   /* IP addresses it may use where those are guarded; NULL: none */
+        const LanHost *host; /* who it is on its LAN; NULL: nobody */
+        bool has_filter;     /* the adapter can tell what its guest asked for */
 } Adapter;
 
 /*

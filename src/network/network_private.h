@@ -3,6 +3,7 @@
 
 #include "network/network.h"
 #include "network/ovs.h"
+#include "network/router.h"
 #include "wire/flow.h"
 
 /* An adapter that is on a switch. */
@@ -13,6 +14,7 @@ typedef struct {
         json_t *policy;
         int64_t mtu;
         GArray *guard;     /* of IpAddress */
+        LanHost *host;     /* what its LAN tells it; NULL: nothing */
         uint32_t number;   /* 0: it has none yet */
         RxFilter filter;   /* its groups are `groups`'s */
         GArray *groups;    /* of Mac */
@@ -24,8 +26,10 @@ typedef struct {
 } Attached;
 
 struct Network {
-        const char *refusal; /* static */
-        Ovs *ovs;            /* of the thread */
+        const char *refusal;  /* static */
+        char *folder, *table; /* `table`: of the host's packet filter */
+        Ovs *ovs;             /* of the thread */
+        int host_fd;          /* the host's network namespace */
         GThread *thread;
         int wake_fd;
 
@@ -50,7 +54,8 @@ uint64_t network_ask_round(Network *network);
 typedef struct {
         char *key, *device;
         uint32_t number;
-        bool wants_device;
+        bool wants_device; /* of an adapter: one is to be made; of a router: a new one was made */
+        bool is_router;
         int mtu;
         Vlans vlans; /* what mirrors are to know; frames go by the flows */
 } TargetPort;
@@ -59,6 +64,7 @@ typedef struct {
         char *bridge;
         GArray *ports;      /* of TargetPort */
         GPtrArray *mirrors; /* of TargetMirror (network_mirror.h) */
+        GPtrArray *routers; /* of Router */
         FlowTable *flows;   /* NULL: they cannot be compiled */
         GError *fault;      /* why */
 } TargetSwitch;
@@ -72,6 +78,17 @@ char *bridge_name(const char *switch_name);
  * number that it has already (GUINT_TO_POINTER). Lock held; gives new ports their numbers.
  */
 GPtrArray *target_make(Network *network, GHashTable *numbers);
+
+/* ---- network_lan.c: subnets ---- */
+
+/*
+ * The VLAN of an adapter by what it and its port group say; -1: it has several. Lock held.
+ */
+int network_vid_of(Network *network, const char *switch_name, const char *group, const json_t *own);
+/* What gives addresses to a VLAN of the switch: the switch or one of its port groups. False: nobody. Lock held. */
+bool network_find_lan(Network *network, const char *switch_name, int vid, Lan *ret_lan);
+/* The switch's LANs with those who are in them. Of Router. Lock held. */
+GPtrArray *network_routers(Network *network, const char *switch_name, const GPtrArray *adapters);
 
 /* ---- network_state.c: what is ---- */
 

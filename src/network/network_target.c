@@ -26,6 +26,7 @@ static void target_free(gpointer data)
         g_free(target->bridge);
         g_clear_pointer(&target->mirrors, g_ptr_array_unref);
         g_array_unref(target->ports);
+        g_ptr_array_unref(target->routers);
         g_clear_pointer(&target->flows, flow_table_free);
         g_clear_error(&target->fault);
         g_free(target);
@@ -57,22 +58,43 @@ GPtrArray *network_adapters(Network *network, const char *switch_name)
 
 /* ---- numbers ---- */
 
-static void give_numbers(GPtrArray *adapters, GHashTable *numbers)
+/* A port as far as its number is concerned. */
+typedef struct {
+        const char *device;
+        uint32_t *number;
+} Numbered;
+
+static GArray *numbered_of(const GPtrArray *adapters, const GPtrArray *routers)
+{
+        GArray *all = g_array_new(FALSE, FALSE, sizeof(Numbered));
+        for (guint i = 0; i < adapters->len; i++) {
+                Attached *adapter = adapters->pdata[i];
+                g_array_append_val(all, ((Numbered){adapter->device, &adapter->number}));
+        }
+        for (guint i = 0; i < routers->len; i++) {
+                Router *router = routers->pdata[i];
+                g_array_append_val(all, ((Numbered){router->device, &router->number}));
+        }
+        return all;
+}
+
+static void give_numbers(const GPtrArray *adapters, const GPtrArray *routers, GHashTable *numbers)
 {
         g_autoptr(GHashTable) taken = g_hash_table_new(NULL, NULL);
+        g_autoptr(GArray) ports = numbered_of(adapters, routers);
         uint32_t next = 1;
-        for (guint i = 0; i < adapters->len; i++) {
-                Attached *adapter = adapters->pdata[i];
-                uint32_t known = GPOINTER_TO_UINT(g_hash_table_lookup(numbers, adapter->device));
-                adapter->number = adapter->number ? adapter->number : known;
-                if (adapter->number && !g_hash_table_add(taken, GUINT_TO_POINTER(adapter->number)))
-                        adapter->number = 0;
+        for (guint i = 0; i < ports->len; i++) {
+                Numbered *port = &g_array_index(ports, Numbered, i);
+                uint32_t known = GPOINTER_TO_UINT(g_hash_table_lookup(numbers, port->device));
+                *port->number = *port->number ? *port->number : known;
+                if (*port->number && !g_hash_table_add(taken, GUINT_TO_POINTER(*port->number)))
+                        *port->number = 0;
         }
-        for (guint i = 0; i < adapters->len; i++) {
-                Attached *adapter = adapters->pdata[i];
-                while (!adapter->number && !g_hash_table_add(taken, GUINT_TO_POINTER(next)))
+        for (guint i = 0; i < ports->len; i++) {
+                Numbered *port = &g_array_index(ports, Numbered, i);
+                while (!*port->number && !g_hash_table_add(taken, GUINT_TO_POINTER(next)))
                         next++;
-                adapter->number = adapter->number ? adapter->number : next;
+                *port->number = *port->number ? *port->number : next;
         }
 }
 
@@ -143,19 +165,29 @@ static void set_vlans(const GPtrArray *adapters, GArray *ports)
         }
 }
 
-static TargetSwitch *make_switch(Network *network, const char *name, const json_t *spec, GHashTable *numbers)
+/* Ports of routers come after those of adapters. */
+static guint add_routers(TargetSwitch *target, Port *ports, guint n_ports)
 {
-        TargetSwitch *target = g_new0(TargetSwitch, 1);
-        g_autoptr(GPtrArray) adapters = network_adapters(network, name);
+        for (guint i = 0; i < target->routers->len; i++) {
+                const Router *router = target->routers->pdata[i];
+                TargetPort port = {.key = g_strdup(router->key),
+                                   .device = g_strdup(router->device),
+                                   .number = router->number,
+                                   .is_router = true,
+                                   .mtu = router->lan.mtu,
+                                   .vlans = {.mode = VLAN_ACCESS, .vid = router->vid}};
+                ports[n_ports++] =
+                    (Port){.number = router->number, .kind = PORT_SERVICE, .mac = router->mac, .vlans = port.vlans};
+                g_array_append_val(target->ports, port);
+        }
+        return n_ports;
+}
+
+static guint add_adapters(Network *network, const json_t *spec, const GPtrArray *adapters, GHashTable *deaf,
+                          TargetSwitch *target, Port *ports)
+{
         g_autoptr(GHashTable) groups = g_hash_table_new(g_str_hash, g_str_equal);
-        g_autoptr(GHashTable) deaf = g_hash_table_new(g_str_hash, g_str_equal);
-        g_autofree Port *ports = g_new0(Port, adapters->len);
         guint n_ports = 0;
-        target->bridge = bridge_name(name);
-        target->ports = g_array_new(FALSE, FALSE, sizeof(TargetPort));
-        g_array_set_clear_func(target->ports, port_clear);
-        give_numbers(adapters, numbers);
-        target->mirrors = mirrors_make(network, name, adapters, deaf);
         for (guint i = 0; i < adapters->len; i++) {
                 const Attached *adapter = adapters->pdata[i];
                 TargetPort port = {.key = g_strdup(adapter->key),
@@ -171,7 +203,23 @@ static TargetSwitch *make_switch(Network *network, const char *name, const json_
                 g_array_append_val(target->ports, port);
         }
         set_vlans(adapters, target->ports);
-        SwitchModel model = {.ports = ports, .n_ports = n_ports};
+        return n_ports;
+}
+
+static TargetSwitch *make_switch(Network *network, const char *name, const json_t *spec, GHashTable *numbers)
+{
+        TargetSwitch *target = g_new0(TargetSwitch, 1);
+        g_autoptr(GPtrArray) adapters = network_adapters(network, name);
+        g_autoptr(GHashTable) deaf = g_hash_table_new(g_str_hash, g_str_equal);
+        target->bridge = bridge_name(name);
+        target->ports = g_array_new(FALSE, FALSE, sizeof(TargetPort));
+        g_array_set_clear_func(target->ports, port_clear);
+        target->routers = network_routers(network, name, adapters);
+        give_numbers(adapters, target->routers, numbers);
+        target->mirrors = mirrors_make(network, name, adapters, deaf);
+        g_autofree Port *ports = g_new0(Port, adapters->len + target->routers->len);
+        guint n_ports = add_adapters(network, spec, adapters, deaf, target, ports);
+        SwitchModel model = {.ports = ports, .n_ports = add_routers(target, ports, n_ports)};
         target->flows = switch_compile(&model, &target->fault);
         return target;
 }

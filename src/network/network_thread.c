@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "network/namespace.h"
+#include "network/nat.h"
 #include "network/network_mirror.h"
 #include "network/network_private.h"
 #include "network/tap.h"
@@ -26,6 +28,10 @@ typedef struct {
         ProcessId installed_in; /* the process that was told */
         bool mirrors;           /* the switches may have some */
         bool failing;           /* the last round failed, and that was said */
+        GPtrArray *routers;     /* of the last round, of Router; borrowed from `targets` */
+        GPtrArray *targets;
+        bool has_nat; /* the host's packet filter has something of ours, or may have */
+        int nat_fd;   /* somebody changed it; -1: not watched */
 } Thread;
 
 /* ---- devices ---- */
@@ -49,6 +55,8 @@ static bool make_devices(Network *network, const GPtrArray *targets, GError **er
                 const TargetSwitch *target = targets->pdata[i];
                 for (guint k = 0; k < target->ports->len; k++) {
                         const TargetPort *port = &g_array_index(target->ports, TargetPort, k);
+                        if (port->is_router)
+                                continue;
                         int fd = port->wants_device ? tap_open(port->device, port->mtu, error) : -1;
                         if (port->wants_device && fd < 0)
                                 return false;
@@ -57,6 +65,73 @@ static bool make_devices(Network *network, const GPtrArray *targets, GError **er
                 }
         }
         return true;
+}
+
+/* ---- routers ---- */
+
+static RouterPlace place_of(Network *network)
+{
+        return (RouterPlace){
+            .folder = network->folder, .host_fd = network->host_fd, .switch_pid = ovs_switch_process(network->ovs).pid};
+}
+
+static void note_new_device(TargetSwitch *target, const Router *router)
+{
+        for (guint k = 0; k < target->ports->len; k++) {
+                TargetPort *port = &g_array_index(target->ports, TargetPort, k);
+                if (port->is_router && g_str_equal(port->device, router->device))
+                        port->wants_device = true;
+        }
+}
+
+/* One that cannot be made keeps nothing else from being so; the first error is what the round says. */
+static bool make_routers(Thread *thread, const GPtrArray *targets, GError **error)
+{
+        RouterPlace place = place_of(thread->network);
+        bool ok = true;
+        g_ptr_array_set_size(thread->routers, 0);
+        for (guint i = 0; i < targets->len; i++) {
+                TargetSwitch *target = targets->pdata[i];
+                for (guint k = 0; k < target->routers->len; k++) {
+                        const Router *router = target->routers->pdata[k];
+                        bool made = false;
+                        g_ptr_array_add(thread->routers, (gpointer)router);
+                        ok = router_make(&place, router, &made, ok ? error : NULL) && ok;
+                        if (made)
+                                note_new_device(target, router);
+                        ok = router_serve(&place, router, ok ? error : NULL) && ok;
+                }
+        }
+        return ok;
+}
+
+static bool apply_nat(Thread *thread, GError **error)
+{
+        g_autoptr(GArray) lans = g_array_new(FALSE, FALSE, sizeof(NatLan));
+        for (guint i = 0; i < thread->routers->len; i++) {
+                const Router *router = thread->routers->pdata[i];
+                if (router->lan.nat)
+                        g_array_append_val(lans, ((NatLan){router->outside, router->lan.subnet}));
+        }
+        if (lans->len == 0 && (!thread->has_nat || !nat_is_installed(NULL)))
+                return true;
+        autoclose int back = namespace_here(error);
+        if (back < 0 || !namespace_enter(thread->network->host_fd, error))
+                return false;
+        bool ok = nat_apply(thread->network->table, (NatLan *)lans->data, lans->len, error);
+        if (thread->nat_fd < 0)
+                thread->nat_fd = nat_watch();
+        namespace_return(back);
+        thread->has_nat = !ok || lans->len > 0;
+        return ok;
+}
+
+static void end_routers(Thread *thread)
+{
+        RouterPlace place = place_of(thread->network);
+        g_ptr_array_set_size(thread->routers, 0);
+        routers_end_others(&place, thread->routers);
+        apply_nat(thread, NULL);
 }
 
 /* ---- flows ---- */
@@ -136,6 +211,8 @@ static bool reconcile(Thread *thread, GError **error)
         Network *network = thread->network;
         g_auto(State) state = {0};
         if (!is_wanted(network)) {
+                if (strangers_go(network))
+                        end_routers(thread);
                 if (strangers_go(network) && ovs_runs(network->ovs))
                         ovs_end(network->ovs);
                 return true;
@@ -146,9 +223,17 @@ static bool reconcile(Thread *thread, GError **error)
         g_mutex_lock(&network->lock);
         g_autoptr(GPtrArray) targets = target_make(network, numbers);
         g_mutex_unlock(&network->lock);
-        return make_devices(network, targets, error) &&
-               state_change(network->ovs, &state, targets, strangers_go(network), error) &&
-               mirrors_change(network->ovs, targets, &thread->mirrors, error) && install_all(thread, targets, error);
+        g_clear_pointer(&thread->targets, g_ptr_array_unref);
+        thread->targets = g_ptr_array_ref(targets);
+        bool ok = make_routers(thread, targets, error);
+        RouterPlace place = place_of(network);
+        if (strangers_go(network))
+                routers_end_others(&place, thread->routers);
+        ok = apply_nat(thread, ok ? error : NULL) && ok;
+        ok = make_devices(network, targets, ok ? error : NULL) && ok;
+        return state_change(network->ovs, &state, targets, strangers_go(network), ok ? error : NULL) &&
+               mirrors_change(network->ovs, targets, &thread->mirrors, ok ? error : NULL) &&
+               install_all(thread, targets, ok ? error : NULL) && ok;
 }
 
 static uint64_t begin_round(Network *network)
@@ -182,18 +267,40 @@ static void do_round(Thread *thread)
 
 /* ---- the thread ---- */
 
-/* Until somebody asks, the switch's process ends, or it is time to try again. */
+static void drain(int fd)
+{
+        char bytes[8192];
+        while (read(fd, bytes, sizeof bytes) > 0)
+                ;
+}
+
+static void clear_fd(gpointer fd)
+{
+        close(*(int *)fd);
+}
+
+/* Until somebody asks, a process of ours ends, the host's firewall changes, or it is time to try again. */
 static void wait_for_reason(Thread *thread)
 {
         Network *network = thread->network;
+        RouterPlace place = place_of(network);
+        g_autoptr(GArray) fds = g_array_new(FALSE, FALSE, sizeof(int)),
+                          polls = g_array_new(FALSE, TRUE, sizeof(struct pollfd));
+        g_array_set_clear_func(fds, clear_fd);
         ProcessId process = ovs_switch_process(network->ovs);
-        autoclose int process_fd = process.pid ? process_id_open(&process) : -1;
-        bool lost = process_fd < 0 && is_wanted(network);
-        struct pollfd polls[] = {{.fd = network->wake_fd, .events = POLLIN}, {.fd = process_fd, .events = POLLIN}};
-        uint64_t count;
-        poll(polls, G_N_ELEMENTS(polls), thread->failing || lost ? RETRY_MS : -1);
-        if (read(network->wake_fd, &count, sizeof count) < 0 && errno != EAGAIN)
-                g_warning("switches: %s", g_strerror(errno));
+        int process_fd = process.pid ? process_id_open(&process) : -1;
+        if (process_fd >= 0)
+                g_array_append_val(fds, process_fd);
+        routers_watch(&place, thread->routers, fds);
+        bool lost = is_wanted(network) && (process_fd < 0 || fds->len < thread->routers->len + 1);
+        g_array_append_val(polls, ((struct pollfd){.fd = network->wake_fd, .events = POLLIN}));
+        g_array_append_val(polls, ((struct pollfd){.fd = thread->nat_fd, .events = POLLIN}));
+        for (guint i = 0; i < fds->len; i++)
+                g_array_append_val(polls, ((struct pollfd){.fd = g_array_index(fds, int, i), .events = POLLIN}));
+        poll((struct pollfd *)polls->data, polls->len, thread->failing || lost ? RETRY_MS : -1);
+        drain(network->wake_fd);
+        if (thread->nat_fd >= 0)
+                drain(thread->nat_fd);
 }
 
 static bool goes_on(Network *network)
@@ -208,6 +315,9 @@ gpointer network_run(gpointer data)
 {
         Thread thread = {.network = data,
                          .mirrors = true,
+                         .has_nat = true,
+                         .nat_fd = -1,
+                         .routers = g_ptr_array_new(),
                          .installed =
                              g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)flow_table_free)};
         Network *network = data;
@@ -219,8 +329,13 @@ gpointer network_run(gpointer data)
         g_mutex_lock(&network->lock);
         bool in_use = g_hash_table_size(network->attached) > 0 || !network->recovered;
         g_mutex_unlock(&network->lock);
-        if (!in_use)
+        if (!in_use) {
+                end_routers(&thread);
                 ovs_end(network->ovs);
+        }
         g_hash_table_unref(thread.installed);
+        g_ptr_array_unref(thread.routers);
+        g_clear_pointer(&thread.targets, g_ptr_array_unref);
+        fd_close(&thread.nat_fd);
         return NULL;
 }

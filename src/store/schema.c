@@ -40,6 +40,9 @@ const char *const schema_steps[] = {
     "CREATE TABLE network ("
     "  switch TEXT NOT NULL, portgroup TEXT NOT NULL, spec TEXT NOT NULL, created_ms INTEGER NOT NULL,"
     "  PRIMARY KEY (switch, portgroup)) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE address ("
+    "  vm TEXT NOT NULL, part TEXT NOT NULL, network TEXT NOT NULL, address TEXT NOT NULL,"
+    "  PRIMARY KEY (vm, part), UNIQUE (network, address)) STRICT, WITHOUT ROWID;",
     NULL,
 };
 

@@ -121,6 +121,20 @@ bool store_network_delete(Store *store, const char *switch_name, const char *gro
 bool store_network_each(Store *store, const char *switch_name, void (*each)(const NetworkRow *row, void *data),
                         void *data, GError **error);
 
+/* Which address an adapter was given out of a network's. */
+typedef struct {
+        char *vm, *part; /* id, name */
+        char *network, *address;
+} AddressRow;
+void address_row_clear(AddressRow *row);
+/* The adapter's, in place of what it had. HOSTLER_ERROR_EXISTS: another has this address. Durable. */
+bool store_address_put(Store *store, const AddressRow *row, GError **error);
+/* @part NULL: of all its adapters. Durable; absent is success. */
+bool store_address_delete(Store *store, const char *vm, const char *part, GError **error);
+/* By network and address; @network NULL: all. */
+bool store_address_each(Store *store, const char *network, void (*each)(const AddressRow *row, void *data), void *data,
+                        GError **error);
+
 /* Small named values (schema-free settings, the probe's verdict). NULL when absent. Caller frees. */
 char *store_get(Store *store, const char *key);
 bool store_set(Store *store, const char *key, const char *value, GError **error);

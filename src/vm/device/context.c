@@ -187,7 +187,7 @@ bool vm_check_spec(Manager *manager, Vm *vm, const HostlerSpec *spec, GError **e
         vm_context_init(&context, manager, vm, spec, NULL);
         device_check_spec(&context.context, faults);
         check_macs(manager, vm, spec, faults);
-        ports_check(manager, spec, faults);
+        ports_check(manager, vm, spec, faults);
         check_cid(manager, vm, spec, faults);
         respools_check(manager, spec, faults);
         return faults_check(faults, object, error);

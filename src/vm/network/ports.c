@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "network/policy.h"
+#include "vm/network/addresses.h"
 
 static const HostlerNicProps *nic_of(const HostlerPart *part)
 {
@@ -19,6 +20,19 @@ static const HostlerNicProps *nic_of(const HostlerPart *part)
 
 /* ---- on, and off again ---- */
 
+/* What it may call itself: by hand, and by its plan. */
+static char **guard_of(const HostlerNicProps *props, const AddressPlan *plan)
+{
+        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+        for (char **address = props->guard; address && *address; address++)
+                g_strv_builder_add(builder, *address);
+        for (char **address = plan->addresses; address && *address; address++) {
+                g_auto(GStrv) words = g_strsplit(*address, "/", 2);
+                g_strv_builder_add(builder, words[0]);
+        }
+        return g_strv_builder_end(builder);
+}
+
 /* @launched: what it was started with, where that counts. */
 static bool attach(const VmContext *context, const HostlerPart *part, const HostlerPart *launched, bool new_device,
                    GError **error)
@@ -26,13 +40,19 @@ static bool attach(const VmContext *context, const HostlerPart *part, const Host
         const HostlerNicProps *props = part->props, *started = launched ? launched->props : part->props;
         g_auto(GStrv) words = g_strsplit(props->network, "/", 2);
         json_auto_t *policy = record_to_json(kind_find("nic")->props, props, RECORD_STORED);
+        g_autofree char *name = vm_name(context->vm);
+        g_auto(AddressPlan) plan = {0};
+        if (!addresses_plan(context->manager, vm_id(context->vm), name, part, &plan, error))
+                return false;
+        g_auto(GStrv) guard = guard_of(props, &plan);
         Adapter adapter = {.vm_id = vm_id(context->vm),
                            .part = part->name,
                            .switch_name = words[0],
                            .group = words[1],
                            .policy = policy,
                            .mtu = started->mtu,
-                           .guard = props->guard,
+                           .guard = guard,
+                           .host = plan.host,
                            .has_filter = started->model == HOSTLER_NIC_MODEL_VIRTIO_NET_PCI};
         if (!started->mac || !mac_parse(started->mac, &adapter.mac))
                 return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s has no address", part->name);
@@ -74,8 +94,15 @@ static void port_close(const HostlerPart *part, void *data)
         network_detach(manager_network(context->manager), vm_id(context->vm), part->name);
 }
 
+static void port_forget(const HostlerPart *part, void *data)
+{
+        const VmContext *context = data;
+        addresses_return(context->manager, vm_id(context->vm), part->name);
+}
+
 void ports_context(DeviceContext *context)
 {
+        context->port_forget = port_forget;
         context->port_open = port_open;
         context->port_keep = port_keep;
         context->port_close = port_close;
@@ -164,7 +191,7 @@ static void check_group(Manager *manager, const HostlerPart *part, GPtrArray *fa
                 refuse(faults, part, "network", "there is no such port group; `hostler switch ls` lists them");
 }
 
-static void check_nic(Manager *manager, const HostlerPart *part, GPtrArray *faults)
+static void check_nic(Manager *manager, const char *vm_id, const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerNicProps *nic = part->props;
         g_autoptr(GError) error = NULL;
@@ -172,6 +199,7 @@ static void check_nic(Manager *manager, const HostlerPart *part, GPtrArray *faul
         json_auto_t *level = record_to_json(kind_find("nic")->props, nic, RECORD_STORED);
         Vlans vlans;
         IpAddress address;
+        addresses_check(manager, vm_id, part, faults);
         if (!nic->network)
                 return;
         check_group(manager, part, faults);
@@ -184,11 +212,11 @@ static void check_nic(Manager *manager, const HostlerPart *part, GPtrArray *faul
                         refuse(faults, part, "guard", "it holds something that is no IP address");
 }
 
-void ports_check(Manager *manager, const HostlerSpec *spec, GPtrArray *faults)
+void ports_check(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrArray *faults)
 {
         for (size_t i = 0; i < spec->count; i++)
                 if (nic_of(&spec->items[i]))
-                        check_nic(manager, &spec->items[i], faults);
+                        check_nic(manager, vm_id(vm), &spec->items[i], faults);
 }
 
 /* ---- who is where ---- */
@@ -211,6 +239,38 @@ static void add_users(Vm *vm, const HostlerSpec *spec, const char *switch_name, 
                 g_autofree char *user = g_strdup_printf("%s.%s", name, spec->items[i].name);
                 g_strv_builder_add(users, user);
         }
+}
+
+static void follow(Manager *manager, Vm *vm, const char *switch_name)
+{
+        HostlerVmRuntime runtime;
+        g_auto(VmContext) context = {0};
+        g_autoptr(GError) error = NULL;
+        g_autoptr(Spec) spec = vm_spec(vm);
+        HostlerPower power = vm_power(vm);
+        if (power != HOSTLER_POWER_RUNNING && power != HOSTLER_POWER_PAUSED)
+                return;
+        vm_runtime(vm, &runtime);
+        vm_context_init(&context, manager, vm, &spec->value, &runtime);
+        for (size_t i = 0; i < runtime.launched.count; i++) {
+                const HostlerPart *launched = &runtime.launched.items[i],
+                                  *now = spec_part(&spec->value, launched->name);
+                if (now && is_on(now, switch_name, NULL) && is_on(launched, switch_name, NULL) &&
+                    !attach(&context, now, launched, false, &error)) {
+                        g_warning("%s: %s", vm_id(vm), error->message);
+                        g_clear_error(&error);
+                }
+        }
+        vm_context_clear(&context);
+        context = (VmContext){0};
+        record_clear(&hostler_vm_runtime_type, &runtime);
+}
+
+void ports_follow(Manager *manager, const char *switch_name)
+{
+        g_autoptr(GPtrArray) vms = manager_vms(manager, false);
+        for (guint i = 0; i < vms->len; i++)
+                follow(manager, vms->pdata[i], switch_name);
 }
 
 char **ports_users(Manager *manager, const char *switch_name, const char *group, bool trashed)

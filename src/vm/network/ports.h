@@ -8,7 +8,7 @@
 /* Fills in what devices reach through their context. */
 void ports_context(DeviceContext *context);
 /* Adds a fault for each adapter whose port group, VLANs, policy or addresses cannot be so. */
-void ports_check(Manager *manager, const HostlerSpec *spec, GPtrArray *faults);
+void ports_check(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrArray *faults);
 /* The guest's driver has asked its adapter for something else: asks QEMU what, and tells the switch. Does not block. */
 void ports_asked(Vm *vm, const char *part);
 /* Adapters ("web1.nic0") whose spec names @switch_name, or its port group (NULL: any); @trashed: of VMs in the trash
@@ -19,6 +19,8 @@ bool ports_nic(Vm *vm, const char *name, GError **error);
 /* capture.c: a pcap file of what an adapter sends and receives, as it happens. Main loop. */
 bool capture_attach(Vm *vm, const HostlerVmCaptureArgs *args, const ByteSink *sink, ByteStream **ret_stream,
                     GError **error);
+/* A switch or port group has changed: adapters on it have other addresses, perhaps. What fails is logged. Blocks. */
+void ports_follow(Manager *manager, const char *switch_name);
 /* switch.c: HOSTLER_ERROR_NOT_FOUND when there is none. */
 bool switch_exists(Manager *manager, const char *name, GError **error);
 /* Declares what is stored. */

@@ -7,12 +7,14 @@
 #include "hostler-handlers.h"
 #include "network/policy.h"
 #include "vm/network/declared.h"
+#include "vm/network/subnets.h"
 
 /* ---- properties ---- */
 
 static void check_switch(Manager *manager, const Declared *declared, json_t *spec, GPtrArray *faults)
 {
         policy_check(spec, "/spec", faults);
+        subnets_check(manager, declared->switch_name, "", spec, faults);
 }
 
 static void check_group(Manager *manager, const Declared *declared, json_t *spec, GPtrArray *faults)
@@ -24,6 +26,7 @@ static void check_group(Manager *manager, const Declared *declared, json_t *spec
         if (!vlans_parse(json_string_value(json_object_get(spec, "vlan")),
                          native ? json_integer_value(native) : HOSTLER_UNSET, &vlans, &error))
                 faults_add(faults, "/spec/vlan", "%s", error->message);
+        subnets_check(manager, declared->switch_name, declared->name, spec, faults);
 }
 
 /* A switch that goes takes with it what is declared on it. */
@@ -156,6 +159,14 @@ bool portgroup_ls(const Call *call, const HostlerPortgroupLsArgs *args, HostlerP
 
 /* ---- made, changed, removed ---- */
 
+/* The adapters on it have other addresses, perhaps. */
+static bool followed(Job *job, const char *switch_name)
+{
+        if (!job_is_dry_run(job))
+                ports_follow(job_manager(job), switch_name);
+        return true;
+}
+
 bool switch_create(Job *job, const HostlerSwitchCreateArgs *args, HostlerSwitch *ret_result, GError **error)
 {
         g_autofree char *object = g_strdup_printf("switch/%s", args->name);
@@ -169,7 +180,7 @@ bool switch_set(Job *job, const HostlerSwitchSetArgs *args, HostlerSwitch *ret_r
 {
         g_autofree char *object = g_strdup_printf("switch/%s", args->switch_);
         Declared declared = declared_switch(args->switch_, object);
-        return declared_set(job, &declared, args->property, error) &&
+        return declared_set(job, &declared, args->property, error) && followed(job, args->switch_) &&
                show_switch(job_manager(job), args->switch_, ret_result, error);
 }
 
@@ -186,7 +197,7 @@ bool portgroup_create(Job *job, const HostlerPortgroupCreateArgs *args, HostlerP
         Declared declared = declared_group(args->switch_, args->name, object);
         record_init(&hostler_portgroup_type, ret_result);
         return switch_exists(job_manager(job), args->switch_, error) &&
-               declared_make(job, &declared, args->property, error) &&
+               declared_make(job, &declared, args->property, error) && followed(job, args->switch_) &&
                (job_is_dry_run(job) || show_group(job_manager(job), args->switch_, args->name, ret_result, error));
 }
 
@@ -194,7 +205,7 @@ bool portgroup_set(Job *job, const HostlerPortgroupSetArgs *args, HostlerPortgro
 {
         g_autofree char *object = g_strdup_printf("portgroup/%s/%s", args->switch_, args->portgroup);
         Declared declared = declared_group(args->switch_, args->portgroup, object);
-        return declared_set(job, &declared, args->property, error) &&
+        return declared_set(job, &declared, args->property, error) && followed(job, args->switch_) &&
                show_group(job_manager(job), args->switch_, args->portgroup, ret_result, error);
 }
 

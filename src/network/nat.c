@@ -1,0 +1,297 @@
+/*
+ * NAT with nftables. See nat.h; JSON: libnftables-json(5).
+ *
+ * Rules of ours are found again by their comment, which begins with the table's name.
+ */
+#include "network/nat.h"
+
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/process.h"
+
+#define FAMILY "ip"
+#define NFT_MS 20000
+#define LIST_LIMIT (64 << 20)
+
+/* ---- rules ---- */
+
+static json_t *add(const char *what, json_t *object_taken)
+{
+        return json_pack("{s:{s:o}}", "add", what, object_taken);
+}
+
+static json_t *match(const char *operator, json_t * left_taken, json_t *right_taken)
+{
+        return json_pack("{s:{s:s, s:o, s:o}}", "match", "op", operator, "left", left_taken, "right", right_taken);
+}
+
+static json_t *match_device(const char *key, const char *operator, const char * device)
+{
+        return match(operator, json_pack("{s:{s:s}}", "meta", "key", key), json_string(device));
+}
+
+static json_t *match_source(const char *operator, const Subnet * subnet)
+{
+        g_autofree char *address = ip_text(&subnet->address);
+        return match(operator, json_pack("{s:{s:s, s:s}}", "payload", "protocol", "ip", "field", "saddr"),
+                     json_pack("{s:{s:s, s:i}}", "prefix", "addr", address, "len", subnet->length));
+}
+
+static json_t *match_answer(void)
+{
+        return match("in", json_pack("{s:{s:s}}", "ct", "key", "state"), json_pack("[s, s]", "established", "related"));
+}
+
+static json_t *verdict(const char *name)
+{
+        return json_pack("{s:n}", name);
+}
+
+static json_t *chain(const char *table, const char *name, const char *type, const char *hook, int priority)
+{
+        return add("chain", json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "family", FAMILY, "table", table, "name",
+                                      name, "type", type, "hook", hook, "prio", priority, "policy", "accept"));
+}
+
+static void add_rule(json_t *commands, const char *table, const char *in_chain, json_t *expressions_taken)
+{
+        json_array_append_new(commands, add("rule", json_pack("{s:s, s:s, s:s, s:o}", "family", FAMILY, "table", table,
+                                                              "chain", in_chain, "expr", expressions_taken)));
+}
+
+/*
+ * Who is outside gets only answers in; nobody leaves under an address that is not the LAN's. Other LANs are outside.
+ */
+static void add_lan(json_t *commands, const char *table, const NatLan *lan)
+{
+        add_rule(commands, table, "forward",
+                 json_pack("[o, o, o]", match_device("oifname", "==", lan->device), match_answer(), verdict("accept")));
+        add_rule(commands, table, "forward",
+                 json_pack("[o, o]", match_device("oifname", "==", lan->device), verdict("drop")));
+        add_rule(commands, table, "forward",
+                 json_pack("[o, o, o]", match_device("iifname", "==", lan->device), match_source("!=", &lan->subnet),
+                           verdict("drop")));
+        add_rule(commands, table, "postrouting",
+                 json_pack("[o, o, o]", match_source("==", &lan->subnet), match_device("oifname", "!=", lan->device),
+                           verdict("masquerade")));
+}
+
+/* Its name in the comments, with what it is as a whole: when that changes, all of it is made anew. */
+static char *mark_of(const char *table, const json_t *commands)
+{
+        g_autofree char *text = json_dumps(commands, JSON_COMPACT);
+        g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+        return g_strdup_printf("%s:%.12s", table, hash);
+}
+
+json_t *nat_table(const char *table, const NatLan *lans, guint n_lans)
+{
+        json_t *commands = json_array(), *command;
+        size_t i;
+        json_t *name = json_pack("{s:s, s:s}", "family", FAMILY, "name", table);
+        /* Deleting what is not there is an error, so it is made first. */
+        json_array_append_new(commands, add("table", json_incref(name)));
+        json_array_append_new(commands, json_pack("{s:{s:O}}", "delete", "table", name));
+        if (n_lans > 0) {
+                json_array_append_new(commands, add("table", json_incref(name)));
+                json_array_append_new(commands, chain(table, "forward", "filter", "forward", 0));
+                json_array_append_new(commands, chain(table, "postrouting", "nat", "postrouting", 100));
+        }
+        for (guint k = 0; k < n_lans; k++)
+                add_lan(commands, table, &lans[k]);
+        json_decref(name);
+        g_autofree char *mark = mark_of(table, commands);
+        json_array_foreach (commands, i, command) {
+                json_t *rule = json_object_get(json_object_get(command, "add"), "rule");
+                if (rule)
+                        json_object_set_new(rule, "comment", json_string(mark));
+        }
+        return commands;
+}
+
+/* ---- others' chains ---- */
+
+static const char *text_of(const json_t *object, const char *name)
+{
+        const char *text = json_string_value(json_object_get(object, name));
+        return text ? text : "";
+}
+
+static bool is_ours(const json_t *rule, const char *table)
+{
+        const char *comment = text_of(rule, "comment");
+        return g_str_has_prefix(comment, table) && comment[strlen(table)] == ':';
+}
+
+static bool is_in(const json_t *rule, const json_t *chain)
+{
+        return strcmp(text_of(rule, "family"), text_of(chain, "family")) == 0 &&
+               strcmp(text_of(rule, "table"), text_of(chain, "table")) == 0 &&
+               strcmp(text_of(rule, "chain"), text_of(chain, "name")) == 0;
+}
+
+/* The one way and the other: what a LAN sends, and what comes back for it. */
+static json_t *pass_rule(const json_t *chain, const char *table, const char *device, bool back)
+{
+        g_autofree char *comment = g_strdup_printf("%s:%s:%s", table, device, back ? "in" : "out");
+        json_t *expressions =
+            back ? json_pack("[o, o, o]", match_device("oifname", "==", device), match_answer(), verdict("accept"))
+                 : json_pack("[o, o]", match_device("iifname", "==", device), verdict("accept"));
+        return json_pack("{s:s, s:s, s:s, s:s, s:o}", "family", text_of(chain, "family"), "table",
+                         text_of(chain, "table"), "chain", text_of(chain, "name"), "comment", comment, "expr",
+                         expressions);
+}
+
+/* The rule of @objects, in @chain, that has @comment. */
+static const json_t *find_rule(const json_t *objects, const json_t *chain, const char *comment)
+{
+        json_t *object;
+        size_t i;
+        json_array_foreach (objects, i, object) {
+                const json_t *rule = json_object_get(object, "rule");
+                if (rule && is_in(rule, chain) && strcmp(text_of(rule, "comment"), comment) == 0)
+                        return rule;
+        }
+        return NULL;
+}
+
+static bool forwards(const json_t *chain, const char *table)
+{
+        const char *family = text_of(chain, "family");
+        return chain && strcmp(text_of(chain, "hook"), "forward") == 0 && strcmp(text_of(chain, "table"), table) != 0 &&
+               (strcmp(family, "ip") == 0 || strcmp(family, "inet") == 0);
+}
+
+static void let_pass(const json_t *objects, const json_t *chain, const char *table, const NatLan *lans, guint n_lans,
+                     json_t *commands)
+{
+        for (guint i = 0; i < n_lans * 2; i++) {
+                json_t *rule = pass_rule(chain, table, lans[i / 2].device, i % 2);
+                if (!find_rule(objects, chain, text_of(rule, "comment")))
+                        json_array_append_new(commands, json_pack("{s:{s:O}}", "insert", "rule", rule));
+                json_decref(rule);
+        }
+}
+
+static bool is_wanted(const json_t *rule, const char *table, const NatLan *lans, guint n_lans)
+{
+        g_auto(GStrv) words = g_strsplit(text_of(rule, "comment"), ":", 3);
+        for (guint i = 0; i < n_lans; i++)
+                if (g_strv_length(words) == 3 && strcmp(words[1], lans[i].device) == 0)
+                        return true;
+        return false;
+}
+
+static void take_back(const json_t *rule, json_t *commands)
+{
+        json_array_append_new(commands, json_pack("{s:{s:{s:s, s:s, s:s, s:O}}}", "delete", "rule", "family",
+                                                  text_of(rule, "family"), "table", text_of(rule, "table"), "chain",
+                                                  text_of(rule, "chain"), "handle", json_object_get(rule, "handle")));
+}
+
+static json_t *difference_of_others(const json_t *objects, const char *table, const NatLan *lans, guint n_lans)
+{
+        json_t *commands = json_array(), *object;
+        size_t i;
+        json_array_foreach (objects, i, object) {
+                const json_t *rule = json_object_get(object, "rule"), *chain = json_object_get(object, "chain");
+                if (forwards(chain, table))
+                        let_pass(objects, chain, table, lans, n_lans, commands);
+                else if (rule && strcmp(text_of(rule, "table"), table) != 0 && is_ours(rule, table) &&
+                         !is_wanted(rule, table, lans, n_lans))
+                        take_back(rule, commands);
+        }
+        if (json_array_size(commands) > 0)
+                return commands;
+        json_decref(commands);
+        return NULL;
+}
+
+/* ---- our own table ---- */
+
+static bool is_intact(const json_t *objects, const char *table, const json_t *wanted)
+{
+        int left = 0;
+        bool has_table = false;
+        const char *mark = NULL;
+        json_t *object;
+        size_t i;
+        json_array_foreach (wanted, i, object) {
+                const json_t *rule = json_object_get(json_object_get(object, "add"), "rule");
+                mark = rule ? text_of(rule, "comment") : mark;
+                left += rule != NULL;
+        }
+        json_array_foreach (objects, i, object) {
+                const json_t *rule = json_object_get(object, "rule"), *its = json_object_get(object, "table");
+                has_table |= its && strcmp(text_of(its, "name"), table) == 0;
+                if (rule && strcmp(text_of(rule, "table"), table) == 0)
+                        left -= mark && strcmp(text_of(rule, "comment"), mark) == 0 ? 1 : -1;
+        }
+        return left == 0 && has_table == (mark != NULL);
+}
+
+json_t *nat_difference(const json_t *ruleset, const char *table, const NatLan *lans, guint n_lans, json_t **ret_others)
+{
+        const json_t *objects = json_object_get(ruleset, "nftables");
+        json_t *wanted = nat_table(table, lans, n_lans);
+        *ret_others = difference_of_others(objects, table, lans, n_lans);
+        if (!is_intact(objects, table, wanted))
+                return wanted;
+        json_decref(wanted);
+        return NULL;
+}
+
+/* ---- doing it ---- */
+
+bool nat_is_installed(GError **error)
+{
+        g_autofree char *program = g_find_program_in_path("nft");
+        if (program || g_file_test("/usr/sbin/nft", G_FILE_TEST_IS_EXECUTABLE))
+                return true;
+        error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "nft is not installed, and NAT needs it");
+        return error_hint(error, "apt-get install nftables   (as root)");
+}
+
+static bool run(json_t *commands, GError **error)
+{
+        static const char *const argv[] = {"nft", "-j", "-f", "-", NULL};
+        json_auto_t *document = json_pack("{s:O}", "nftables", commands);
+        char *text = json_dumps(document, JSON_COMPACT);
+        ProcessOptions options = {.argv = argv, .input = text, .timeout_ms = NFT_MS};
+        bool ok = process_run(&options, NULL, error);
+        free(text);
+        return ok;
+}
+
+bool nat_apply(const char *table, const NatLan *lans, guint n_lans, GError **error)
+{
+        static const char *const argv[] = {"nft", "-j", "list", "ruleset", NULL};
+        ProcessOptions options = {.argv = argv, .timeout_ms = NFT_MS, .output_limit_bytes = LIST_LIMIT};
+        g_autofree char *text = NULL;
+        g_autoptr(GError) refused = NULL;
+        json_t *foreign = NULL;
+        if (!nat_is_installed(error) || !process_run(&options, &text, error))
+                return false;
+        json_auto_t *ruleset = json_loads(text, 0, NULL);
+        json_auto_t *own = nat_difference(ruleset, table, lans, n_lans, &foreign);
+        json_auto_t *others = foreign;
+        /* A firewall that lets nobody change its table has the last word. */
+        if (others && !run(others, &refused))
+                g_warning("switches: the host's firewall takes no rule of ours: %s", refused->message);
+        return !own || run(own, error);
+}
+
+int nat_watch(void)
+{
+        struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1u << (NFNLGRP_NFTABLES - 1)};
+        int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER);
+        if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) == 0)
+                return fd;
+        close(fd);
+        return -1;
+}

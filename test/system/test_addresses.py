@@ -1,0 +1,173 @@
+"""Addresses as guests see them: given out, kept, resolved by name, and the way out through NAT, on a made-up host and a made-up world in
+network namespaces of their own."""
+import contextlib
+import ctypes
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from harness import Daemon, limit, skip, wait_until
+from test_switch import restart
+
+CLONE_NEWNET = 0x40000000
+SMALL = ("memory.size=128M", "memory.boot=128M", "memory.max=128M")
+
+
+def enter_network(path=None):
+    """A network namespace, a new one without @path, for this process and all that it starts."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if path is None:
+        done = libc.unshare(CLONE_NEWNET)
+    else:
+        with open(path) as namespace:
+            done = libc.setns(namespace.fileno(), CLONE_NEWNET)
+    if done != 0:
+        skip(f"network namespaces: {os.strerror(ctypes.get_errno())}")
+
+
+def ip(*arguments, namespace=None):
+    enter = ["nsenter", "-n", "-t", str(namespace)] if namespace else []
+    return subprocess.run([*enter, "ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+class World:
+    """What is outside: 192.0.2.2, behind the made-up host's device out0."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        wait_until(lambda: os.readlink(f"/proc/{self.process.pid}/ns/net") != os.readlink("/proc/self/ns/net"), 20)
+        pid = str(self.process.pid)
+        ip("link", "set", "lo", "up")
+        ip("link", "add", "out0", "type", "veth", "peer", "name", "in0", "netns", pid)
+        ip("addr", "add", "192.0.2.1/24", "dev", "out0")
+        ip("link", "set", "out0", "up")
+        ip("route", "add", "default", "via", "192.0.2.2")
+        ip("addr", "add", "192.0.2.2/24", "dev", "in0", namespace=pid)
+        ip("link", "set", "in0", "up", namespace=pid)
+        ip("route", "add", "10.77.0.0/16", "via", "192.0.2.1", namespace=pid)
+        self.server = subprocess.Popen(["nsenter", "-n", "-t", pid, "python3", "-u", "-c", SERVER])
+
+    def reaches(self, address):
+        done = subprocess.run(["nsenter", "-n", "-t", str(self.process.pid), "ping", "-c", "1", "-W", "1", address], capture_output=True)
+        return done.returncode == 0
+
+    def close(self):
+        for process in (self.server, self.process):
+            process.kill()
+            process.wait()
+
+
+SERVER = """
+import socket
+with socket.create_server(("192.0.2.2", 80)) as server:
+    while True:
+        with server.accept()[0] as client:
+            client.sendall(f"you are {client.getpeername()[0]}".encode())
+"""
+
+
+@contextlib.contextmanager
+def made_up_host():
+    """A daemon on a host of its own, whose firewall lets nothing through, as Docker leaves it."""
+    for program in ("dnsmasq", "nft", "ovs-vswitchd"):
+        if not shutil.which(program, path="/usr/sbin:/usr/bin"):
+            skip(f"{program} is not installed")
+    if os.geteuid() != 0:
+        skip("network namespaces need root")
+    daemon = Daemon(start=False)
+    with open("/proc/self/ns/net") as here:
+        enter_network()
+        world = None
+        try:
+            world = World()
+            firewall()
+            daemon.start("--system")
+            with daemon:
+                yield daemon, world
+        finally:
+            if world:
+                world.close()
+            enter_network(f"/proc/self/fd/{here.fileno()}")
+
+
+def nft(*words):
+    return subprocess.run(["nft", *words], check=True, capture_output=True, text=True).stdout
+
+
+def firewall():
+    nft("add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
+
+
+def reaches_world(daemon, vm):
+    """The world's answer to a guest, by the address that the world sees."""
+    done = daemon.run("exec", vm, "--", "nc", "-w", "2", "192.0.2.2", "80")
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def soon_reaches_world(daemon, vm):
+    assert wait_until(lambda: reaches_world(daemon, vm), 60, "the world answers") == "you are 192.0.2.1"
+
+
+def address_of(daemon, vm):
+    """Its IPv4 address, once it has one."""
+    def look():
+        found = re.search(r"inet (10\.\d+\.\d+\.\d+/\d+)", daemon.guest(vm, "ip", "-4", "addr", "show", "eth0"))
+        return found and found.group(1)
+    return wait_until(look, 60, f"{vm} has an address")
+
+
+def pid_of(daemon, word):
+    return [pid for pid, command in daemon.processes().items() if word in command and "keeper" not in command]
+
+
+def check_first_look(daemon):
+    assert address_of(daemon, "web1") == "10.77.1.2/24" and address_of(daemon, "web2") == "10.77.1.3/24"
+    assert "default via 10.77.1.1" in daemon.guest("web1", "ip", "route")
+    names = daemon.guest("web1", "cat", "/etc/resolv.conf")
+    assert "nameserver 10.77.1.1" in names and "search internal" in names
+    daemon.guest("web1", "ping", "-c", "1", "-W", "5", "web2")
+    assert "10.77.1.3" in daemon.guest("web1", "nslookup", "web2.internal")
+    assert "1500" in daemon.guest("web1", "cat", "/sys/class/net/eth0/mtu")
+
+
+def check_firewall(daemon, world):
+    """Out, not in; also where others drop, and after somebody has swept the table clean."""
+    soon_reaches_world(daemon, "web1")
+    assert not world.reaches("10.77.1.2")
+    nft("flush", "ruleset")
+    firewall()
+    soon_reaches_world(daemon, "web1")
+    assert not world.reaches("10.77.1.2")
+
+
+def check_crashes(daemon):
+    for word in ("dnsmasq", "ovs-vswitchd"):
+        os.kill(pid_of(daemon, word)[0], signal.SIGKILL)
+        wait_until(lambda: pid_of(daemon, word), 30)
+    soon_reaches_world(daemon, "web1")
+    restart(daemon)
+    soon_reaches_world(daemon, "web1")
+    daemon.guest("web1", "sh", "-c", "ip addr flush dev eth0; kill -USR1 $(pidof udhcpc)")
+    assert address_of(daemon, "web1") == "10.77.1.2/24"
+
+
+@limit(300)
+def test_guests_with_addresses():
+    with made_up_host() as (daemon, world):
+        daemon.hostler("switch", "create", "lan", "uplink=nat", "subnet=10.77.1.0/24")
+        daemon.hostler("portgroup", "create", "lan", "web")
+        for vm in ("web1", "web2"):
+            daemon.hostler("create", vm, "--image", "tiny", "--start", "nic0.network=lan/web", *SMALL)
+        for vm in ("web1", "web2"):
+            daemon.hostler("wait", vm, "agent", timeout=180)
+        check_first_look(daemon)
+        check_firewall(daemon, world)
+        check_crashes(daemon)
+        for vm in ("web1", "web2"):
+            daemon.hostler("stop", "--hard", vm)
+            daemon.hostler("rm", "--now", "-y", vm)
+        daemon.hostler("switch", "rm", "lan")
+        wait_until(lambda: not pid_of(daemon, "dnsmasq") and not pid_of(daemon, "ovs"), 20)
+        assert "hostler" not in nft("list", "ruleset") and "hsg" not in ip("link")
