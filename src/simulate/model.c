@@ -6,9 +6,11 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "sched/hosts_on.h"
 #include "sched/lp.h"
 
 #define JOULES_PER_KWH 3.6e6
+#define PRICE_OF_SHORTAGE 34 /* of capacity that idles: as the policy `balanced` has it */
 
 typedef struct {
         const Scenario *scenario;
@@ -291,4 +293,31 @@ double model_bound(const Scenario *scenario)
                         joules += lp_objective(lp) * scenario->interval_seconds;
         }
         return joules / JOULES_PER_KWH;
+}
+
+static HostsOnCosts mean_host(const Scenario *scenario)
+{
+        HostsOnCosts costs = {0};
+        for (unsigned i = 0; i < scenario->n_hosts; i++) {
+                costs.capacity += scenario->hosts[i].cpu / scenario->n_hosts;
+                costs.watts += scenario->hosts[i].watts[0] / scenario->n_hosts;
+        }
+        costs.wake = costs.watts;
+        costs.short_price = PRICE_OF_SHORTAGE * costs.watts / costs.capacity;
+        return costs;
+}
+
+double model_hosts_on(const Scenario *scenario)
+{
+        HostsOnCosts costs = mean_host(scenario);
+        g_autofree double *demand = g_new0(double, MAX(scenario->steps, 1));
+        g_autofree unsigned *on = g_new(unsigned, MAX(scenario->steps, 1));
+        double sum = 0;
+        for (unsigned i = 0; i < scenario->n_vms; i++)
+                for (unsigned step = 0; step < scenario->steps; step++)
+                        demand[step] += scenario->demand[(gsize)i * scenario->steps + step];
+        hosts_on_plan(&costs, scenario->n_hosts, scenario->n_hosts, demand, scenario->steps, on);
+        for (unsigned step = 0; step < scenario->steps; step++)
+                sum += on[step];
+        return sum / MAX(scenario->steps, 1);
 }

@@ -48,4 +48,7 @@ bool model_run(const Scenario *scenario, const Policy *policy, void (*step)(unsi
 /* Least energy of any policy that knows the future and serves all demand: for each step the linear program of which
  * hosts to keep on, hosts divisible, VMs divisible (kWh). */
 double model_bound(const Scenario *scenario);
+/* Hosts that are on, on average, in the best plan of one who knows the day: as many of the mean host as demand needs,
+ * where waking one costs a step of its idle power. */
+double model_hosts_on(const Scenario *scenario);
 double host_watts(const SchedHost *host, double load);

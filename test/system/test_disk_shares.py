@@ -17,6 +17,11 @@ def ceiling(daemon, name, resource="disk0.iops"):
     return rows(daemon, name).get(resource, {}).get("ceiling")
 
 
+def near(ceiling, wanted):
+    """Within what is not worth telling QEMU."""
+    return ceiling is not None and abs(ceiling - wanted) <= 0.12 * wanted
+
+
 def reads(daemon, name):
     """Requests that the guest's own kernel has counted."""
     return int(daemon.guest(name, "cat", "/sys/block/vda/stat").split()[0])
@@ -42,13 +47,13 @@ def test_shares(daemon):
     # Twice the shares, twice the requests, and together what there is.
     told = daemon.json("pool", "capacity", "default", "--iops", str(IOPS))
     assert told == {"pool": "default", "iops": IOPS}, told
-    wait_until(lambda: ceiling(daemon, "one") == IOPS * 2 // 3 and ceiling(daemon, "two") == IOPS // 3, 60, "both are short")
+    wait_until(lambda: near(ceiling(daemon, "one"), IOPS * 2 / 3) and near(ceiling(daemon, "two"), IOPS / 3), 60, "both are short")
     one, two = wait_until(lambda: sum(pair := rates(daemon, ("one", "two"))) < IOPS * 1.1 and pair, 60)
     assert 1.7 < one / two < 2.3 and one + two > IOPS * 0.85, f"shares 2:1 of {IOPS} gave {one:.0f} and {two:.0f}"
     row = rows(daemon, "two")["disk0.iops"]
-    assert row["shares"] == 1000 and row["granted"] == IOPS // 3 and "1000 of 3000 shares" in row["reason"] and row["enforced"], row
+    assert row["shares"] == 1000 and near(row["granted"], IOPS / 3) and "1000 of 3000 shares" in row["reason"] and row["enforced"], row
     events = [event["data"] for event in daemon.json("event", "ls", "--object", "vm/two") if event["kind"] == "vm-allocation"]
-    assert [event for event in events if event["resource"] == "disk0.iops" and event.get("ceiling") == IOPS // 3], events
+    assert [event for event in events if event["resource"] == "disk0.iops" and near(event.get("ceiling"), IOPS / 3)], events
 
     # A limit of its own stays one, and what it leaves is the other's.
     daemon.hostler("set", "one", "disk0.iops=20")
@@ -60,7 +65,7 @@ def test_shares(daemon):
     # The next daemon goes on; who is alone has all there is, and when nobody knows what there is, nobody is held.
     daemon.restart(kill=True)
     daemon.hostler("stop", "--hard", "one")
-    wait_until(lambda: ceiling(daemon, "two") == IOPS, 60)
+    wait_until(lambda: near(ceiling(daemon, "two"), IOPS), 60)
     daemon.hostler("pool", "capacity", "default", "--iops", "0")
     wait_until(lambda: rates(daemon, ("two",), 2)[0] > IOPS * 2, 60, "the ceiling is gone")
     daemon.refused(3, "pool", "capacity", "nosuch", "--iops", "5")

@@ -212,11 +212,12 @@ void memory_governor_round(MemoryGovernor *governor, const GPtrArray *vms, const
         g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(Member));
         g_autoptr(GArray) claims = g_array_new(FALSE, FALSE, sizeof(MemoryClaim));
         g_autoptr(GArray) claimants = g_array_new(FALSE, FALSE, sizeof(Claimant));
-        if (++governor->round % ROUNDS != 0)
+        HostFacts facts = host_facts_read(&host_paths);
+        bool is_short = (double)facts.memory_available_bytes < RECLAIM_BEGIN * (double)facts.memory_total_bytes;
+        if (++governor->round % ROUNDS != 0 && !is_short)
                 return;
         collect(governor, vms, pools, members, claims);
         respools_claim_memory(pools, claimants);
-        HostFacts facts = host_facts_read(&host_paths);
         reclaim((double)facts.memory_total_bytes / MIB, (double)facts.memory_available_bytes / MIB,
                 (const Claimant *)claimants->data, claimants->len, (MemoryClaim *)claims->data, claims->len,
                 &governor->reclaiming);
