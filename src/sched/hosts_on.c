@@ -32,7 +32,7 @@ double hosts_on_plan(const HostsOnCosts *costs, unsigned most, unsigned now, con
                      unsigned *ret_on)
 {
         gsize width = (gsize)most + 1;
-        g_autofree unsigned *where = g_new(unsigned, width * MAX(steps, 1));
+        g_autofree unsigned *where = g_new(unsigned, width *MAX(steps, 1));
         g_autofree double *values = g_new0(double, width), *best = g_new0(double, width);
 
         for (unsigned t = steps; t-- > 0;) {

@@ -29,8 +29,8 @@ void report_table(GString *out, const Scenario *scenario, const ModelResult *res
                                scenario->n_hosts, scenario->steps);
         g_string_append_printf(out, "%-12s %10s %8s %10s %9s %9s %11s %9s %12s\n", "POLICY", "KWH", "x BOUND",
                                "MIGRATIONS", "SLATAH %", "PDM %", "UNSERVED %", "HOSTS ON", "DECISION MS");
-        g_string_append_printf(out, "%-12s %10.2f %8.3f %10s %9s %9s %11s %9.1f\n", "bound", bound_kwh, 1.0, "", "", "", "",
-                               model_hosts_on(scenario));
+        g_string_append_printf(out, "%-12s %10.2f %8.3f %10s %9s %9s %11s %9.1f\n", "bound", bound_kwh, 1.0, "", "", "",
+                               "", model_hosts_on(scenario));
         for (unsigned i = 0; i < n; i++) {
                 const ModelResult *r = &results[i];
                 g_string_append_printf(out, "%-12s %10.2f %8.3f %10u %9.3f %9.5f %11.4f %9.1f %12.1f\n", r->policy,
@@ -50,10 +50,9 @@ json_t *report_json(const Scenario *scenario, const ModelResult *results, unsign
                                                       r->slatah, "pdm", r->pdm, "unserved", r->unserved, "hosts_on",
                                                       r->hosts_on, "decision_ms", r->decision_ms));
         }
-        return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:o}", "traces", scenario->name, "hosts", (int)scenario->n_hosts,
-                         "vms", (int)scenario->n_vms, "steps", (int)scenario->steps, "bound_kwh", bound_kwh, "bound_hosts_on",
-                         model_hosts_on(scenario), "policies",
-                         rows);
+        return json_pack("{s:s, s:i, s:i, s:i, s:f, s:f, s:o}", "traces", scenario->name, "hosts",
+                         (int)scenario->n_hosts, "vms", (int)scenario->n_vms, "steps", (int)scenario->steps,
+                         "bound_kwh", bound_kwh, "bound_hosts_on", model_hosts_on(scenario), "policies", rows);
 }
 
 static double value_at(const ModelResult *result, Chart chart, unsigned step, double *sum)
