@@ -56,6 +56,8 @@ struct DeviceContext {
         bool (*port_keep)(const HostlerPart *part, const HostlerPart *launched, void *data, GError **error);
         void (*port_close)(const HostlerPart *part, void *data);
         void (*port_forget)(const HostlerPart *part, void *data);
+        /* What a guest is told of an adapter's addresses: see nic_address.c. g_strfreev. NULL: it is not told. */
+        char **(*port_words)(const HostlerPart *part, void *data, GError **error);
         void *data;
 };
 
@@ -258,6 +260,8 @@ json_t *chassis_device(const HostlerPart *part, const char *driver, const char *
 /* nic.c: what stands for the descriptor of an adapter's device. Caller frees. */
 char *tap_word(const char *part);
 char *tap_fd_name(const char *part);
+/* nic_address.c: a setter: the adapter's addresses are other ones, which its guest is told if it has an agent. */
+bool nic_set_address(const DeviceChange *change, GError **error);
 /* disk.c: names inside the VM's folder. Caller frees. */
 char *disk_file_name(const char *part);
 /* The same, by the format that @disk's volume is made in. */

@@ -322,6 +322,18 @@ static bool set_port(const DeviceChange *change, GError **error)
         return true;
 }
 
+/* First the switch, whose DHCP and guard go by them. */
+static bool set_address(const DeviceChange *change, GError **error)
+{
+        const HostlerNicProps *new = change->new_part->props;
+        const DeviceContext *context = change->context;
+        bool on_switch = new->network && ((const HostlerNicProps *)change->old_part->props)->network;
+        if (on_switch && context->port_keep &&
+            !context->port_keep(change->new_part, change->old_part, context->data, error))
+                return false;
+        return nic_set_address(change, error);
+}
+
 static const DeviceSetter nic_setters[] = {
     {"forward", set_forward},
     {"link", set_link},
@@ -329,12 +341,12 @@ static const DeviceSetter nic_setters[] = {
     {"vlan", set_port},
     {"native_vlan", set_port},
     {"guard", set_port},
-    {"ip_address", set_port},
-    {"netmask", set_port},
-    {"gateway", set_port},
-    {"dns", set_port},
-    {"domain", set_port},
-    {"search_domain", set_port},
+    {"ip_address", set_address},
+    {"netmask", set_address},
+    {"gateway", set_address},
+    {"dns", set_address},
+    {"domain", set_address},
+    {"search_domain", set_address},
     {"promiscuous", set_port},
     {"promiscuous_scope", set_port},
     {"promiscuous_when", set_port},

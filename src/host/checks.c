@@ -93,9 +93,10 @@ static void check_user_network(const HostContext *context, HostlerCheck *check)
 }
 
 /* Programs and files that `image build` runs or copies, and the packages that bring them. */
-static const struct {
+typedef struct {
         const char *program, *package;
-} image_tools[] = {
+} Tool;
+static const Tool image_tools[] = {
     {"mmdebstrap", "mmdebstrap"},
     {"mkfs.ext4", "e2fsprogs"},
     {"sfdisk", "fdisk"},
@@ -112,17 +113,33 @@ static bool is_there(const char *program)
         return in_path || g_file_test(in_sbin, G_FILE_TEST_IS_EXECUTABLE);
 }
 
-static void check_image_tools(const HostContext *context, HostlerCheck *check)
+/* What of @tools is not there, in words, and what installs it. */
+static void check_tools(const Tool *tools, gsize n, const char *needing, HostlerCheck *check)
 {
         g_autoptr(GString) missing = g_string_new(NULL), packages = g_string_new(NULL);
-        for (gsize i = 0; i < G_N_ELEMENTS(image_tools); i++) {
-                if (is_there(image_tools[i].program))
+        for (gsize i = 0; i < n; i++) {
+                if (is_there(tools[i].program))
                         continue;
-                g_string_append_printf(missing, "%s%s", missing->len ? ", " : "", image_tools[i].program);
-                g_string_append_printf(packages, "%s%s", packages->len ? " " : "", image_tools[i].package);
+                g_string_append_printf(missing, "%s%s", missing->len ? ", " : "", tools[i].program);
+                g_string_append_printf(packages, "%s%s", packages->len ? " " : "", tools[i].package);
         }
-        report(check, missing->len == 0, install_hint(packages->str),
-               missing->len ? "`image build` needs %s" : "all tools of `image build` are there%s", missing->str);
+        g_autofree char *text = missing->len ? g_strdup_printf("not there: %s, for %s", missing->str, needing)
+                                             : g_strdup_printf("all tools of %s are there", needing);
+        report(check, missing->len == 0, install_hint(packages->str), "%s", text);
+}
+
+static void check_image_tools(const HostContext *context, HostlerCheck *check)
+{
+        check_tools(image_tools, G_N_ELEMENTS(image_tools), "`image build`", check);
+}
+
+static void check_switches(const HostContext *context, HostlerCheck *check)
+{
+        static const Tool tools[] = {{"ovs-vswitchd", "openvswitch-switch"},
+                                     {"dnsmasq", "dnsmasq-base"},
+                                     {"nft", "nftables"},
+                                     {"ip", "iproute2"}};
+        check_tools(tools, G_N_ELEMENTS(tools), "switches", check);
 }
 
 /* A line that switches on a source of binary packages, in either of apt's formats (sources.list(5)). */
@@ -234,6 +251,7 @@ static const struct {
     {"qemu-img", check_qemu_img},
     {"user network", check_user_network},
     {"image tools", check_image_tools},
+    {"switches", check_switches},
     {"package sources", check_package_sources},
     {"state folder", check_state_folder},
     {"memory", check_memory},

@@ -60,15 +60,54 @@ char *seed_user_data(const Seed *seed)
         return document("#cloud-config\n", config);
 }
 
+static void set_list(json_t *object, const char *name, char *const *words)
+{
+        json_t *list = json_array();
+
+        for (; words && *words; words++)
+                json_array_append_new(list, json_string(*words));
+        if (json_array_size(list) > 0)
+                json_object_set(object, name, list);
+        json_decref(list);
+}
+
+static json_t *routes_json(char *const *gateways)
+{
+        json_t *list = json_array();
+
+        for (; gateways && *gateways; gateways++)
+                json_array_append_new(list, json_pack("{s:s, s:s}", "to", strchr(*gateways, ':') ? "::/0" : "0.0.0.0/0",
+                                                      "via", *gateways));
+        return list;
+}
+
+static json_t *nic_json(const SeedNic *nic)
+{
+        json_t *json = json_pack("{s:{s:s}, s:b}", "match", "macaddress", nic->mac, "dhcp4", nic->dhcp);
+        json_t *routes = routes_json(nic->gateways), *servers = json_object();
+
+        set_list(json, "addresses", nic->addresses);
+        set_list(servers, "addresses", nic->dns);
+        set_list(servers, "search", nic->search);
+        if (json_array_size(routes) > 0)
+                json_object_set(json, "routes", routes);
+        if (json_object_size(servers) > 0)
+                json_object_set(json, "nameservers", servers);
+        if (nic->mtu > 0)
+                json_object_set_new(json, "mtu", json_integer(nic->mtu));
+        json_decref(routes);
+        json_decref(servers);
+        return json;
+}
+
 char *seed_network_config(const Seed *seed)
 {
         json_t *ethernets = json_object();
 
-        for (guint i = 0; seed->macs && seed->macs[i]; i++) {
-                g_autofree char *name = g_strdup_printf("nic%u", i);
+        for (size_t i = 0; i < seed->n_nics; i++) {
+                g_autofree char *name = g_strdup_printf("nic%zu", i);
 
-                json_object_set_new(ethernets, name,
-                                    json_pack("{s:{s:s}, s:b}", "match", "macaddress", seed->macs[i], "dhcp4", 1));
+                json_object_set_new(ethernets, name, nic_json(&seed->nics[i]));
         }
         return document("", json_pack("{s:i, s:o}", "version", 2, "ethernets", ethernets));
 }

@@ -11,6 +11,7 @@
 #include "host/host_facts.h"
 #include "storage/seed.h"
 #include "vm/govern/govern.h"
+#include "vm/network/addresses.h"
 #include "vm/parts.h"
 #include "vm/warm/warm.h"
 
@@ -61,22 +62,42 @@ static const HostlerSeedProps *seed_of(const HostlerSpec *spec)
         return part ? part->props : NULL;
 }
 
+/* What the seed says of one adapter; lists are the plan's. */
+static bool add_nic(Vm *vm, const char *name, const HostlerPart *part, GArray *plans, GArray *nics, GError **error)
+{
+        AddressPlan plan = {0};
+        if (!addresses_plan(vm_manager(vm), vm_id(vm), name, part, &plan, error))
+                return false;
+        SeedNic nic = {.mac = ((HostlerNicProps *)part->props)->mac,
+                       .dhcp = plan.dhcp,
+                       .addresses = plan.addresses,
+                       .gateways = plan.gateways,
+                       .dns = plan.dns,
+                       .search = plan.search,
+                       .mtu = MAX(plan.mtu, 0)};
+        g_array_append_val(plans, plan);
+        g_array_append_val(nics, nic);
+        return true;
+}
+
 static bool write_seed(Vm *vm, const HostlerSpec *spec, GError **error)
 {
         const HostlerSeedProps *props = seed_of(spec);
         g_autofree char *path = vm_path(vm, SEED_FILE_NAME), *name = vm_name(vm);
-        g_autoptr(GPtrArray) macs = g_ptr_array_new();
+        g_autoptr(GArray) plans = g_array_new(FALSE, FALSE, sizeof(AddressPlan));
+        g_autoptr(GArray) nics = g_array_new(FALSE, FALSE, sizeof(SeedNic));
+        g_array_set_clear_func(plans, (GDestroyNotify)address_plan_clear);
         for (size_t i = 0; i < spec->count; i++)
-                if (strcmp(spec->items[i].kind, "nic") == 0)
-                        g_ptr_array_add(macs, ((HostlerNicProps *)spec->items[i].props)->mac);
-        g_ptr_array_add(macs, NULL);
+                if (strcmp(spec->items[i].kind, "nic") == 0 && !add_nic(vm, name, &spec->items[i], plans, nics, error))
+                        return false;
         Seed seed = {
             .instance_id = vm_id(vm),
             .host_name = props->host_name ? props->host_name : name,
             .user = props->user,
             .ssh_keys = props->ssh_key,
             .user_data = props->user_data,
-            .macs = (const char *const *)macs->pdata,
+            .nics = (const SeedNic *)nics->data,
+            .n_nics = nics->len,
         };
         return seed_write(path, &seed, error);
 }

@@ -142,6 +142,24 @@ def check_firewall(daemon, world):
     assert not world.reaches("10.77.1.2")
 
 
+def check_by_hand(daemon):
+    """An address by hand, told to the guest at once and found by name; then the pool's again."""
+    row = next(row for row in daemon.json("set", "web2", "nic0.ip_address=10.77.1.50,fd00:77::5/64", "nic0.search_domain=a.example,b.example") if row["property"] == "nic0.ip_address")
+    assert row["state"] == "applied" and "10.77.1.50/24" in row["guest"] and "fd00:77::5/64" in row["guest"], row
+    assert address_of(daemon, "web2") == "10.77.1.50/24"
+    assert "search a.example b.example" in daemon.guest("web2", "cat", "/etc/resolv.conf")
+    assert "default via 10.77.1.1" in daemon.guest("web2", "ip", "route")
+    wait_until(lambda: "10.77.1.50" in daemon.run("exec", "web1", "--", "nslookup", "web2.internal").stdout, 30)
+    assert "web2.nic0 has 10.77.1.50" in daemon.refused(2, "set", "web1", "nic0.ip_address=10.77.1.50")
+    daemon.hostler("portgroup", "set", "lan", "web", "address_spoofing=reject")
+    soon_reaches_world(daemon, "web2")
+    daemon.guest("web2", "ip", "addr", "add", "10.77.1.60/24", "dev", "eth0")
+    assert daemon.run("exec", "web2", "--", "ping", "-c", "1", "-W", "2", "-I", "10.77.1.60", "10.77.1.1").returncode != 0
+    daemon.hostler("portgroup", "set", "lan", "web", "address_spoofing=")
+    row = next(row for row in daemon.json("set", "web2", "nic0.ip_address=", "nic0.search_domain=") if row["property"] == "nic0.ip_address")
+    assert "10.77.1.3/24" in row["guest"], row
+
+
 def check_crashes(daemon):
     for word in ("dnsmasq", "ovs-vswitchd"):
         os.kill(pid_of(daemon, word)[0], signal.SIGKILL)
@@ -164,6 +182,7 @@ def test_guests_with_addresses():
             daemon.hostler("wait", vm, "agent", timeout=180)
         check_first_look(daemon)
         check_firewall(daemon, world)
+        check_by_hand(daemon)
         check_crashes(daemon)
         for vm in ("web1", "web2"):
             daemon.hostler("stop", "--hard", vm)
@@ -171,3 +190,27 @@ def test_guests_with_addresses():
         daemon.hostler("switch", "rm", "lan")
         wait_until(lambda: not pid_of(daemon, "dnsmasq") and not pid_of(daemon, "ovs"), 20)
         assert "hostler" not in nft("list", "ruleset") and "hsg" not in ip("link")
+
+
+def test_bad_addresses():
+    with made_up_host() as (daemon, world):
+        bad = {"subnet=10.77.1.5/24": "10.77.1.0/24", "subnet=10.77.1.0/30": "from /8 to /29", "subnet=192.0.2.0/25": "the host has a route",
+               "gateway=10.77.1.1": "it needs a subnet", "uplink=elsewhere": "uplink"}
+        for word, why in bad.items():
+            assert why in daemon.refused(2, "switch", "create", "lan", word), word
+        daemon.hostler("switch", "create", "lan", "subnet=10.77.1.0/24", "mtu=1400")
+        daemon.hostler("portgroup", "create", "lan", "web")
+        assert "lan has 10.77.1.0/24" in daemon.refused(2, "switch", "create", "wan", "subnet=10.77.0.0/16")
+        assert "its VLAN has a subnet already" in daemon.refused(2, "portgroup", "set", "lan", "web", "subnet=10.77.2.0/24")
+        assert "several VLANs" in daemon.refused(2, "portgroup", "create", "lan", "all", "vlan=all", "subnet=10.77.2.0/24")
+        assert "no address of a host" in daemon.refused(2, "switch", "set", "lan", "gateway=10.77.2.1")
+        daemon.hostler("create", "web1", "--image", "tiny", "nic0.network=lan/web", "nic0.ip_address=10.77.1.9")
+        bad = {"nic0.ip_address=10.77.2.9": "is no address of a host in 10.77.1.0/24", "nic0.ip_address=10.77.1.999": "no IP address",
+               "nic0.ip_address=10.77.1.1": "the switch has 10.77.1.1", "nic0.ip_address=224.0.0.1": "not an address that a guest can have",
+               "nic0.netmask=255.0.255.0": "is no netmask", "nic0.gateway=10.77.2.1": "in no network of its addresses",
+               "nic0.mtu=1500": "the switch carries 1400", "nic0.ip_address=dhcp,10.77.1.9": "either", "nic0.dns=1.2.3": "nic0"}
+        for word, why in bad.items():
+            assert why in daemon.refused(2, "set", "web1", word), word
+        assert "web1.nic0 has 10.77.1.9" in daemon.refused(2, "create", "web2", "--image", "tiny", "nic0.network=lan/web", "nic0.ip_address=10.77.1.9")
+        daemon.hostler("rm", "--now", "-y", "web1")
+        daemon.hostler("switch", "rm", "lan")

@@ -7,12 +7,21 @@
 #include "base/file.h"
 #include "storage/seed.h"
 
-static const char *const macs[] = {"52:54:00:00:00:01", "52:54:00:00:00:02", NULL};
+static const char *const addresses[] = {"10.1.2.5/24", "fd00::5/64", NULL};
+static const char *const gateways[] = {"10.1.2.1", "fd00::1", NULL};
+static const char *const servers[] = {"10.1.2.1", NULL};
+static const SeedNic nics[] = {{.mac = "52:54:00:00:00:01", .dhcp = true},
+                               {.mac = "52:54:00:00:00:02",
+                                .addresses = (char *const *)addresses,
+                                .gateways = (char *const *)gateways,
+                                .dns = (char *const *)servers,
+                                .mtu = 1400}};
 static const Seed plain = {.instance_id = "id-1",
                            .host_name = "web1",
                            .user = "ada",
                            .ssh_keys = "ssh-ed25519 AAAA ada@home\n\n ssh-rsa BBBB\n",
-                           .macs = macs};
+                           .nics = nics,
+                           .n_nics = 2};
 
 static char *file_of(const char *iso, const char *name)
 {
@@ -82,7 +91,14 @@ static void test_network(void)
 
         g_assert_cmpint(json_integer_value(json_object_get(json, "version")), ==, 2);
         g_assert_cmpuint(json_object_size(ethernets), ==, 2);
-        g_assert_cmpstr(json_string_value(json_object_get(match, "macaddress")), ==, macs[1]);
+        g_assert_cmpstr(json_string_value(json_object_get(match, "macaddress")), ==, nics[1].mac);
+        g_autofree char *second = json_dumps(json_object_get(ethernets, "nic1"), JSON_COMPACT | JSON_SORT_KEYS);
+        g_assert_cmpstr(
+            second, ==,
+            "{\"addresses\":[\"10.1.2.5/24\",\"fd00::5/64\"],\"dhcp4\":false,"
+            "\"match\":{\"macaddress\":\"52:54:00:00:00:02\"},\"mtu\":1400,"
+            "\"nameservers\":{\"addresses\":[\"10.1.2.1\"]},"
+            "\"routes\":[{\"to\":\"0.0.0.0/0\",\"via\":\"10.1.2.1\"},{\"to\":\"::/0\",\"via\":\"fd00::1\"}]}");
         json_decref(json);
 }
 

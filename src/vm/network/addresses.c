@@ -18,7 +18,7 @@ void address_plan_clear(AddressPlan *plan)
         g_clear_pointer(&plan->gateways, g_strfreev);
         g_clear_pointer(&plan->dns, g_strfreev);
         g_clear_pointer(&plan->search, g_strfreev);
-        g_clear_pointer(&plan->domain, g_free);
+        g_clear_pointer(&plan->given, g_free);
         g_clear_pointer(&plan->host, lan_host_free);
 }
 
@@ -200,10 +200,9 @@ static int length_of(const HostlerNicProps *nic, const Lan *lan, const IpAddress
         return address->v6 ? 64 : 24;
 }
 
-static char **whole_addresses(const HostlerNicProps *nic, const Lan *lan, const char *given)
+static char **whole_addresses(const HostlerNicProps *nic, const Lan *lan)
 {
-        const char *const from_pool[] = {given, NULL};
-        const char *const *texts = given ? from_pool : (const char *const *)nic->ip_address;
+        char **texts = nic->ip_address;
         g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
         for (; texts && *texts; texts++) {
                 IpAddress address;
@@ -226,6 +225,11 @@ static bool address_in(const Lan *lan, char *const *addresses, IpAddress *ret_ad
                         return true;
         }
         return false;
+}
+
+static bool own_address(const Lan *lan, const AddressPlan *plan, IpAddress *ret_address)
+{
+        return plan->given ? ip_parse(plan->given, ret_address) : address_in(lan, plan->addresses, ret_address);
 }
 
 static char *first_of(char *const *addresses, bool v6)
@@ -255,7 +259,7 @@ static LanHost *host_of(const char *vm_name, const HostlerPart *part, const Lan 
         g_autofree char *label =
             strcmp(part->name, "nic0") == 0 ? g_strdup(vm_name) : g_strdup_printf("%s-%s", vm_name, part->name);
         LanHost *host = g_new0(LanHost, 1);
-        if (!nic->mac || !mac_parse(nic->mac, &host->mac) || !address_in(lan, plan->addresses, &host->address)) {
+        if (!nic->mac || !mac_parse(nic->mac, &host->mac) || !own_address(lan, plan, &host->address)) {
                 g_free(host);
                 return NULL;
         }
@@ -270,32 +274,35 @@ static LanHost *host_of(const char *vm_name, const HostlerPart *part, const Lan 
         return host;
 }
 
-/* What an adapter with addresses of its own has to be told, for nobody else will. */
+/* What an adapter with addresses by hand has to be told, for nobody else will. */
 static void fill_in(const HostlerNicProps *nic, const Lan *lan, AddressPlan *plan)
 {
-        g_autofree char *gateway = lan && lan->has_gateway ? ip_text(&lan->gateway) : NULL;
-        g_autofree char *own = lan ? ip_text(&lan->own) : NULL;
+        bool by_hand = lan && !plan->dhcp;
+        g_autofree char *gateway = by_hand && lan->has_gateway ? ip_text(&lan->gateway) : NULL;
+        g_autofree char *own = by_hand ? ip_text(&lan->own) : NULL;
         const char *const gateways[] = {gateway, NULL}, *const servers[] = {own, NULL};
+        const char *const domain[] = {nic->domain ? nic->domain : by_hand ? lan->domain : NULL, NULL};
+        char **lan_dns = by_hand ? lan->dns : NULL, **lan_search = by_hand ? lan->search : NULL;
+        char **search = nic->search_domain ? nic->search_domain : nic->domain ? NULL : lan_search;
         plan->gateways = g_strdupv(nic->gateway ? nic->gateway : gateway ? (char **)gateways : NULL);
-        plan->dns = g_strdupv(nic->dns ? nic->dns : lan && lan->dns ? lan->dns : lan ? (char **)servers : NULL);
-        plan->domain = g_strdup(nic->domain ? nic->domain : lan ? lan->domain : NULL);
-        plan->search = g_strdupv(nic->search_domain ? nic->search_domain : lan ? lan->search : NULL);
+        plan->dns = g_strdupv(nic->dns ? nic->dns : lan_dns ? lan_dns : own ? (char **)servers : NULL);
+        plan->search = g_strdupv(search ? search : domain[0] ? (char **)domain : NULL);
 }
 
 bool addresses_plan(Manager *manager, const char *vm_id, const char *vm_name, const HostlerPart *part,
                     AddressPlan *ret_plan, GError **error)
 {
         const HostlerNicProps *nic = part->props;
-        g_autofree char *key = NULL, *given = NULL;
+        g_autofree char *key = NULL;
         g_auto(Lan) lan = {0};
         bool has_lan = lan_of(manager, nic, &key, &lan);
         *ret_plan = (AddressPlan){.dhcp = is_dhcp(nic), .mtu = nic->mtu};
         if (has_lan && ret_plan->dhcp) {
-                given = give(manager, vm_id, part->name, key, &lan, error);
-                if (!given)
+                ret_plan->given = give(manager, vm_id, part->name, key, &lan, error);
+                if (!ret_plan->given)
                         return false;
         }
-        ret_plan->addresses = whole_addresses(nic, has_lan ? &lan : NULL, given);
+        ret_plan->addresses = whole_addresses(nic, has_lan ? &lan : NULL);
         fill_in(nic, has_lan ? &lan : NULL, ret_plan);
         if (has_lan)
                 ret_plan->host = host_of(vm_name, part, &lan, ret_plan);
@@ -371,7 +378,7 @@ static void check_address(Manager *manager, const char *vm_id, const HostlerPart
 static void check_gateway(const HostlerNicProps *nic, const HostlerPart *part, const Lan *lan, const char *text,
                           GPtrArray *faults)
 {
-        g_auto(GStrv) own = whole_addresses(nic, lan, NULL);
+        g_auto(GStrv) own = whole_addresses(nic, lan);
         IpAddress gateway;
         bool near = lan && is_dhcp(nic), known = near;
         if (!ip_parse(text, &gateway)) {

@@ -9,9 +9,10 @@
 
 typedef struct {
         bool dhcp;        /* the guest is to ask for its IPv4 address */
-        char **addresses; /* with the length of their network: "10.1.2.5/24", "fd00::5/64"; of dhcp: what it will get */
-        char **gateways, **dns, **search; /* NULL: none, or what DHCP says */
-        char *domain;                     /* NULL: none, or what DHCP says */
+        char *given;      /* what it will get; NULL: somebody else decides */
+        char **addresses; /* by hand, with the length of their network: "10.1.2.5/24", "fd00::5/64" */
+        /* What DHCP says otherwise, or with addresses by hand all of it; NULL: nothing. */
+        char **gateways, **dns, **search;
         int64_t mtu;
         LanHost *host; /* for its LAN's DHCP and names; NULL: it is on none */
 } AddressPlan;

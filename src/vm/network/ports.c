@@ -30,6 +30,8 @@ static char **guard_of(const HostlerNicProps *props, const AddressPlan *plan)
                 g_auto(GStrv) words = g_strsplit(*address, "/", 2);
                 g_strv_builder_add(builder, words[0]);
         }
+        if (plan->given)
+                g_strv_builder_add(builder, plan->given);
         return g_strv_builder_end(builder);
 }
 
@@ -94,6 +96,30 @@ static void port_close(const HostlerPart *part, void *data)
         network_detach(manager_network(context->manager), vm_id(context->vm), part->name);
 }
 
+static char *joined(char *const *words)
+{
+        return words ? g_strjoinv(" ", (char **)words) : g_strdup("");
+}
+
+static char **port_words(const HostlerPart *part, void *data, GError **error)
+{
+        const VmContext *context = data;
+        const HostlerNicProps *nic = part->props;
+        g_autofree char *name = vm_name(context->vm);
+        g_auto(AddressPlan) plan = {0};
+        if (!addresses_plan(context->manager, vm_id(context->vm), name, part, &plan, error))
+                return NULL;
+        char **words = g_new0(char *, 8);
+        words[0] = g_strdup(nic->mac ? nic->mac : "");
+        words[1] = g_strdup(plan.dhcp ? "dhcp" : "static");
+        words[2] = joined(plan.addresses);
+        words[3] = joined(plan.gateways);
+        words[4] = joined(plan.dns);
+        words[5] = joined(plan.search);
+        words[6] = plan.mtu == HOSTLER_UNSET ? g_strdup("") : g_strdup_printf("%" G_GINT64_FORMAT, plan.mtu);
+        return words;
+}
+
 static void port_forget(const HostlerPart *part, void *data)
 {
         const VmContext *context = data;
@@ -102,6 +128,7 @@ static void port_forget(const HostlerPart *part, void *data)
 
 void ports_context(DeviceContext *context)
 {
+        context->port_words = port_words;
         context->port_forget = port_forget;
         context->port_open = port_open;
         context->port_keep = port_keep;
