@@ -90,3 +90,18 @@ class LibvirtVm:
 
     def stop(self):
         self.domain.destroy()
+
+    def snapshot(self):
+        self.taken = self.domain.snapshotCreateXML("<domainsnapshot/>")
+
+    def revert(self):
+        self.domain.revertToSnapshot(self.taken)
+
+    def forget(self):
+        self.taken.delete()
+
+    def suspend(self):
+        self.domain.managedSave()
+
+    def resume(self):
+        self.domain.create()
