@@ -103,7 +103,9 @@ static bool hold_loaded(Vm *vm, GError **error)
 
 static bool start_saved(Job *job, Vm *vm, bool run, GError **error)
 {
-        if (job_step(job, "check", "check the saved state") && !saved_state_check(vm, error))
+        /* A revert has read all of it already. */
+        if (!job_recall(job, SAVED_STATE_CHECKED) && job_step(job, "check", "check the saved state") &&
+            !saved_state_check(vm, error))
                 return false;
         if (!prepare_capacity(job, vm, error))
                 return false;

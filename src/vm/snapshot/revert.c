@@ -61,8 +61,10 @@ static bool check_memory(const Going *going, GError **error)
 {
         const HostlerSavedState *memory = going->snapshot->memory;
         g_autofree char *object = vm_object(going->vm);
-        if (!memory || saved_state_is_whole(going->vm, memory))
+        if (!memory)
                 return true;
+        if (saved_state_is_whole(going->vm, memory))
+                return job_remember(going->job, SAVED_STATE_CHECKED, json_true(), error);
         error_set(error, HOSTLER_ERROR_FAILED, object, "the memory of snapshot %s is missing or damaged",
                   going->snapshot->name);
         return error_hint(error, "its disks are there: boot them with hostler clone, or revert to another snapshot");

@@ -1,17 +1,17 @@
 /*
  * Saved states: QEMU writes its migration stream to a file descriptor and reads it back from one. See saved_state.h.
  *
- * The checksum is CRC-32 (zlib's polynomial): it tells damage from a full disk or a power cut, not malice; the file is
+ * The checksum is CRC-32 (gzip's polynomial): it tells damage from a full disk or a power cut, not malice; the file is
  * the daemon's own and nobody else can write it.
  */
 #include "vm/snapshot/saved_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -37,7 +37,7 @@ static int open_state(Vm *vm, const char *file, int flags, GError **error)
 static bool checksum(int fd, int64_t *ret_bytes, int64_t *ret_crc, GError **error)
 {
         g_autofree unsigned char *chunk = g_malloc(CHUNK);
-        uLong crc = crc32(0, NULL, 0);
+        uint32_t crc = 0;
         *ret_bytes = 0;
         for (;;) {
                 ssize_t length = pread(fd, chunk, CHUNK, *ret_bytes);
@@ -45,7 +45,7 @@ static bool checksum(int fd, int64_t *ret_bytes, int64_t *ret_crc, GError **erro
                         return error_set_errno(error, errno, NULL, "cannot read the saved state");
                 if (length == 0)
                         break;
-                crc = crc32(crc, chunk, (uInt)length);
+                crc = libdeflate_crc32(crc, chunk, (size_t)length);
                 *ret_bytes += length;
         }
         *ret_crc = (int64_t)crc;

@@ -7,6 +7,8 @@
 #include "vm/manager.h"
 
 #define SAVED_STATE_FILE "memory.state"
+/* What a job remembers that has read and checked all of it. */
+#define SAVED_STATE_CHECKED "saved-state-checked"
 
 /* HOSTLER_ERROR_NO_CAPACITY when its memory might not find room in the VM's folder. */
 bool saved_state_check_room(Vm *vm, GError **error);
