@@ -183,6 +183,22 @@ def check_restarts(daemon):
     soon_reaches(daemon, "web1", 2)
 
 
+def check_suspended(daemon):
+    """A guest that comes back from the disk has its port, its policies and its address again; so has one that goes back to a snapshot."""
+    daemon.hostler("set", "web1", "nic0.traffic=reject")
+    daemon.hostler("snapshot", "create", "web1", "silent")
+    for words in (("suspend", "web1"), ("revert", "web1", "silent")):
+        daemon.hostler(*words)
+        if words[0] == "suspend":
+            assert daemon.show("web1")["status"]["power"] == "suspended" and not reaches(daemon, "web2", 1)
+            daemon.hostler("resume", "web1")
+        daemon.hostler("wait", "web1", "agent")
+        assert never_reaches(daemon, "web1", 2)
+    daemon.hostler("set", "web1", "nic0.traffic=")
+    soon_reaches(daemon, "web1", 2)
+    daemon.hostler("snapshot", "rm", "web1", "silent")
+
+
 def policy(daemon, name):
     return next((row["value"], row["from"]) for row in daemon.json("nic", "policy", "web1", "nic0") if row["property"] == name)
 
@@ -239,6 +255,7 @@ def test_guests_on_a_switch():
         check_plugged_live(daemon)
         check_counted(daemon)
         check_restarts(daemon)
+        check_suspended(daemon)
         assert "web1.nic0" in daemon.refused(4, "portgroup", "rm", "lan", "web")
         for number in (1, 2, 3):
             daemon.hostler("stop", "--hard", f"web{number}")
