@@ -13,10 +13,11 @@ static const struct {
         const char *kind, *noun, *verb, *member;
         const char *args; /* JSON */
 } sources[] = {
-    {"vm", "vm", "ls", "name", "{}"},       {"trash", "vm", "ls", "name", "{\"trash\": true}"},
-    {"image", "image", "ls", "name", "{}"}, {"job", "job", "ls", "id", "{}"},
-    {"pool", "pool", "ls", "name", "{}"},   {"respool", "respool", "ls", "name", "{}"},
-    {"disk", "disk", "ls", "name", "{}"},   {"snapshot", "snapshot", "ls", "name", "{}"},
+    {"vm", "vm", "ls", "name", "{}"},         {"trash", "vm", "ls", "name", "{\"trash\": true}"},
+    {"image", "image", "ls", "name", "{}"},   {"job", "job", "ls", "id", "{}"},
+    {"pool", "pool", "ls", "name", "{}"},     {"respool", "respool", "ls", "name", "{}"},
+    {"disk", "disk", "ls", "name", "{}"},     {"snapshot", "snapshot", "ls", "name", "{}"},
+    {"switch", "switch", "ls", "name", "{}"}, {"portgroup", "portgroup", "ls", "name", "{}"},
 };
 
 /* NULL when none is named, or nobody answers. */
@@ -116,14 +117,16 @@ static const struct {
 
 static void append_names(Cli *cli, gsize source, const char *object, GString *out)
 {
+        static const char *const owners[] = {"vm", "switch"};
         json_t *args = json_loads(sources[source].args, 0, NULL);
         const VerbDecl *verb = verb_find(sources[source].noun, sources[source].verb);
         json_auto_t *list = NULL;
         size_t index;
         json_t *item;
 
-        if (object && record_field(verb->args, "vm"))
-                json_object_set_new(args, "vm", json_string(object));
+        for (gsize i = 0; object && i < G_N_ELEMENTS(owners); i++)
+                if (record_field(verb->args, owners[i]))
+                        json_object_set_new(args, owners[i], json_string(object));
         if (!cli_call(cli, verb->noun, verb->name, args, ANSWER_MS, &list, NULL))
                 return;
         json_array_foreach (list, index, item) {

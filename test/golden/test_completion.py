@@ -51,6 +51,8 @@ class Completion(unittest.TestCase):
         self.assert_offers("hostler set web1 ", "asked:complete_property_web1")
         self.assert_offers("hostler set web1 cpu.count=2 ", "asked:complete_property_web1_cpu.count=2")
         self.assert_offers("hostler job ls ")
+        self.assert_offers("hostler switch rm ", "asked:complete_switch")
+        self.assert_offers("hostler portgroup rm lan ", "asked:complete_portgroup_lan")
         self.assert_offers("hostler device add web1 ", "asked:complete_kind_web1")
         self.assert_offers("hostler device add web1 sound ", "asked:complete_setting_web1_sound")
         self.assert_offers("hostler device add web1 sound --model ", "asked:complete_model_web1_sound")

@@ -200,6 +200,7 @@ def test_bad_addresses():
             assert why in daemon.refused(2, "switch", "create", "lan", word), word
         daemon.hostler("switch", "create", "lan", "subnet=10.77.1.0/24", "mtu=1400")
         daemon.hostler("portgroup", "create", "lan", "web")
+        assert daemon.hostler("complete", "switch").split() == ["lan"] and daemon.hostler("complete", "portgroup", "lan").split() == ["web"]
         assert "lan has 10.77.1.0/24" in daemon.refused(2, "switch", "create", "wan", "subnet=10.77.0.0/16")
         assert "its VLAN has a subnet already" in daemon.refused(2, "portgroup", "set", "lan", "web", "subnet=10.77.2.0/24")
         assert "several VLANs" in daemon.refused(2, "portgroup", "create", "lan", "all", "vlan=all", "subnet=10.77.2.0/24")

@@ -36,7 +36,7 @@ MUST = {"error": ("http", "exit", "title", "doc"), "enum": ("doc", "values"), "r
         "noun": ("plural", "doc"), "device": ("doc",), "event": ("doc",),
         "verb": ("kind", "role", "summary", "doc"), "command": ("summary", "doc"), "flag": ("doc",)}
 METHODS = {"ls": "GET", "show": "GET", "create": "POST", "add": "POST", "rm": "DELETE", "set": "PATCH"}
-COMPLETIONS = {"vm", "trash", "device", "disk", "kind", "model", "setting", "image", "job", "pool", "property", "respool", "snapshot", "file"}
+COMPLETIONS = {"vm", "trash", "device", "disk", "kind", "model", "setting", "image", "job", "pool", "property", "portgroup", "respool", "snapshot", "switch", "file"}
 
 
 def load(paths):
