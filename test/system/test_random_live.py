@@ -265,3 +265,4 @@ def test_operations_on_files():
         for name in sorted(world.vms):
             world.look(name, histories[name])
         check_whole(daemon)
+        print(f"{len(world.log)} operations")
