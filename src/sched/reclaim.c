@@ -79,14 +79,29 @@ static double held_by_all(const MemoryClaim *claims, unsigned n)
         return held;
 }
 
+/* What guests use is not touched by the correction. */
+static double to_share(double host_total, double host_free, const MemoryClaim *claims, unsigned n, ReclaimState *state)
+{
+        double needs = 0, reserve = RECLAIM_RESERVE * host_total;
+        double there = MAX(held_by_all(claims, n) + host_free - reserve, 0);
+        for (unsigned i = 0; i < n; i++)
+                needs += needs_of(&claims[i]);
+        double share = MAX(there - state->correction, MIN(there, needs));
+        if (host_free < RECLAIM_BEGIN * host_total && share > needs)
+                state->correction += reserve - host_free;
+        return share;
+}
+
 void reclaim(double host_total, double host_free, const Claimant *pools, unsigned n_pools, MemoryClaim *claims,
-             unsigned n, bool *reclaiming)
+             unsigned n, ReclaimState *state)
 {
         g_autofree Claimant *all = g_new0(Claimant, n_pools + n + 1);
         double part = host_free / MAX(host_total, 1);
-        *reclaiming = *reclaiming ? part < RECLAIM_END : part < RECLAIM_BEGIN;
-        double capacity = *reclaiming ? MAX(held_by_all(claims, n) + host_free - RECLAIM_RESERVE * host_total, 0)
-                                      : ALLOCATE_UNLIMITED / 1e10;
+        state->reclaiming = state->reclaiming ? part < RECLAIM_END : part < RECLAIM_BEGIN;
+        if (!state->reclaiming)
+                state->correction = 0;
+        double capacity =
+            state->reclaiming ? to_share(host_total, host_free, claims, n, state) : ALLOCATE_UNLIMITED / 1e10;
         bool done = share_out(capacity, claims, n, pools, n_pools, all);
         for (unsigned i = 0; i < n; i++) {
                 claims[i].claimant = all[n_pools + i];

@@ -31,9 +31,16 @@ typedef struct {
 #define RECLAIM_END 0.2
 #define RECLAIM_RESERVE 0.08
 
-/* @pools: as allocate() wants them, their demand is filled in. Their limits hold in any case. @reclaiming: whether it
- * was short the last time, and then whether it is now. */
+/* Between rounds; all zero at first. */
+typedef struct {
+        bool reclaiming; /* the host was short the last time */
+        /* How much less there is to share than it seems: what QEMU holds is not the guest's memory alone, and balloons
+         * are slow. Grows while the host stays short, and is forgotten when it is no longer. */
+        double correction;
+} ReclaimState;
+
+/* @pools: as allocate() wants them, their demand is filled in. Their limits hold in any case. */
 void reclaim(double host_total, double host_free, const Claimant *pools, unsigned n_pools, MemoryClaim *claims,
-             unsigned n, bool *reclaiming);
+             unsigned n, ReclaimState *state);
 /* Whether a balloon should be told: @now is what it was told last, 0 nothing yet. */
 bool reclaim_differs(double now, double target);

@@ -31,7 +31,7 @@ typedef struct {
 struct MemoryGovernor {
         Manager *manager;
         uint64_t round;
-        bool reclaiming;
+        ReclaimState state;
         GMutex lock;
         GHashTable *entries; /* id → Entry */
 };
@@ -168,7 +168,7 @@ static void set_entry(MemoryGovernor *governor, Entry *entry, const MemoryClaim 
         g_free(entry->respool);
         entry->respool = respool_taken;
         entry->claim = *claim;
-        entry->reclaiming = governor->reclaiming;
+        entry->reclaiming = governor->state.reclaiming;
         g_mutex_unlock(&governor->lock);
 }
 
@@ -179,7 +179,7 @@ static void act_on_all(MemoryGovernor *governor, const GArray *members, const GA
                 const Member *member = &g_array_index(members, Member, i);
                 const MemoryClaim *claim = &g_array_index(claims, MemoryClaim, i);
                 Entry *entry = entry_of(governor, vm_id(member->vm));
-                act(member->vm, entry, claim, member->ballooned, governor->reclaiming);
+                act(member->vm, entry, claim, member->ballooned, governor->state.reclaiming);
                 set_entry(governor, entry, claim, claim->pool < 0 ? NULL : respools_path(pools, claim->pool, ""));
         }
         g_mutex_lock(&governor->lock);
@@ -220,7 +220,7 @@ void memory_governor_round(MemoryGovernor *governor, const GPtrArray *vms, const
         respools_claim_memory(pools, claimants);
         reclaim((double)facts.memory_total_bytes / MIB, (double)facts.memory_available_bytes / MIB,
                 (const Claimant *)claimants->data, claimants->len, (MemoryClaim *)claims->data, claims->len,
-                &governor->reclaiming);
+                &governor->state);
         act_on_all(governor, members, claims, pools);
 }
 
