@@ -109,6 +109,14 @@ void block_plan(const BlockGraph *graph, Plan *plan)
                 plan_add(plan, STEP_BLOCKDEV, json_incref(node));
 }
 
+void block_plan_head(const BlockGraph *graph, Plan *plan)
+{
+        json_t *file, *format;
+        layer_nodes(graph, graph->n_layers - 1, &file, &format);
+        plan_add(plan, STEP_BLOCKDEV, file);
+        plan_add(plan, STEP_BLOCKDEV, format);
+}
+
 bool block_reopen(const BlockGraph *graph, bool all_files, Qmp *qmp, GError **error)
 {
         json_t *options = json_array(), *file, *format;

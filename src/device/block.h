@@ -32,6 +32,8 @@ typedef struct {
 /* Arguments of blockdev-add in the order in which QEMU must hear them. The caller owns the array. */
 json_t *block_nodes(const BlockGraph *graph);
 void block_plan(const BlockGraph *graph, Plan *plan);
+/* Only the last layer's, where those below are there. */
+void block_plan_head(const BlockGraph *graph, Plan *plan);
 /*
  * Has the nodes of a running QEMU, which must be there by these names, changed to what @graph says: the last layer's,
  * or

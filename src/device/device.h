@@ -272,6 +272,8 @@ bool disk_file_is_of(const char *vm_dir, const char *vm_id, const char *path);
 char *disk_layer_node(const char *file);
 /* Nodes for a new, empty head of a disk in @path, on nothing yet: blockdev-snapshot puts it on top. */
 void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan);
+/* Nodes for a copy of a disk in @path, which stands on the same image, if there is one. */
+void disk_plan_copy(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan);
 /* Folds the head @node of a running QEMU's disk into @below, which becomes the head again. Blocks. */
 bool disk_commit_layer(Qmp *qmp, const char *node, const char *below, GError **error);
 /* disk_live.c, medium.c: after its controller has changed, the running disk or medium does too; one that is not there

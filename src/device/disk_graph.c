@@ -142,6 +142,17 @@ void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, cons
         block_plan(&disk.graph, plan);
 }
 
+void disk_plan_copy(const DeviceContext *context, const HostlerPart *part, const char *path, Plan *plan)
+{
+        g_auto(DiskGraph) disk = {0};
+        graph_init(context, part, &disk);
+        disk.graph.readonly = false;
+        add_image(context, part, &disk);
+        add_layer(&disk, disk_layer_node(path), g_strdup(path), true);
+        graph_seal(&disk);
+        block_plan_head(&disk.graph, plan);
+}
+
 /* ---- folding ---- */
 
 /* @ret_status: of block job @id, NULL when it is gone. Caller frees. */

@@ -82,7 +82,7 @@ static bool read_power(Vm *vm, Qmp *qmp, GError **error)
                 vm_set_condition(vm, "panicked", VM_PANICKED);
         /* By `werror=enospc`, which is QEMU's own choice, nothing else stops it so. */
         if (g_strcmp0(state, "io-error") == 0)
-                space_ran_out(vm, NULL);
+                space_was_out(vm, qmp);
         json_decref(status);
         return true;
 }

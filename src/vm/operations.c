@@ -13,6 +13,7 @@
 #include "vm/change.h"
 #include "vm/parts.h"
 #include "vm/pool/disk_volume.h"
+#include "vm/pool/move.h"
 #include "vm/pool/pools.h"
 #include "vm/pool/volume_verbs.h"
 #include "vm/snapshot/layers.h"
@@ -176,6 +177,8 @@ const JobOperation manager_operations[] = {
     {"snapshot-keep", operation_snapshot_keep},
     {"layers-remove", operation_layers_remove},
     {"part-remove", operation_part_remove},
+    {"move-undo", operation_move_undo},
+    {"move-finish", operation_move_finish},
     {"volume-return", operation_volume_return},
     {"volume-remove", operation_volume_remove},
     {"export-place", operation_export_place},

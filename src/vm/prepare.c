@@ -13,6 +13,7 @@
 #include "vm/govern/govern.h"
 #include "vm/network/addresses.h"
 #include "vm/parts.h"
+#include "vm/pool/pools.h"
 #include "vm/warm/warm.h"
 
 /* QEMU's own needs beside the guest's memory. */
@@ -53,7 +54,8 @@ bool prepare_capacity(Job *job, Vm *vm, GError **error)
         g_autoptr(Spec) spec = vm_spec(vm);
         if (!job_step(job, "capacity", "see that memory and disk will do"))
                 return true;
-        return check_memory(vm, &spec->value, error) && check_disk(vm, error) && govern_admit(vm, &spec->value, error);
+        return check_memory(vm, &spec->value, error) && check_disk(vm, error) && vm_check_layers(vm, error) &&
+               govern_admit(vm, &spec->value, error);
 }
 
 static const HostlerSeedProps *seed_of(const HostlerSpec *spec)

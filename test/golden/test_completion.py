@@ -39,7 +39,7 @@ class Completion(unittest.TestCase):
         self.assert_offers("hostler sta", "start")
         self.assert_offers("hostler sx")
         self.assert_offers("hostler vm sta", "start")
-        self.assert_offers("hostler disk ", "add", "ls", "rm")
+        self.assert_offers("hostler disk ", "add", "ls", "move", "rm")
         self.assert_offers("hostler wait web1 ", "running", "agent", "ip", "off")
 
     def test_names(self):

@@ -106,6 +106,15 @@ def test_a_place_that_is_not_mounted_gets_no_volumes(daemon):
     (daemon.folder / "elsewhere").rename(folder)
     daemon.hostler("disk", "add", "vm", "data", "--size", "1M", "--pool", "share")
     assert files(folder) == ["data.qcow2"]
+    folder.rename(daemon.folder / "elsewhere")
+    folder.mkdir()
+    refusal = daemon.refused(1, "start", "vm")
+    assert "data cannot be had: pool share is not there" in refusal and f"mount what belongs at {folder}" in refusal, refusal
+    assert daemon.power("vm") == "off"
+    folder.rmdir()
+    (daemon.folder / "elsewhere").rename(folder)
+    next(folder.rglob("data.qcow2")).rename(daemon.folder / "lost")
+    assert "the volume of data is missing" in daemon.refused(1, "start", "vm")
 
 
 @contextlib.contextmanager
@@ -168,7 +177,7 @@ def test_a_full_pool_makes_the_guest_wait_for_space(daemon):
         told = [event["data"] for event in daemon.json("event", "ls") if event["kind"] == "vm-condition" and event["data"]["type"] == "pool-full"]
         assert told and told[-1]["present"] and "small" in told[-1]["detail"], told
         daemon.restart(kill=True)
-        wait_until(lambda: condition(daemon), 30, "the next daemon knows why it stands still")
+        wait_until(lambda: "pool small has no space left for data" in (condition(daemon) or ""), 30, "the next daemon knows why it stands still")
         filler.unlink()
         wait_until(lambda: daemon.power("vm") == "running", 60, "the guest goes on by itself")
         wait_until(lambda: daemon.run("exec", "vm", "--", "cat", "/tmp/done").returncode == 0, 60, "it has written all")

@@ -143,8 +143,9 @@ static void test_errors(void)
         expect_error("disk ad web1", HOSTLER_ERROR_USAGE, "disk has no verb ad", "did you mean add?");
         expect_error("nic add web1", HOSTLER_ERROR_USAGE, "nic has no verb add",
                      "`hostler device add` is for all kinds of devices");
-        expect_error("disk frobnicate", HOSTLER_ERROR_USAGE, "disk has no verb frobnicate", "disk has: add, rm, ls");
-        expect_error("disk", HOSTLER_ERROR_USAGE, "disk needs a verb", "verbs of disk: add, rm, ls");
+        expect_error("disk frobnicate", HOSTLER_ERROR_USAGE, "disk has no verb frobnicate",
+                     "disk has: add, rm, move, ls");
+        expect_error("disk", HOSTLER_ERROR_USAGE, "disk needs a verb", "verbs of disk: add, rm, move, ls");
         expect_error("start", HOSTLER_ERROR_USAGE, "start needs VM", "hostler start VM… [flags]");
         expect_error("ls extra", HOSTLER_ERROR_USAGE, "one argument too many", "hostler ls [flags]");
         expect_error("stop a --harde", HOSTLER_ERROR_USAGE, "there is no flag --harde", "did you mean --hard?");

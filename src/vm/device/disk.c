@@ -41,6 +41,15 @@ static bool is_attached(Vm *vm, const char *disk)
         return attached;
 }
 
+bool vm_disk_info(Vm *vm, const char *name, HostlerDiskInfo *ret_info)
+{
+        g_autoptr(Spec) spec = vm_spec(vm);
+        const HostlerPart *part = spec_part(&spec->value, name);
+        if (part)
+                disk_info(vm, part, is_attached(vm, name), ret_info);
+        return part != NULL;
+}
+
 bool disk_ls(const Call *call, const HostlerDiskLsArgs *args, HostlerDiskInfoList *ret_result, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
@@ -99,9 +108,7 @@ bool disk_add(Job *job, const HostlerDiskAddArgs *args, HostlerDiskInfo *ret_res
                 return false;
         change_list_clear(&rows);
         record_init(&hostler_disk_info_type, ret_result);
-        g_autoptr(Spec) after = vm_spec(vm);
-        if (spec_part(&after->value, name))
-                disk_info(vm, spec_part(&after->value, name), is_attached(vm, name), ret_result);
+        vm_disk_info(vm, name, ret_result);
         return true;
 }
 

@@ -198,6 +198,48 @@ char *vm_layer_path(Vm *vm, const char *file)
         return path;
 }
 
+static bool check_place(Vm *vm, const char *disk, const char *file, GError **error)
+{
+        HostlerPoolConfig config;
+        g_autofree char *pool = pools_of_layer(file);
+        if (!pool)
+                return true;
+        bool ok = pools_find(vm_manager(vm), pool, &config, error);
+        if (ok) {
+                ok = pool_type(&config)->check(&config, error);
+                record_clear(&hostler_pool_config_type, &config);
+        }
+        if (!ok)
+                g_prefix_error(error, "%s cannot be had: ", disk);
+        return ok;
+}
+
+static bool check_files(Vm *vm, const char *disk, GError **error)
+{
+        g_auto(GStrv) files = vm_disk_files(vm, disk);
+        g_autofree char *object = vm_object(vm);
+        for (size_t i = 0; files[i]; i++)
+                if (!g_file_test(files[i], G_FILE_TEST_EXISTS))
+                        return error_set(error, HOSTLER_ERROR_FAILED, object,
+                                         "the volume of %s is missing: there is no %s", disk, files[i]);
+        return true;
+}
+
+bool vm_check_layers(Vm *vm, GError **error)
+{
+        HostlerVmHistory history;
+        bool ok = true;
+        g_autoptr(Spec) spec = vm_spec(vm);
+        vm_history(vm, &history);
+        for (size_t i = 0; ok && i < history.heads.count; i++)
+                ok = check_place(vm, history.heads.items[i].part, history.heads.items[i].file, error);
+        record_clear(&hostler_vm_history_type, &history);
+        for (size_t i = 0; ok && i < spec->value.count; i++)
+                if (strcmp(spec->value.items[i].kind, "disk") == 0)
+                        ok = check_files(vm, spec->value.items[i].name, error);
+        return ok;
+}
+
 static bool is_elsewhere(const HostlerDiskProps *props)
 {
         return props->pool && strcmp(props->pool, POOL_DEFAULT) != 0;

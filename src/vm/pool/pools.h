@@ -32,10 +32,15 @@ bool pools_is_used_by(Vm *vm, const char *name);
 /* Whatever VM @id has in pools is deleted. */
 bool pools_forget_vm(Manager *manager, const char *id, GError **error);
 
+/* vm/device/disk.c: as `disk ls` shows disk @name. False, and nothing filled in, when the VM has none. */
+bool vm_disk_info(Vm *vm, const char *name, HostlerDiskInfo *ret_info);
 /* The file that layer @file is. Caller frees. */
 char *vm_layer_path(Vm *vm, const char *file);
 /* The name of the first layer of @disk, by the pool that it says. Caller frees. */
 char *vm_first_layer(const HostlerPart *disk);
+/* Before a start: the pools of the VM's disks are there, and the files in them. Names disk, pool and what is missing.
+ */
+bool vm_check_layers(Vm *vm, GError **error);
 /* Makes the place that layer @file will be in. */
 bool vm_prepare_layer(Vm *vm, const char *file, GError **error);
 /* A disk in a pool, or a raw one, is known to the VM's history from its beginning: its layer's name says what it is. */

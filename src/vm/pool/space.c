@@ -42,6 +42,19 @@ void space_ran_out(Vm *vm, const char *node)
         record_clear(&hostler_vm_history_type, &history);
 }
 
+void space_was_out(Vm *vm, Qmp *qmp)
+{
+        json_auto_t *blocks = NULL;
+        json_t *entry;
+        const char *node = NULL;
+        size_t i;
+        qmp_call(qmp, "query-block", NULL, &blocks, NULL);
+        json_array_foreach (blocks, i, entry)
+                if (g_strcmp0(json_string_value(json_object_get(entry, "io-status")), "nospace") == 0)
+                        node = json_string_value(json_object_get(json_object_get(entry, "inserted"), "node-name"));
+        space_ran_out(vm, node);
+}
+
 static bool has_room(Manager *manager, const char *name)
 {
         HostlerPoolConfig pool;

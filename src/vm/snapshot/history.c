@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "vm/pool/pools.h"
-#include "vm/snapshot/layers.h"
+#include "vm/snapshot/layers_work.h"
 #include "vm/vm_internal.h"
 
 void vm_history(Vm *vm, HostlerVmHistory *ret_history)
@@ -134,7 +134,7 @@ char *vm_new_layer(Vm *vm, const char *part, const char *pool, const char *endin
         HostlerVmHistory history;
         g_autofree char *prefix = pool ? g_strdup_printf("%s/%s", pool, part) : g_strdup(part);
         char *file = g_strconcat(prefix, ending, NULL);
-        vm_history(vm, &history);
+        layers_history(vm, &history);
         for (int i = 1;; i++) {
                 g_autofree char *path = vm_layer_path(vm, file);
                 if (!has_node(&history, file) && !g_file_test(path, G_FILE_TEST_EXISTS))

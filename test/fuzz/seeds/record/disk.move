@@ -1,0 +1,2 @@
+disk.move
+{"vm": "tiny", "disk": "tiny", "pool": "tiny"}
