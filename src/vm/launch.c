@@ -23,7 +23,7 @@
 
 #define ADOPT_TIMEOUT_MS 20000
 
-char **launch_argv(Vm *vm, const HostlerVmRuntime *run, bool early, GError **error)
+char **launch_argv(Vm *vm, const HostlerVmRuntime *run, bool early, bool incoming, GError **error)
 {
         g_auto(VmContext) context = {0};
         g_autofree char *qemu = qemu_find(error);
@@ -35,6 +35,10 @@ char **launch_argv(Vm *vm, const HostlerVmRuntime *run, bool early, GError **err
         g_ptr_array_add(argv, g_steal_pointer(&qemu));
         early ? early_plan(&context.context, plan) : device_plan_all(&context.context, plan);
         plan_to_argv(plan, argv);
+        if (incoming) {
+                g_ptr_array_add(argv, g_strdup("-incoming"));
+                g_ptr_array_add(argv, g_strdup("defer"));
+        }
         g_ptr_array_add(argv, NULL);
         return (char **)g_ptr_array_free(g_steal_pointer(&argv), FALSE);
 }
@@ -44,15 +48,8 @@ static char **build_argv(Vm *vm, bool incoming, GError **error)
 {
         HostlerVmRuntime runtime;
         vm_runtime(vm, &runtime);
-        char **argv = launch_argv(vm, &runtime, false, error);
+        char **argv = launch_argv(vm, &runtime, false, incoming, error);
         record_clear(&hostler_vm_runtime_type, &runtime);
-        if (argv && incoming) {
-                guint length = g_strv_length(argv);
-                argv = g_renew(char *, argv, length + 3);
-                argv[length] = g_strdup("-incoming");
-                argv[length + 1] = g_strdup("defer");
-                argv[length + 2] = NULL;
-        }
         return argv;
 }
 
@@ -215,8 +212,11 @@ bool launch_waiting(Vm *vm, const HostlerVmRuntime *run, char *const *argv, int 
 
 /* ---- a QEMU that has waited for this ---- */
 
-/* As on a command line: plugged and reset, the machine shows its guest no trace of how it came to be. */
-static bool plug(Vm *vm, const VmContext *context, Qmp *qmp, GError **error)
+/*
+ * As on a command line: plugged and reset, the machine shows its guest no trace of how it came to be. A state that is
+ * loaded says all of that itself.
+ */
+static bool plug(const VmContext *context, Qmp *qmp, bool incoming, GError **error)
 {
         g_autoptr(GPtrArray) parts = early_left(&context->context);
         g_autoptr(Plan) plan = plan_new();
@@ -227,10 +227,10 @@ static bool plug(Vm *vm, const VmContext *context, Qmp *qmp, GError **error)
                         return false;
                 type->plan(&context->context, part, plan);
         }
-        return plan_run(plan, qmp, error) && qmp_call(qmp, "system_reset", NULL, NULL, error);
+        return plan_run(plan, qmp, error) && (incoming || qmp_call(qmp, "system_reset", NULL, NULL, error));
 }
 
-static bool complete(Vm *vm, GError **error)
+static bool complete(Vm *vm, bool incoming, GError **error)
 {
         HostlerVmRuntime runtime;
         VmContext context;
@@ -240,21 +240,22 @@ static bool complete(Vm *vm, GError **error)
         vm_runtime(vm, &runtime);
         vm_context_init_hot(&context, vm, &runtime.launched, &runtime);
         context.context.fresh = true;
-        bool ok = plug(vm, &context, qmp, error);
+        bool ok = plug(&context, qmp, incoming, error);
         vm_context_clear(&context);
         record_clear(&hostler_vm_runtime_type, &runtime);
         return ok;
 }
 
 /* False: there is none, or nothing came of it, and a new one is to be started. */
-static bool launch_warm(Vm *vm)
+static bool launch_warm(Vm *vm, bool incoming)
 {
-        if (!warm_take(vm))
+        if (!warm_take(vm, incoming))
                 return false;
-        if (vm_update_runtime(vm, note_start, NULL, NULL) && vm_adopt(vm, ADOPT_TIMEOUT_MS, NULL) && complete(vm, NULL))
+        if (vm_update_runtime(vm, note_start, NULL, NULL) && vm_adopt(vm, ADOPT_TIMEOUT_MS, NULL) &&
+            complete(vm, incoming, NULL))
                 return true;
         vm_kill(vm, "failed-start", NULL);
-        vm_set_power(vm, HOSTLER_POWER_STARTING, "starting");
+        vm_set_power(vm, HOSTLER_POWER_STARTING, incoming ? "resuming" : "starting");
         return false;
 }
 
@@ -299,7 +300,7 @@ bool vm_launch(Vm *vm, bool incoming, GError **error)
 {
         g_autoptr(GError) local = NULL;
         vm_set_power(vm, HOSTLER_POWER_STARTING, incoming ? "resuming" : "starting");
-        if (!incoming && launch_warm(vm))
+        if (launch_warm(vm, incoming))
                 return true;
         warm_end(vm);
         if (!spawn(vm, incoming, &local)) {

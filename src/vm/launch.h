@@ -4,8 +4,9 @@
 #include "base/process.h"
 #include "vm/manager.h"
 
-/* QEMU's command line for @run; @early: with what it can have before its VM starts (device/early.h). g_strfreev. */
-char **launch_argv(Vm *vm, const HostlerVmRuntime *run, bool early, GError **error);
+/* QEMU's command line for @run; @early: with what it can have before its VM starts (device/early.h); @incoming: it
+ * waits for a state. g_strfreev. */
+char **launch_argv(Vm *vm, const HostlerVmRuntime *run, bool early, bool incoming, GError **error);
 /*
  * Starts the QEMU @argv in @vm's folder, stopped before its first instruction. It ends with the pipe @tie_fd (see
  * KeeperLaunch) unless it is untied. Nobody is connected to it, and the VM knows nothing of it.

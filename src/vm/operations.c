@@ -19,6 +19,7 @@
 #include "vm/snapshot/layers.h"
 #include "vm/snapshot/saved_state.h"
 #include "vm/snapshot/snapshot.h"
+#include "vm/warm/warm.h"
 
 /* NULL when the VM is not there (any more): then there is nothing to undo. */
 static Vm *vm_of(Manager *manager, const json_t *args)
@@ -117,6 +118,7 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
                 return false;
         if (vm)
                 manager_remove(manager, vm);
+        warm_forget(manager, id);
         return pools_forget_vm(manager, id, error) && dir_remove(dir, error);
 }
 

@@ -197,6 +197,8 @@ static void sweep_folders(Manager *manager)
                 g_mutex_lock(&manager->lock);
                 bool known = g_hash_table_contains(manager->vms, name);
                 g_mutex_unlock(&manager->lock);
+                if (!known)
+                        warm_sweep_spare(path);
                 if (!known && !runs_in(path) && g_uuid_string_is_valid(name))
                         dir_remove(path, NULL);
         }

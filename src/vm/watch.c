@@ -22,6 +22,7 @@
 #define BEATS_PER_GUEST_MEMORY 5
 #define AGENT_LIMIT_MS 4000
 /* Soon while the guest is coming up, then now and then. */
+#define RENEW_AGAIN_MS 20000
 #define AGENT_SOON_MS 300
 #define AGENT_LATER_MS 15000
 #define CONSOLE_WINDOW 256
@@ -35,7 +36,7 @@ typedef struct VmWatch {
         int helpers;
         bool beating, asking;
         bool named;
-        bool renewed;                    /* a job was asked to give the guest an identity of its own */
+        int64_t renew_after_ms;          /* when a job may be asked (again) to give the guest an identity of its own */
         char window[CONSOLE_WINDOW + 1]; /* the console's last bytes, for phases */
         size_t window_length;
 } VmWatch;
@@ -201,6 +202,14 @@ static void ask_agent_in(VmWatch *watch, guint delay_ms)
         watch->agent_timer = g_timeout_add(delay_ms, on_agent_time, watch);
 }
 
+/* An agent that answers may yet have been too busy for the job: it is asked for again. */
+static void renew_identity(VmWatch *watch)
+{
+        int64_t now_ms = clock_monotonic_ms();
+        if (now_ms >= watch->renew_after_ms && identity_renew_soon(watch->vm))
+                watch->renew_after_ms = now_ms + RENEW_AGAIN_MS;
+}
+
 static void on_interfaces(GuestAgent *agent, const json_t *result, const GError *error, void *data)
 {
         VmWatch *watch = data;
@@ -211,7 +220,7 @@ static void on_interfaces(GuestAgent *agent, const json_t *result, const GError 
                 counters_note_interfaces(watch->vm, result);
                 vm_set_phase(watch->vm, HOSTLER_BOOT_PHASE_AGENT);
                 vm_set_addresses(watch->vm, &list);
-                watch->renewed = watch->renewed || identity_renew_soon(watch->vm);
+                renew_identity(watch);
         }
         guest_thaw_if_left(watch->vm);
         if (vm_has_address(watch->vm))

@@ -60,6 +60,13 @@ def to_tick(daemon, api):
     return took
 
 
+def of_template(daemon, api, spares, names=("copy",)):
+    """An instant clone of a template until it runs; @spares: how many QEMUs wait for it."""
+    api.call("PATCH", "/v1/host", {"pool_warm": spares})
+    wait_until(lambda: api.call("GET", "/v1/host")["spares"] == spares, 60)
+    return clone(daemon, api, "golden", "instant", names)
+
+
 def to_userspace(daemon, api):
     """From the request for a start to the first program that runs in the guest."""
     log = folder_of(daemon, "cold") / "console.log"
@@ -99,8 +106,12 @@ def main():
             "full": functools.partial(clone, daemon, api, "golden", "full"),
             "cold": functools.partial(to_userspace, daemon, api),
             "tick": functools.partial(to_tick, daemon, api),
+            "instant": functools.partial(of_template, daemon, api, 0),
+            "spare": functools.partial(of_template, daemon, api, 1),
         })
-        many = interleave({"several": functools.partial(clone, daemon, api, "source", "instant", several)}, rounds=3)
+        api.call("PATCH", "/v1/host", {"pool_warm": 0})
+        many = interleave({"several": functools.partial(clone, daemon, api, "source", "instant", several),
+                           "of template": functools.partial(of_template, daemon, api, 0, several)}, rounds=3)
         api.job("POST", "/v1/vms/source/clone", {"names": several, "instant": True})
         for name in several:
             wait_until(lambda: "identity_of" not in daemon.show(name)["status"], 300, "it is itself")
@@ -114,6 +125,9 @@ def main():
     table.add("full clone", samples["full"], floor=samples["qemu-img convert"])
     table.add("start to userspace", samples["cold"])
     table.add("instant clone to the guest's next tick", samples["tick"], floor=samples["cold"])
+    table.add("instant clone of a template, until it runs", samples["instant"], goal=130)
+    table.add("the same, for which a QEMU waits", samples["spare"], goal=60)
+    table.add(f"instant clone of a template, each of {SEVERAL} in one job", many["of template"], goal=130)
     table.add(f"instant clone, each of {SEVERAL} in one job", many["several"], goal=130)
     table.show()
     table = Table("memory of instant clones", unit="MiB PSS")

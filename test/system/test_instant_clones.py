@@ -21,7 +21,7 @@ def source(daemon, *more):
 
 def wait_own_identity(daemon, *vms):
     for vm in vms:
-        wait_until(lambda: "identity_of" not in daemon.show(vm)["status"], 90, f"{vm} has an identity of its own")
+        wait_until(lambda: "identity_of" not in daemon.show(vm)["status"], 300, f"{vm} has an identity of its own")
 
 
 def ticks(daemon, vm):
@@ -146,7 +146,18 @@ def test_a_template_is_booted_once(daemon):
     wait_until(lambda: [vm["name"] for vm in daemon.json("ls")] == ["golden"], 60)
     daemon.hostler("clone", "golden", "a", "--instant")
     daemon.restart(kill=True)
+    # A QEMU waits for the next one, whatever it will be called.
+    daemon.hostler("host", "set", "--pool-warm", "1")
+    wait_until(lambda: daemon.json("host", "show")["spares"] == 1, 60)
+    waiting = daemon.processes()
     daemon.hostler("clone", "golden", "b", "--instant")
+    assert daemon.show("b")["status"]["pid"] in waiting
+    wait_own_identity(daemon, "b")
+    assert shell(daemon, "b", "hostname; cat /sys/class/net/eth0/address; grep -c vda /proc/partitions").split("\n")[:2] == ["b", daemon.show("b")["spec"]["nic0"]["mac"]]
+    wait_until(lambda: daemon.json("host", "show")["spares"] == 1, 60)
+    daemon.restart(kill=True)
+    daemon.hostler("host", "set", "--pool-warm", "0")
+    wait_until(lambda: daemon.json("host", "show")["spares"] == 0, 60)
     daemon.hostler("rm", "--now", "-y", "a", "b")
     daemon.hostler("template", "golden", "--off")
     assert [vm["name"] for vm in daemon.json("ls")] == ["golden"]

@@ -23,6 +23,7 @@
 #include "vm/snapshot/keepsakes.h"
 #include "vm/snapshot/layers_work.h"
 #include "vm/snapshot/snapshot.h"
+#include "vm/warm/warm.h"
 
 /* In the source's folder: its keepsakes of the moment that is cloned. */
 #define KEEPSAKES "cloned.kept"
@@ -189,7 +190,8 @@ static bool store_row(Manager *manager, Vm *vm, const HostlerVmHistory *history,
 static Vm *new_clone(const Cloning *cloning, const char *name)
 {
         g_autoptr(Spec) source = vm_spec(cloning->source);
-        g_autofree char *id = g_uuid_string_random();
+        g_autofree char *spare = cloning->args->instant ? warm_spare(cloning->source) : NULL;
+        g_autofree char *id = spare ? g_steal_pointer(&spare) : g_uuid_string_random();
         Spec *spec = clone_spec(&source->value, id);
         settle_disks(&spec->value, cloning->args->full);
         return vm_new(job_manager(cloning->job), id, name, spec, 1, clock_unix_ms());

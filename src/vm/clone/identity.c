@@ -98,7 +98,11 @@ static gpointer ask(gpointer data)
 
 bool identity_renew_soon(Vm *vm)
 {
-        g_autofree char *of = identity_of(vm);
+        g_autofree char *of = identity_of(vm), *key = g_strdup_printf("vm/%s", vm_id(vm));
+        g_autofree char *holder = of ? job_turn_holder(manager_jobs(vm_manager(vm)), key) : NULL;
+        /* Somebody is at it, be it with this. */
+        if (holder)
+                return true;
         if (of)
                 g_thread_unref(g_thread_new("identity", ask, vm_ref(vm)));
         return of != NULL;

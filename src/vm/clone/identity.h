@@ -6,5 +6,5 @@
 
 #include "vm/manager.h"
 
-/* Main loop: the agent has answered. True when it is to be done and a job was asked to. */
+/* Main loop: the agent has answered. True when it is to be done and a job was asked to, or one has the turn. */
 bool identity_renew_soon(Vm *vm);

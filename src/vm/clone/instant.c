@@ -100,25 +100,30 @@ bool instant_check(Vm *source, size_t count, GError **error)
 
 /* ---- a run like the source's ---- */
 
-/* The clone's run is the source's, with what is its own, and its memory in the mould. */
+void instant_describe(Vm *source, const char *id, HostlerVmRuntime *ret_run)
+{
+        HostlerVmRuntime theirs;
+        vm_runtime(source, &theirs);
+        record_init(&hostler_vm_runtime_type, ret_run);
+        g_autoptr(Spec) launched = clone_spec(&theirs.launched, id);
+        record_copy(&hostler_spec_type, &launched->value, &ret_run->launched);
+        ret_run->slots = theirs.slots;
+        theirs.slots = (HostlerSlotList){0};
+        ret_run->accel = theirs.accel;
+        ret_run->memory_boot = theirs.memory_boot;
+        ret_run->memory_max = theirs.memory_max;
+        ret_run->wide_ports = theirs.wide_ports;
+        ret_run->memory_file = vm_path(source, INSTANT_MEMORY);
+        record_clear(&hostler_vm_runtime_type, &theirs);
+}
+
 static bool record_run(Vm *source, Vm *clone, bool kept, GError **error)
 {
-        HostlerVmRuntime theirs, run;
-        vm_runtime(source, &theirs);
-        record_init(&hostler_vm_runtime_type, &run);
-        g_autoptr(Spec) launched = clone_spec(&theirs.launched, vm_id(clone));
-        record_copy(&hostler_spec_type, &launched->value, &run.launched);
-        run.slots = theirs.slots;
-        theirs.slots = (HostlerSlotList){0};
-        run.accel = theirs.accel;
-        run.memory_boot = theirs.memory_boot;
-        run.memory_max = theirs.memory_max;
-        run.wide_ports = theirs.wide_ports;
-        run.memory_file = vm_path(source, INSTANT_MEMORY);
+        HostlerVmRuntime run;
+        instant_describe(source, vm_id(clone), &run);
         run.memory_kept = kept;
         bool ok = vm_set_runtime(clone, &run, error);
         record_clear(&hostler_vm_runtime_type, &run);
-        record_clear(&hostler_vm_runtime_type, &theirs);
         return ok;
 }
 

@@ -26,5 +26,7 @@ bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error);
  * down until the guests have taken their addresses (identity.c).
  */
 bool instant_load(Job *job, Vm *source, GPtrArray *clones, GError **error);
+/* The run of the clone @id: the source's, with what is its own, and its memory in the mould. Clear it. */
+void instant_describe(Vm *source, const char *id, HostlerVmRuntime *ret_run);
 /* Lets them run. */
 bool instant_go_on(Job *job, GPtrArray *clones, GError **error);

@@ -65,6 +65,12 @@ void ready_load(Vm *vm)
         vm_set_mould(vm, id && stat(memory, &st) == 0 ? (int64_t)st.st_blocks * 512 : HOSTLER_UNSET);
 }
 
+bool ready_is(Vm *vm)
+{
+        g_autofree char *id = template_of(vm);
+        return id && template_is(vm);
+}
+
 bool ready_check_not(Vm *vm, const char *what, GError **error)
 {
         g_autofree char *id = template_of(vm), *object = vm_object(vm);

@@ -10,6 +10,7 @@ static void describe(Manager *manager, HostlerHostInfo *ret_info)
         record_init(&hostler_host_info_type, ret_info);
         warm_get(manager, &ret_info->pool_warm, &ret_info->pool_warm_floor);
         ret_info->warm = warm_names(manager);
+        ret_info->spares = warm_spares(manager);
         ret_info->memory_available = host_memory_available_bytes();
 }
 

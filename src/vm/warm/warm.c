@@ -21,6 +21,8 @@
 #include "base/units.h"
 #include "device/early.h"
 #include "host/host_facts.h"
+#include "vm/clone/instant.h"
+#include "vm/clone/ready.h"
 #include "vm/clone/template.h"
 #include "vm/launch.h"
 #include "vm/manager_internal.h"
@@ -36,6 +38,8 @@
 /* None is started when the next would bring the host near its floor. */
 #define ROOM_BYTES (256LL << 20)
 
+/* In the folder of a spare, which is no VM's yet. */
+#define SPARE_MARK "spare"
 #define READY_MS 10000
 #define READY_STEP_US 5000
 
@@ -43,9 +47,11 @@ typedef enum { MAKING, WAITING, ENDING } State;
 
 typedef struct {
         State state;
-        Vm *vm;      /* a reference */
-        char **argv; /* as it was executed */
-        char *stamp; /* of the files that it read */
+        Vm *vm;          /* a reference; of a spare one that is in no table */
+        Vm *of;          /* of a spare, the VM whose memory it has; a reference */
+        bool spoken_for; /* a spare that somebody makes a VM of */
+        char **argv;     /* as it was executed */
+        char *stamp;     /* of the files that it read */
         int tie_fd;
         ProcessId process;
 } Waiting;
@@ -66,6 +72,8 @@ static void waiting_free(gpointer data)
         g_strfreev(waiting->argv);
         g_free(waiting->stamp);
         vm_unref(waiting->vm);
+        if (waiting->of)
+                vm_unref(waiting->of);
         g_free(waiting);
 }
 
@@ -87,17 +95,6 @@ WarmPool *warm_pool_new(Manager *manager)
         pool->waiting = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, waiting_free);
         pool->failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
         return pool;
-}
-
-void warm_pool_free(WarmPool *pool)
-{
-        if (!pool)
-                return;
-        g_hash_table_unref(pool->waiting);
-        g_hash_table_unref(pool->failed);
-        g_mutex_clear(&pool->lock);
-        g_cond_clear(&pool->changed);
-        g_free(pool);
 }
 
 /* ---- what it would be started with ---- */
@@ -132,6 +129,21 @@ static bool all_can_be_had(Vm *vm)
         return can;
 }
 
+static char **argv_of(const Waiting *waiting, const HostlerVmRuntime *run)
+{
+        return launch_argv(waiting->vm, run, true, waiting->of != NULL, NULL);
+}
+
+/* What it would be started for now. */
+static void describe(const Waiting *waiting, HostlerVmRuntime *ret_run)
+{
+        g_autoptr(Spec) spec = vm_spec(waiting->vm);
+        if (waiting->of)
+                instant_describe(waiting->of, vm_id(waiting->vm), ret_run);
+        else
+                prepare_describe(waiting->vm, &spec->value, ret_run);
+}
+
 /* ---- one that waits ---- */
 
 /* It is ENDING, or in no table: what it leaves goes with it. */
@@ -145,23 +157,50 @@ static void end_one(Waiting *waiting)
         unlink(exit_file);
         unlink(reserved);
         vm_set_warm(waiting->vm, false);
+        if (waiting->of && !waiting->spoken_for)
+                dir_remove(vm_dir(waiting->vm), NULL);
+}
+
+/* They end by themselves; what is waited for is that nothing of them is left. */
+static void end_all(WarmPool *pool)
+{
+        GHashTableIter iter;
+        gpointer item;
+        g_hash_table_iter_init(&iter, pool->waiting);
+        while (g_hash_table_iter_next(&iter, NULL, &item))
+                fd_close(&((Waiting *)item)->tie_fd);
+        g_hash_table_iter_init(&iter, pool->waiting);
+        while (g_hash_table_iter_next(&iter, NULL, &item))
+                end_one(item);
+}
+
+void warm_pool_free(WarmPool *pool)
+{
+        if (!pool)
+                return;
+        end_all(pool);
+        g_hash_table_unref(pool->waiting);
+        g_hash_table_unref(pool->failed);
+        g_mutex_clear(&pool->lock);
+        g_cond_clear(&pool->changed);
+        g_free(pool);
 }
 
 /* Takes it out of the table; whoever waits for that may go on. */
-static void drop(WarmPool *pool, Vm *vm)
+static void drop(WarmPool *pool, const char *id)
 {
         g_mutex_lock(&pool->lock);
-        g_hash_table_remove(pool->waiting, vm_id(vm));
+        g_hash_table_remove(pool->waiting, id);
         g_cond_broadcast(&pool->changed);
         g_mutex_unlock(&pool->lock);
 }
 
 /* The caller's from now on, ENDING, until it calls drop(); NULL: none waits. Waits for who is busy with it. */
-static Waiting *claim(WarmPool *pool, Vm *vm)
+static Waiting *claim(WarmPool *pool, const char *id)
 {
         Waiting *waiting;
         g_mutex_lock(&pool->lock);
-        while ((waiting = g_hash_table_lookup(pool->waiting, vm_id(vm))) && waiting->state != WAITING)
+        while ((waiting = g_hash_table_lookup(pool->waiting, id)) && waiting->state != WAITING)
                 g_cond_wait(&pool->changed, &pool->lock);
         if (waiting)
                 waiting->state = ENDING;
@@ -169,14 +208,19 @@ static Waiting *claim(WarmPool *pool, Vm *vm)
         return waiting;
 }
 
-void warm_end(Vm *vm)
+void warm_forget(Manager *manager, const char *id)
 {
-        WarmPool *pool = manager_warm(vm_manager(vm));
-        Waiting *waiting = claim(pool, vm);
+        WarmPool *pool = manager_warm(manager);
+        Waiting *waiting = claim(pool, id);
         if (!waiting)
                 return;
         end_one(waiting);
-        drop(pool, vm);
+        drop(pool, id);
+}
+
+void warm_end(Vm *vm)
+{
+        warm_forget(vm_manager(vm), vm_id(vm));
 }
 
 static bool is_fit(const Waiting *waiting, char *const *argv)
@@ -187,37 +231,54 @@ static bool is_fit(const Waiting *waiting, char *const *argv)
                strcmp(stamp, waiting->stamp) == 0;
 }
 
-bool warm_take(Vm *vm)
+/* A spare's folder is a VM's now. */
+static bool unmark(const Waiting *waiting)
+{
+        g_autofree char *mark = vm_path(waiting->vm, SPARE_MARK);
+        return !waiting->of || unlink(mark) == 0;
+}
+
+bool warm_take(Vm *vm, bool incoming)
 {
         WarmPool *pool = manager_warm(vm_manager(vm));
         HostlerVmRuntime run;
-        Waiting *waiting = claim(pool, vm);
+        Waiting *waiting = claim(pool, vm_id(vm));
         if (!waiting)
                 return false;
         vm_runtime(vm, &run);
-        g_auto(GStrv) argv = launch_argv(vm, &run, true, NULL);
+        g_auto(GStrv) argv = argv_of(waiting, &run);
         record_clear(&hostler_vm_runtime_type, &run);
-        bool taken = is_fit(waiting, argv) && keeper_untie(waiting->tie_fd);
+        bool taken = incoming == (waiting->of != NULL) && is_fit(waiting, argv) && unmark(waiting) &&
+                     keeper_untie(waiting->tie_fd);
         if (!taken)
                 end_one(waiting);
         vm_set_warm(vm, false);
-        drop(pool, vm);
+        drop(pool, vm_id(vm));
         return taken;
+}
+
+/* Those that wait, references. g_ptr_array_unref. */
+static GPtrArray *waiting_vms(WarmPool *pool)
+{
+        GPtrArray *vms = g_ptr_array_new_with_free_func((GDestroyNotify)vm_unref);
+        GHashTableIter iter;
+        gpointer item;
+        g_mutex_lock(&pool->lock);
+        g_hash_table_iter_init(&iter, pool->waiting);
+        while (g_hash_table_iter_next(&iter, NULL, &item))
+                if (((Waiting *)item)->state == WAITING && !((Waiting *)item)->spoken_for)
+                        g_ptr_array_add(vms, vm_ref(((Waiting *)item)->vm));
+        g_mutex_unlock(&pool->lock);
+        return vms;
 }
 
 bool warm_give_back(Manager *manager, Vm *but)
 {
-        bool any = false;
-        g_autoptr(GPtrArray) vms = manager_vms(manager, false);
-        for (guint i = 0; i < vms->len; i++) {
-                Waiting *waiting = vms->pdata[i] == but ? NULL : claim(manager_warm(manager), vms->pdata[i]);
-                if (!waiting)
-                        continue;
-                end_one(waiting);
-                drop(manager_warm(manager), vms->pdata[i]);
-                any = true;
-        }
-        return any;
+        g_autoptr(GPtrArray) vms = waiting_vms(manager_warm(manager));
+        for (guint i = 0; i < vms->len; i++)
+                if (vms->pdata[i] != but)
+                        warm_forget(manager, vm_id(vms->pdata[i]));
+        return vms->len > 0;
 }
 
 void warm_sweep(Vm *vm)
@@ -227,6 +288,15 @@ void warm_sweep(Vm *vm)
                 return;
         Waiting left = {.vm = vm, .tie_fd = -1};
         end_one(&left);
+}
+
+void warm_sweep_spare(const char *folder)
+{
+        g_autofree char *mark = g_build_filename(folder, SPARE_MARK, NULL);
+        if (!g_file_test(mark, G_FILE_TEST_EXISTS))
+                return;
+        keeper_end(folder);
+        dir_remove(folder, NULL);
 }
 
 /* ---- which are to wait ---- */
@@ -295,14 +365,14 @@ static GPtrArray *wanted(Manager *manager, int64_t count)
 
 /* ---- making one ---- */
 
-/* False when there is one already. */
-static bool begin(WarmPool *pool, Vm *vm)
+/* False when there is one already. @of: for a spare; NULL. */
+static bool begin(WarmPool *pool, Vm *vm, Vm *of)
 {
         g_mutex_lock(&pool->lock);
         bool free = !g_hash_table_contains(pool->waiting, vm_id(vm));
         if (free) {
                 Waiting *waiting = g_new0(Waiting, 1);
-                *waiting = (Waiting){.state = MAKING, .vm = vm_ref(vm), .tie_fd = -1};
+                *waiting = (Waiting){.state = MAKING, .vm = vm_ref(vm), .of = of ? vm_ref(of) : NULL, .tie_fd = -1};
                 g_hash_table_insert(pool->waiting, g_strdup(vm_id(vm)), waiting);
         }
         g_mutex_unlock(&pool->lock);
@@ -336,21 +406,39 @@ static bool is_greeted(const Waiting *made)
                recv(fd, &byte, 1, MSG_DONTWAIT) == 1;
 }
 
+/* One that could not be started, or ended by itself, is not tried again as it was. A spare stands for all of its kind.
+ */
+static void note_failure(WarmPool *pool, const Waiting *waiting)
+{
+        g_hash_table_insert(pool->failed, g_strdup(vm_id(waiting->of ? waiting->of : waiting->vm)),
+                            waiting->of ? g_strdup("") : g_strjoinv("\n", waiting->argv));
+}
+
+static bool has_failed(WarmPool *pool, const Waiting *waiting)
+{
+        g_autofree char *words = waiting->of ? g_strdup("") : g_strjoinv("\n", waiting->argv);
+        return g_strcmp0(g_hash_table_lookup(pool->failed, vm_id(waiting->of ? waiting->of : waiting->vm)), words) == 0;
+}
+
+/* What an earlier daemon left of a spare is known by it. */
+static bool mark(const Waiting *made)
+{
+        g_autofree char *path = vm_path(made->vm, SPARE_MARK);
+        return !made->of || (dir_ensure(vm_dir(made->vm), NULL) && file_write_atomic(path, "", 0, 0600, false, NULL));
+}
+
 /* Fills in @made. False when it is not to be, or could not be started. */
 static bool make(WarmPool *pool, Waiting *made)
 {
         HostlerVmRuntime run;
-        g_autoptr(Spec) spec = vm_spec(made->vm);
-        prepare_describe(made->vm, &spec->value, &run);
-        made->argv = launch_argv(made->vm, &run, true, NULL);
-        g_autofree char *words = made->argv ? g_strjoinv("\n", made->argv) : NULL;
-        const char *failed = g_hash_table_lookup(pool->failed, vm_id(made->vm));
-        bool ok = made->argv && g_strcmp0(failed, words) != 0 && prepare_seed(made->vm, NULL);
+        describe(made, &run);
+        made->argv = argv_of(made, &run);
+        bool ok = made->argv && !has_failed(pool, made) && mark(made) && prepare_seed(made->vm, NULL);
         if (ok) {
                 made->stamp = stamp_of(made->vm, made->argv);
                 ok = start_one(made, &run) && is_greeted(made);
                 if (!ok)
-                        g_hash_table_insert(pool->failed, g_strdup(vm_id(made->vm)), g_steal_pointer(&words));
+                        note_failure(pool, made);
         }
         record_clear(&hostler_vm_runtime_type, &run);
         return ok;
@@ -378,18 +466,13 @@ static Waiting *made_of(WarmPool *pool, Vm *vm)
         return waiting;
 }
 
-static void warm_up(WarmPool *pool, Vm *vm)
+/* What begin() began. */
+static void finish(WarmPool *pool, Vm *vm)
 {
-        if (!begin(pool, vm))
-                return;
         Waiting *made = made_of(pool, vm);
-        if (has_turn(pool, vm) || !is_there(pool, vm) || !may_wait(vm)) {
-                drop(pool, vm);
-                return;
-        }
         if (!make(pool, made)) {
                 end_one(made);
-                drop(pool, vm);
+                drop(pool, vm_id(vm));
                 return;
         }
         vm_set_warm(vm, true);
@@ -399,52 +482,17 @@ static void warm_up(WarmPool *pool, Vm *vm)
         g_mutex_unlock(&pool->lock);
 }
 
-/* ---- rounds ---- */
-
-/* Those that wait, references. g_ptr_array_unref. */
-static GPtrArray *waiting_vms(WarmPool *pool)
+static void warm_up(WarmPool *pool, Vm *vm)
 {
-        GPtrArray *vms = g_ptr_array_new_with_free_func((GDestroyNotify)vm_unref);
-        GHashTableIter iter;
-        gpointer item;
-        g_mutex_lock(&pool->lock);
-        g_hash_table_iter_init(&iter, pool->waiting);
-        while (g_hash_table_iter_next(&iter, NULL, &item))
-                if (((Waiting *)item)->state == WAITING)
-                        g_ptr_array_add(vms, vm_ref(((Waiting *)item)->vm));
-        g_mutex_unlock(&pool->lock);
-        return vms;
-}
-
-/* As it would be started now, it would be another; one that ended by itself is not tried again as it was. */
-static bool is_stale(WarmPool *pool, Waiting *waiting)
-{
-        HostlerVmRuntime run;
-        g_autoptr(Spec) spec = vm_spec(waiting->vm);
-        prepare_describe(waiting->vm, &spec->value, &run);
-        g_auto(GStrv) argv = launch_argv(waiting->vm, &run, true, NULL);
-        bool fit = is_fit(waiting, argv);
-        record_clear(&hostler_vm_runtime_type, &run);
-        if (!process_id_alive(&waiting->process))
-                g_hash_table_insert(pool->failed, g_strdup(vm_id(waiting->vm)), g_strjoinv("\n", waiting->argv));
-        return !fit;
-}
-
-static void keep_or_end(WarmPool *pool, Vm *vm, GPtrArray *candidates)
-{
-        Waiting *waiting = claim(pool, vm);
-        if (!waiting)
+        if (!begin(pool, vm, NULL))
                 return;
-        if (!g_ptr_array_find(candidates, vm, NULL) || is_stale(pool, waiting)) {
-                end_one(waiting);
-                drop(pool, vm);
-                return;
-        }
-        g_mutex_lock(&pool->lock);
-        waiting->state = WAITING;
-        g_cond_broadcast(&pool->changed);
-        g_mutex_unlock(&pool->lock);
+        if (has_turn(pool, vm) || !is_there(pool, vm) || !may_wait(vm))
+                drop(pool, vm_id(vm));
+        else
+                finish(pool, vm);
 }
+
+/* ---- spares ---- */
 
 /* How many there may be, with @now of them waiting: one less with each round that finds the host below its floor. */
 static int64_t allowance(int64_t count, int64_t floor_bytes, int64_t now)
@@ -455,6 +503,122 @@ static int64_t allowance(int64_t count, int64_t floor_bytes, int64_t now)
         return MIN(count, available < floor_bytes ? MAX(now - 1, 0) : now);
 }
 
+static bool may_have_spares(Vm *ready)
+{
+        HostlerVmRuntime run;
+        VmContext context;
+        g_autofree char *id = g_uuid_string_random();
+        if (!ready_is(ready))
+                return false;
+        instant_describe(ready, id, &run);
+        vm_context_init(&context, vm_manager(ready), ready, &run.launched, &run);
+        /* A seed has the name that the clone does not have yet. */
+        bool may = !early_hindrance(&context.context) && !spec_part(&run.launched, "seed");
+        vm_context_clear(&context);
+        record_clear(&hostler_vm_runtime_type, &run);
+        return may;
+}
+
+static int64_t spares_of(WarmPool *pool, const Vm *ready)
+{
+        GHashTableIter iter;
+        gpointer item;
+        int64_t count = 0;
+        g_mutex_lock(&pool->lock);
+        g_hash_table_iter_init(&iter, pool->waiting);
+        while (g_hash_table_iter_next(&iter, NULL, &item)) {
+                const Waiting *waiting = item;
+                count += waiting->of && (!ready || waiting->of == ready) && !waiting->spoken_for;
+        }
+        g_mutex_unlock(&pool->lock);
+        return count;
+}
+
+static void make_spare(WarmPool *pool, Vm *ready)
+{
+        HostlerVmRuntime run;
+        g_autofree char *id = g_uuid_string_random(), *name = vm_name(ready);
+        instant_describe(ready, id, &run);
+        HostlerSpec spec;
+        record_copy(&hostler_spec_type, &run.launched, &spec);
+        g_autoptr(Vm) vm = vm_new(pool->manager, id, name, spec_new(&spec), 1, clock_unix_ms());
+        record_clear(&hostler_vm_runtime_type, &run);
+        if (begin(pool, vm, ready))
+                finish(pool, vm);
+}
+
+char *warm_spare(Vm *ready)
+{
+        WarmPool *pool = manager_warm(vm_manager(ready));
+        GHashTableIter iter;
+        gpointer item;
+        char *id = NULL;
+        g_mutex_lock(&pool->lock);
+        g_hash_table_iter_init(&iter, pool->waiting);
+        while (!id && g_hash_table_iter_next(&iter, NULL, &item)) {
+                Waiting *waiting = item;
+                if (waiting->of != ready || waiting->state != WAITING || waiting->spoken_for)
+                        continue;
+                waiting->spoken_for = true;
+                id = g_strdup(vm_id(waiting->vm));
+        }
+        g_mutex_unlock(&pool->lock);
+        return id;
+}
+
+/* Not more than there are to be, of each template. */
+static void make_spares(WarmPool *pool, int64_t count, int64_t floor_bytes)
+{
+        g_autoptr(GPtrArray) vms = manager_vms(pool->manager, false);
+        for (guint i = 0; i < vms->len; i++) {
+                if (!may_have_spares(vms->pdata[i]))
+                        continue;
+                int64_t have = spares_of(pool, vms->pdata[i]), wanted = allowance(count, floor_bytes, have);
+                for (; have < wanted; have++)
+                        make_spare(pool, vms->pdata[i]);
+        }
+}
+
+/* ---- rounds ---- */
+
+/* As it would be started now, it would be another; one that ended by itself is not tried again as it was. */
+static bool is_stale(WarmPool *pool, Waiting *waiting)
+{
+        HostlerVmRuntime run;
+        describe(waiting, &run);
+        g_auto(GStrv) argv = argv_of(waiting, &run);
+        bool fit = is_fit(waiting, argv);
+        record_clear(&hostler_vm_runtime_type, &run);
+        if (!process_id_alive(&waiting->process))
+                note_failure(pool, waiting);
+        return !fit;
+}
+
+/* Whether a spare is one too many is seen by who comes last. */
+static bool is_wanted(WarmPool *pool, const Waiting *waiting, GPtrArray *candidates, int64_t spares)
+{
+        if (!waiting->of)
+                return g_ptr_array_find(candidates, waiting->vm, NULL);
+        g_autoptr(Vm) of = manager_any_vm(pool->manager, vm_id(waiting->of));
+        return of == waiting->of && ready_is(of) && spares_of(pool, of) <= spares;
+}
+
+static void keep_or_end(WarmPool *pool, Vm *vm, GPtrArray *candidates, int64_t spares)
+{
+        Waiting *waiting = claim(pool, vm_id(vm));
+        if (!waiting)
+                return;
+        if (!waiting->spoken_for && (!is_wanted(pool, waiting, candidates, spares) || is_stale(pool, waiting))) {
+                end_one(waiting);
+                drop(pool, vm_id(vm));
+                return;
+        }
+        g_mutex_lock(&pool->lock);
+        waiting->state = WAITING;
+        g_cond_broadcast(&pool->changed);
+        g_mutex_unlock(&pool->lock);
+}
+
 void warm_round(Manager *manager)
 {
         WarmPool *pool = manager_warm(manager);
@@ -463,11 +627,13 @@ void warm_round(Manager *manager)
         warm_get(manager, &count, &floor_bytes);
         if (count == 0 && waiting->len == 0)
                 return;
-        g_autoptr(GPtrArray) candidates = wanted(manager, allowance(count, floor_bytes, waiting->len));
+        int64_t allowed = allowance(count, floor_bytes, waiting->len);
+        g_autoptr(GPtrArray) candidates = wanted(manager, allowed);
         for (guint i = 0; i < waiting->len; i++)
-                keep_or_end(pool, waiting->pdata[i], candidates);
+                keep_or_end(pool, waiting->pdata[i], candidates, allowed);
         for (guint i = 0; i < candidates->len; i++)
                 warm_up(pool, candidates->pdata[i]);
+        make_spares(pool, count, floor_bytes);
 }
 
 /* ---- the setting ---- */
@@ -509,8 +675,14 @@ char **warm_names(Manager *manager)
         g_autoptr(GPtrArray) vms = waiting_vms(manager_warm(manager));
         GPtrArray *names = g_ptr_array_new();
         for (guint i = 0; i < vms->len; i++)
-                g_ptr_array_add(names, vm_name(vms->pdata[i]));
+                if (is_there(manager_warm(manager), vms->pdata[i]))
+                        g_ptr_array_add(names, vm_name(vms->pdata[i]));
         g_ptr_array_sort(names, by_name);
         g_ptr_array_add(names, NULL);
         return (char **)g_ptr_array_free(names, FALSE);
+}
+
+int64_t warm_spares(Manager *manager)
+{
+        return spares_of(manager_warm(manager), NULL);
 }

@@ -13,7 +13,7 @@
 #include "vm/manager.h"
 
 WarmPool *warm_pool_new(Manager *manager);
-/* What waits ends, soon. */
+/* Ends what waits. */
 void warm_pool_free(WarmPool *pool);
 
 /*
@@ -22,12 +22,23 @@ void warm_pool_free(WarmPool *pool);
  */
 void warm_round(Manager *manager);
 /*
- * The QEMU that waits for @vm is the VM's own from now on: it outlives the daemon. False when there is none, or it is
- * not what would be started now; then it is gone. Blocks; with the VM's turn, the run being recorded.
+ * The QEMU that waits for @vm (@incoming: and then for a state) is the VM's own from now on: it outlives the daemon.
+ * False when there is none, or it is not what would be started now; then it is gone. Blocks; with the VM's turn, the
+ * run being recorded.
  */
-bool warm_take(Vm *vm);
+bool warm_take(Vm *vm, bool incoming);
 /* Ends what waits for @vm, and waits for that. */
 void warm_end(Vm *vm);
+/*
+ * Spares: QEMUs that wait for clones that nobody has named yet, with the memory of @ready (clone/ready.h) mapped. The
+ * id of one, which is the caller's to make a VM of: warm_take() finds it, warm_forget() ends it. NULL: there is none.
+ * Caller frees.
+ */
+char *warm_spare(Vm *ready);
+/* Ends what waits for the VM @id, if anything does. */
+void warm_forget(Manager *manager, const char *id);
+/* At daemon start, of a folder that belongs to no VM: ends and removes what an earlier daemon may have left. */
+void warm_sweep_spare(const char *folder);
 /* Ends all that wait, but for @but's (may be NULL), for their memory. False when none did. */
 bool warm_give_back(Manager *manager, Vm *but);
 /* At daemon start, of a VM that does not run: ends and removes what an earlier daemon may have left. */
@@ -38,3 +49,4 @@ bool warm_set(Manager *manager, int64_t count, int64_t floor_bytes, GError **err
 void warm_get(Manager *manager, int64_t *ret_count, int64_t *ret_floor_bytes);
 /* Names of the VMs that one waits for, in order. g_strfreev. */
 char **warm_names(Manager *manager);
+int64_t warm_spares(Manager *manager);
