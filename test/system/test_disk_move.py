@@ -49,6 +49,7 @@ def test_live_and_off(daemon):
     assert len(disk_files(daemon, "vm", "disk1")) == 1 and not files(slow)
     check_snapshot(daemon)
     daemon.restart(kill=True)
+    wait_until(lambda: daemon.run("exec", "vm", "--", "true").returncode == 0, 30, "the VM is adopted")
     write(daemon, "vm", "disk1", "after")
     daemon.hostler("disk", "move", "vm", "disk0", "--pool", "default")
     count = check_counts(daemon, count)
