@@ -44,6 +44,7 @@ bool command_doctor(Cli *cli, const Invocation *invocation, GError **error);
 bool command_event_watch(Cli *cli, const Invocation *invocation, GError **error);
 bool command_job_wait(Cli *cli, const Invocation *invocation, GError **error);
 bool command_metrics(Cli *cli, const Invocation *invocation, GError **error);
+bool command_nic_stats(Cli *cli, const Invocation *invocation, GError **error);
 bool command_screenshot(Cli *cli, const Invocation *invocation, GError **error);
 bool command_show(Cli *cli, const Invocation *invocation, GError **error);
 bool command_simulate(Cli *cli, const Invocation *invocation, GError **error);

@@ -25,6 +25,7 @@ static const struct {
     {"help", command_help},
     {"job_wait", command_job_wait},
     {"metrics", command_metrics},
+    {"nic_stats", command_nic_stats},
     {"screenshot", command_screenshot},
     {"show", command_show},
     {"simulate", command_simulate},

@@ -1,6 +1,6 @@
 /*
- * `hostler metrics`: a course of measured values, one line of graph for each kind, and `hostler top`, which goes on by
- * itself on a terminal.
+ * `hostler metrics`: a course of measured values, one line of graph for each kind, and what goes on by itself: `hostler
+ * top` on a terminal, `hostler nic stats --watch`.
  */
 #include <math.h>
 #include <string.h>
@@ -18,6 +18,7 @@
 #define USUAL_COLUMNS 60
 #define TEXT_COLUMNS 56 /* what stands left of the graph */
 #define TOP_US 2000000
+#define WATCH_US 1000000
 
 /* ---- the graph ---- */
 
@@ -158,14 +159,33 @@ bool command_metrics(Cli *cli, const Invocation *invocation, GError **error)
 
 /* ---- top ---- */
 
-bool command_top(Cli *cli, const Invocation *invocation, GError **error)
+/* What the verb prints, anew and anew: on a cleared terminal, elsewhere one below the other. */
+static bool watch(Cli *cli, const Invocation *invocation, gulong pause_us, GError **error)
 {
         GString clear = {.str = (char *)"\033[H\033[2J", .len = strlen("\033[H\033[2J")};
+        for (;;) {
+                if ((cli->out_is_terminal && !cli_print(&clear, error)) || !run_verb(cli, invocation, error))
+                        return false;
+                g_usleep(pause_us);
+        }
+}
+
+bool command_top(Cli *cli, const Invocation *invocation, GError **error)
+{
         if (!cli->out_is_terminal || cli->options->format != OUTPUT_TABLE)
                 return run_verb(cli, invocation, error);
-        for (;;) {
-                if (!cli_print(&clear, error) || !run_verb(cli, invocation, error))
-                        return false;
-                g_usleep(TOP_US);
-        }
+        return watch(cli, invocation, TOP_US, error);
+}
+
+/* ---- nic stats ---- */
+
+bool command_nic_stats(Cli *cli, const Invocation *invocation, GError **error)
+{
+        json_auto_t *reply = NULL;
+        bool reset = json_is_true(json_object_get(invocation->local, "reset"));
+        if (reset && !cli_call(cli, "nic", "reset", json_incref(invocation->args), 0, &reply, error))
+                return false;
+        if (json_is_true(json_object_get(invocation->local, "watch")))
+                return watch(cli, invocation, WATCH_US, error);
+        return run_verb(cli, invocation, error);
 }

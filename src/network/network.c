@@ -1,7 +1,7 @@
 /*
- * The network as callers see it: declarations, adapters, counters. See network.h.
+ * The network as callers see it: declarations and adapters. See network.h.
  *
- * All it does to the switch itself is to read counters; the rest is the thread's (network_thread.c).
+ * What is to be done to the switch is the thread's (network_thread.c).
  */
 #include "network/network.h"
 
@@ -12,13 +12,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "network/compile.h"
 #include "network/network_private.h"
 #include "network/tap.h"
-#include "wire/openflow.h"
 
 #define APPLY_US (60 * G_USEC_PER_SEC)
-#define COUNT_MS 5000
 
 static void attached_free(gpointer data)
 {
@@ -238,7 +235,10 @@ static Attached *attached_new(const Adapter *adapter)
 /* What stays as it is when an adapter gets other properties. */
 static void inherit(Attached *new, Attached *old)
 {
-        new->number = strcmp(new->switch_name, old->switch_name) == 0 ? old->number : 0;
+        if (strcmp(new->switch_name, old->switch_name) == 0) {
+                new->number = old->number;
+                new->counted = old->counted;
+        }
         new->wants_device = old->wants_device;
         new->fd = fd_steal(&old->fd);
         if (!new->filter.known || !mac_equal(&new->mac, &old->mac))
@@ -322,63 +322,4 @@ void network_set_filter(Network *network, const char *vm_id, const char *part, c
                 network_ask_round(network);
         }
         g_mutex_unlock(&network->lock);
-}
-
-/* ---- counters ---- */
-
-static void add_drops(const FlowCount *count, AdapterCounts *counts)
-{
-        uint64_t *const places[] = {
-            [FLOW_VLAN] = &counts->vlan,
-            [FLOW_FORGED] = &counts->forged,
-            [FLOW_ADDRESS] = &counts->addresses,
-            [FLOW_SERVICE] = &counts->services,
-            [FLOW_ISOLATED] = &counts->isolated,
-            [FLOW_MAC_CHANGES] = &counts->mac_changes,
-            [FLOW_MAC_SPOOFING] = &counts->spoofed,
-            [FLOW_BLOCKED] = &counts->blocked,
-        };
-        FlowClass class = COOKIE_CLASS(count->cookie);
-        if ((count->cookie & COOKIE_DROPS) && class < G_N_ELEMENTS(places) && places[class])
-                *places[class] += count->packets;
-}
-
-static bool read_counts(OpenFlow *openflow, uint32_t number, AdapterCounts *counts, GError **error)
-{
-        g_autoptr(GArray) flows = g_array_new(FALSE, FALSE, sizeof(FlowCount));
-        g_autoptr(GArray) ports = g_array_new(FALSE, FALSE, sizeof(PortCount));
-        if (!openflow_flow_counts(openflow, COOKIE_MAKE(0, number), UINT64_C(0xffff0000ffffffff), flows, error) ||
-            !openflow_port_counts(openflow, ports, error))
-                return false;
-        for (guint i = 0; i < flows->len; i++)
-                add_drops(&g_array_index(flows, FlowCount, i), counts);
-        for (guint i = 0; i < ports->len; i++) {
-                const PortCount *port = &g_array_index(ports, PortCount, i);
-                if (port->port != number)
-                        continue;
-                counts->tx_packets = port->rx_packets;
-                counts->tx_bytes = port->rx_bytes;
-                counts->rx_packets = port->tx_packets;
-                counts->rx_bytes = port->tx_bytes;
-        }
-        return true;
-}
-
-bool network_counts(Network *network, const char *vm_id, const char *part, AdapterCounts *ret_counts, GError **error)
-{
-        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part), *path = NULL;
-        uint32_t number = 0;
-        g_mutex_lock(&network->lock);
-        const Attached *adapter = g_hash_table_lookup(network->attached, key);
-        if (adapter) {
-                g_autofree char *bridge = bridge_name(adapter->switch_name);
-                path = ovs_openflow_path(network->ovs, bridge);
-                number = adapter->number;
-        }
-        g_mutex_unlock(&network->lock);
-        *ret_counts = (AdapterCounts){0};
-        if (!path)
-                return error_set(error, HOSTLER_ERROR_WRONG_STATE, NULL, "%s is on no switch now", part);
-        g_autoptr(OpenFlow) openflow = openflow_connect(path, COUNT_MS, error);
-        return openflow && read_counts(openflow, number, ret_counts, error);
 }

@@ -95,9 +95,23 @@ void network_capture_end(Network *network, const char *capture);
 /* Mirrors of one switch that are declared; more cannot all be had. */
 #define MIRRORS_MAX 24
 
-/* Why frames of or to a port were dropped, and how many. */
+/*
+ * What an adapter on a switch has sent and received, what was dropped and why. Numbers only, all of them 64 bits wide.
+ */
 typedef struct {
         uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes; /* of the guest: tx is what it sent */
+        uint64_t rx_dropped, tx_dropped, rx_errors, tx_errors;
         uint64_t forged, spoofed, addresses, services, vlan, mac_changes, isolated, blocked;
 } AdapterCounts;
+/*
+ * Since it was put on, or since network_counts_reset(); while `statistics` is off, nothing is counted.
+ * HOSTLER_ERROR_WRONG_STATE: it is on no switch. Blocks while the switch is asked; what was dropped is as of its last
+ * look, half a second ago.
+ */
 bool network_counts(Network *network, const char *vm_id, const char *part, AdapterCounts *ret_counts, GError **error);
+bool network_counts_reset(Network *network, const char *vm_id, const char *part, GError **error);
+/* Asks every switch, so that network_each_counts() is of now. Blocks. */
+void network_sample(Network *network);
+/* Of each adapter that is counted, as it was asked for last. Does not block. */
+typedef void (*CountsFunc)(const char *vm_id, const char *part, const AdapterCounts *counts, void *data);
+void network_each_counts(Network *network, CountsFunc each, void *data);

@@ -6,6 +6,14 @@
 #include "network/router.h"
 #include "wire/flow.h"
 
+/* What was counted for an adapter, over resets and while it was off. */
+typedef struct {
+        AdapterCounts last; /* as the switch has it */
+        AdapterCounts zero; /* of that, what does not count */
+        AdapterCounts kept; /* what counts beside the rest */
+        bool off;
+} Counted;
+
 /* An adapter that is on a switch. */
 typedef struct {
         char *key; /* "VM ID/part" */
@@ -15,6 +23,7 @@ typedef struct {
         int64_t mtu;
         GArray *guard;     /* of IpAddress */
         LanHost *host;     /* what its LAN tells it; NULL: nothing */
+        Counted counted;
         uint32_t number;   /* 0: it has none yet */
         RxFilter filter;   /* its groups are `groups`'s */
         GArray *groups;    /* of Mac */
@@ -106,6 +115,11 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(State, state_clear)
 bool state_read(Ovs *ovs, State *ret_state, GError **error);
 /* Makes bridges and ports those of @targets; @others_go: also where that means to take some away. */
 bool state_change(Ovs *ovs, const State *state, const GPtrArray *targets, bool others_go, GError **error);
+
+/* ---- network_counts.c ---- */
+
+/* Stops and goes on counting where that was asked for. What cannot be read then is read later. */
+void counts_switch(Network *network);
 
 /* ---- network_thread.c ---- */
 

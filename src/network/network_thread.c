@@ -259,6 +259,8 @@ static void do_round(Thread *thread)
         uint64_t round = begin_round(thread->network);
         GError *fault = NULL;
         bool ok = reconcile(thread, &fault);
+        if (ok)
+                counts_switch(thread->network);
         if (!ok && !thread->failing)
                 g_warning("switches: %s", fault->message);
         thread->failing = !ok;

@@ -333,6 +333,50 @@ static void test_counts(void)
         g_assert_cmpuint(before.forged, ==, after.forged);
 }
 
+static AdapterCounts counts_of(int n)
+{
+        g_autoptr(GError) error = NULL;
+        g_autofree char *part = g_strdup_printf("nic%d", n);
+        AdapterCounts counts;
+        network_counts(rig.network, "rig", part, &counts, &error);
+        g_assert_no_error(error);
+        return counts;
+}
+
+static void note_counts(const char *vm_id, const char *part, const AdapterCounts *counts, void *data)
+{
+        if (strcmp(part, "nic1") == 0)
+                *(AdapterCounts *)data = *counts;
+}
+
+/* Set back, stopped and gone on with: to the packet. */
+static void test_statistics(void)
+{
+        enum { SENT = 100 };
+        g_autoptr(GError) error = NULL;
+        RigFrame frame = frame_to(1, rig_mac(2));
+        AdapterCounts listed = {0};
+        begin();
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        network_counts_reset(rig.network, "rig", "nic1", &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(counts_of(1).tx_packets, ==, 0);
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        g_assert_cmpuint(counts_of(1).tx_packets, ==, SENT);
+        g_assert_cmpuint(counts_of(1).tx_bytes, ==, SENT * 120);
+        rig_adapter(&rig, 1, "web", "{'statistics': 'off'}");
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        g_assert_cmpuint(counts_of(1).tx_packets, ==, SENT);
+        network_each_counts(rig.network, note_counts, &listed);
+        g_assert_cmpuint(listed.tx_packets, ==, 0);
+        rig_adapter(&rig, 1, "web", "{'statistics': 'on'}");
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        g_assert_cmpuint(counts_of(1).tx_packets, ==, 2 * SENT);
+        network_sample(rig.network);
+        network_each_counts(rig.network, note_counts, &listed);
+        g_assert_cmpuint(listed.tx_packets, ==, 2 * SENT);
+}
+
 /* 64 kbit/s and a burst of 8 kbit let some of 400 kbit pass, and far from all. */
 static void test_rate(void)
 {
@@ -527,6 +571,7 @@ static const struct {
     {"promiscuous-asked", test_promiscuous_asked},
     {"groups", test_groups},
     {"counts", test_counts},
+    {"statistics", test_statistics},
     {"rate", test_rate},
     {"mirror-directions", test_mirror_directions},
     {"mirror-sources", test_mirror_sources},

@@ -6,6 +6,7 @@ import signal
 import struct
 import subprocess
 
+from api import Api
 from harness import BUILD, Daemon, limit, skip, wait_until
 
 
@@ -203,6 +204,12 @@ def policy(daemon, name):
     return next((row["value"], row["from"]) for row in daemon.json("nic", "policy", "web1", "nic0") if row["property"] == name)
 
 
+def metrics(daemon):
+    connection = Api(daemon.socket)
+    connection.request("GET", "/metrics")
+    return connection.getresponse().read().decode().splitlines()
+
+
 def check_counted(daemon):
     """Who decides, and what it cost: the guest's frames from an address that it may not have."""
     assert policy(daemon, "mac_spoofing") == ("accept", "default")
@@ -216,7 +223,9 @@ def check_counted(daemon):
     assert never_reaches(daemon, "web1", 2)
     after = wait_until(lambda: daemon.json("nic", "stats", "web1", "nic0") if daemon.json("nic", "stats", "web1", "nic0")["forged"] > before["forged"] else None, 30)
     assert after["tx_packets"] > before["tx_packets"] and after["spoofed"] == before["spoofed"]
+    wait_until(lambda: any(line.startswith('hostler_nic_forged_total{vm="web1",nic="nic0"}') and not line.endswith(" 0") for line in metrics(daemon)), 30)
     daemon.guest("web1", "ip", "link", "set", "eth0", "address", own)
+    assert daemon.json("nic", "stats", "web1", "nic0", "--reset")["forged"] == 0
     daemon.hostler("switch", "set", "lan", "forged_transmits=", "mac_changes=")
     daemon.hostler("set", "web1", "nic0.forged_transmits=reject")
     assert policy(daemon, "forged_transmits") == ("reject", "adapter")

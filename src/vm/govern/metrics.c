@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "vm/manager.h"
+#include "vm/network/ports.h"
 
 static void family(GString *out, const char *name, const char *type, const char *help)
 {
@@ -122,6 +123,7 @@ char *manager_metrics(Manager *manager)
         print_guest_memory(out, vms, "hostler_vm_guest_memory_ballooned_bytes", "Memory that the balloon has taken.",
                            offsetof(HostlerGuestMemory, ballooned));
         print_measured(out, manager_monitor(manager), vms);
+        ports_metrics(manager, out);
         family(out, "hostler_events", "counter", "Events so far.");
         g_string_append_printf(out, "hostler_events_total %" G_GINT64_FORMAT "\n",
                                store_event_last(manager_store(manager)));

@@ -23,6 +23,7 @@ static void measure(Vm *vm, Monitor *monitor)
 static void make_round(Manager *manager)
 {
         g_autoptr(GPtrArray) vms = manager_vms(manager, false);
+        network_sample(manager->network);
         monitor_round_begin(manager->monitor);
         monitor_add_host(manager->monitor, clock_monotonic_ms(), clock_unix_ms());
         for (guint i = 0; i < vms->len; i++)

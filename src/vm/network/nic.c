@@ -33,28 +33,81 @@ bool ports_nic(Vm *vm, const char *name, GError **error)
         return find_nic(&spec->value, vm_word, name, error) != NULL;
 }
 
+/* ---- counters ---- */
+
+static void fill_in(const AdapterCounts *counts, HostlerNicStats *ret_stats)
+{
+        record_init(&hostler_nic_stats_type, ret_stats);
+        ret_stats->tx_packets = (int64_t)counts->tx_packets;
+        ret_stats->tx_bytes = (int64_t)counts->tx_bytes;
+        ret_stats->rx_packets = (int64_t)counts->rx_packets;
+        ret_stats->rx_bytes = (int64_t)counts->rx_bytes;
+        ret_stats->rx_dropped = (int64_t)counts->rx_dropped;
+        ret_stats->tx_dropped = (int64_t)counts->tx_dropped;
+        ret_stats->rx_errors = (int64_t)counts->rx_errors;
+        ret_stats->tx_errors = (int64_t)counts->tx_errors;
+        ret_stats->forged = (int64_t)counts->forged;
+        ret_stats->spoofed = (int64_t)counts->spoofed;
+        ret_stats->addresses = (int64_t)counts->addresses;
+        ret_stats->services = (int64_t)counts->services;
+        ret_stats->vlan = (int64_t)counts->vlan;
+        ret_stats->mac_changes = (int64_t)counts->mac_changes;
+        ret_stats->isolated = (int64_t)counts->isolated;
+        ret_stats->blocked = (int64_t)counts->blocked;
+}
+
+static bool count(Manager *manager, const char *vm_word, const char *nic, bool reset, HostlerNicStats *ret_stats,
+                  GError **error)
+{
+        Network *network = manager_network(manager);
+        g_autoptr(Vm) vm = manager_vm(manager, vm_word, error);
+        AdapterCounts counts;
+        if (!vm || !ports_nic(vm, nic, error) || (reset && !network_counts_reset(network, vm_id(vm), nic, error)) ||
+            !network_counts(network, vm_id(vm), nic, &counts, error))
+                return false;
+        fill_in(&counts, ret_stats);
+        return true;
+}
+
 bool nic_stats(const Call *call, const HostlerNicStatsArgs *args, HostlerNicStats *ret_result, GError **error)
 {
-        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
-        g_autoptr(Spec) spec = vm ? vm_spec(vm) : NULL;
-        AdapterCounts counts;
-        if (!vm || !find_nic(&spec->value, args->vm, args->nic, error) ||
-            !network_counts(manager_network(call->manager), vm_id(vm), args->nic, &counts, error))
-                return false;
-        record_init(&hostler_nic_stats_type, ret_result);
-        ret_result->tx_packets = (int64_t)counts.tx_packets;
-        ret_result->tx_bytes = (int64_t)counts.tx_bytes;
-        ret_result->rx_packets = (int64_t)counts.rx_packets;
-        ret_result->rx_bytes = (int64_t)counts.rx_bytes;
-        ret_result->forged = (int64_t)counts.forged;
-        ret_result->spoofed = (int64_t)counts.spoofed;
-        ret_result->addresses = (int64_t)counts.addresses;
-        ret_result->services = (int64_t)counts.services;
-        ret_result->vlan = (int64_t)counts.vlan;
-        ret_result->mac_changes = (int64_t)counts.mac_changes;
-        ret_result->isolated = (int64_t)counts.isolated;
-        ret_result->blocked = (int64_t)counts.blocked;
-        return true;
+        return count(call->manager, args->vm, args->nic, false, ret_result, error);
+}
+
+bool nic_reset(const Call *call, const HostlerNicResetArgs *args, HostlerNicStats *ret_result, GError **error)
+{
+        return count(call->manager, args->vm, args->nic, true, ret_result, error);
+}
+
+typedef struct {
+        Manager *manager;
+        GString *out;
+        const Field *field;
+} Listing;
+
+static void print_count(const char *id, const char *part, const AdapterCounts *counts, void *data)
+{
+        const Listing *listing = data;
+        g_autoptr(Vm) vm = manager_any_vm(listing->manager, id);
+        g_autofree char *name = vm ? vm_name(vm) : NULL;
+        HostlerNicStats stats;
+        if (!name)
+                return;
+        fill_in(counts, &stats);
+        g_string_append_printf(listing->out, "hostler_nic_%s_total{vm=\"%s\",nic=\"%s\"} %" G_GINT64_FORMAT "\n",
+                               listing->field->name, name, part, *(int64_t *)((char *)&stats + listing->field->offset));
+}
+
+void ports_metrics(Manager *manager, GString *out)
+{
+        for (size_t i = 0; i < hostler_nic_stats_type.n_fields; i++) {
+                const Field *field = &hostler_nic_stats_type.fields[i];
+                Listing listing = {manager, out, field};
+                g_string_append_printf(out,
+                                       "# TYPE hostler_nic_%s counter\n# HELP hostler_nic_%s As `nic stats` has it.\n",
+                                       field->name, field->name);
+                network_each_counts(manager_network(manager), print_count, &listing);
+        }
 }
 
 /* ---- policies ---- */
@@ -68,6 +121,8 @@ static const char *default_of(const Field *field)
                 return "vlan";
         if (field->values == &hostler_promiscuous_when_enum)
                 return "asked";
+        if (field->values == &hostler_counting_enum)
+                return "on";
         return field->type == FIELD_LIST_STRING ? "reject" : "-";
 }
 

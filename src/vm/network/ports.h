@@ -16,6 +16,8 @@ void ports_asked(Vm *vm, const char *part);
 char **ports_users(Manager *manager, const char *switch_name, const char *group, bool trashed);
 /* nic.c: whether @vm has an adapter of this name that is to be on a switch. */
 bool ports_nic(Vm *vm, const char *name, GError **error);
+/* Counters of all adapters, as OpenMetrics text. */
+void ports_metrics(Manager *manager, GString *out);
 /* capture.c: a pcap file of what an adapter sends and receives, as it happens. Main loop. */
 bool capture_attach(Vm *vm, const HostlerVmCaptureArgs *args, const ByteSink *sink, ByteStream **ret_stream,
                     GError **error);
