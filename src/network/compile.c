@@ -334,18 +334,30 @@ static void compile_groups(Compiler *compiler, int vid)
         }
 }
 
+/* Those that have members of their own, as words of bits. */
+static void note_vlans(const SwitchModel *model, uint64_t used[64])
+{
+        for (guint i = 0; i < model->n_ports; i++) {
+                const Port *port = &model->ports[i];
+                if (port_has_every_vlan(port))
+                        continue;
+                if (port->vlans.mode == VLAN_ACCESS)
+                        used[port->vlans.vid / 64] |= UINT64_C(1) << (port->vlans.vid % 64);
+                else
+                        for (int word = 0; word < 64; word++)
+                                used[word] |= port->vlans.allowed[word];
+        }
+}
+
 static void compile_vlans(Compiler *compiler)
 {
+        uint64_t used[64] = {0};
+        note_vlans(compiler->model, used);
         for (int vid = 0; vid <= VLAN_MAX; vid++) {
-                bool used = false;
-                for (guint i = 0; !used && i < compiler->model->n_ports; i++) {
-                        const Port *port = &compiler->model->ports[i];
-                        used = !port_has_every_vlan(port) && vlans_have(&port->vlans, vid);
-                }
-                if (used) {
-                        compile_flood(compiler, vid);
-                        compile_groups(compiler, vid);
-                }
+                if (!(used[vid / 64] >> (vid % 64) & 1))
+                        continue;
+                compile_flood(compiler, vid);
+                compile_groups(compiler, vid);
         }
         compile_flood(compiler, -1);
         compile_groups(compiler, -1);

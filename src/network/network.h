@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "network/lan.h"
+#include "network/trace.h"
 
 typedef struct Network Network;
 
@@ -115,3 +116,17 @@ void network_sample(Network *network);
 /* Of each adapter that is counted, as it was asked for last. Does not block. */
 typedef void (*CountsFunc)(const char *vm_id, const char *part, const AdapterCounts *counts, void *data);
 void network_each_counts(Network *network, CountsFunc each, void *data);
+
+/* What becomes of a frame. */
+typedef struct {
+        GArray *steps;     /* of TraceStep */
+        GHashTable *names; /* number of a port → "VM ID/part" */
+} NetworkTrace;
+void network_trace_clear(NetworkTrace *trace);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(NetworkTrace, network_trace_clear)
+/*
+ * Of one that adapter @from ("VM ID/part") sends to adapter @to (NULL: to frame->destination), with no source: from its
+ * own address. HOSTLER_ERROR_WRONG_STATE: one of them is on no switch. Does not wait.
+ */
+bool network_trace(Network *network, const char *from, const char *to, const TraceFrame *frame, NetworkTrace *ret_trace,
+                   GError **error);

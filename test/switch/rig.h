@@ -52,3 +52,6 @@ char *rig_send(Rig *rig, int n, const RigFrame *frame);
 int rig_length(Rig *rig, int n, int to, const RigFrame *frame);
 /* How many copies of @count frames from adapter @n reach adapter @to. */
 int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count);
+
+/* compare-traces.c: what we say of frames is what Open vSwitch says of them. Changes adapters 1 to 4. */
+void compare_traces(Rig *rig);

@@ -395,6 +395,12 @@ static void test_rate(void)
         g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
 }
 
+static void test_trace(void)
+{
+        begin();
+        compare_traces(&rig);
+}
+
 /* ---- mirrors ---- */
 
 static void begin_mirrors(void)
@@ -573,6 +579,7 @@ static const struct {
     {"counts", test_counts},
     {"statistics", test_statistics},
     {"rate", test_rate},
+    {"trace", test_trace},
     {"mirror-directions", test_mirror_directions},
     {"mirror-sources", test_mirror_sources},
     {"mirror-destination", test_mirror_destination},

@@ -234,6 +234,24 @@ def check_counted(daemon):
     assert daemon.refused(3, "nic", "stats", "web1", "disk0") and daemon.refused(3, "nic", "policy", "web1", "nic7")
 
 
+def check_trace(daemon):
+    """Who gets a frame, and which policy of whom keeps it from them; and the guests agree."""
+    def result(*arguments):
+        rows = daemon.json("nic", "trace", "web1", "nic0", *arguments)
+        return rows[-1]["outcome"], rows[-1]["why"]
+    assert result("web2.nic0", "--protocol", "tcp", "--port", "22") == ("delivered", "to web2.nic0")
+    daemon.hostler("portgroup", "set", "lan", "web", "forged_transmits=reject")
+    assert result("web2.nic0", "--source", "02:77:77:77:77:79") == ("dropped", "forged_transmits=reject of the portgroup")
+    assert result("web2.nic0") == ("delivered", "to web2.nic0")
+    daemon.hostler("set", "web2", "nic0.traffic=reject")
+    assert result("web2.nic0") == ("dropped", "traffic=reject of the adapter") and not reaches(daemon, "web1", 2)
+    daemon.hostler("set", "web2", "nic0.traffic=")
+    daemon.hostler("portgroup", "set", "lan", "web", "forged_transmits=")
+    assert result("broadcast", "--protocol", "arp")[1] in ("to web2.nic0, web3.nic0", "to web3.nic0, web2.nic0")
+    assert result("02:00:00:00:00:01") == ("dropped", "nobody has this address, and there is no uplink")
+    assert "no adapter" in daemon.refused(2, "nic", "trace", "web1", "nic0", "nobody")
+
+
 def check_plugged_live(daemon):
     daemon.hostler("device", "add", "web1", "nic", "extra", "network=lan/web")
     device = wait_until(lambda: next((name for name in daemon.guest("web1", "ls", "/sys/class/net").split() if name not in ("lo", "eth0")), None), 30)
@@ -261,6 +279,7 @@ def test_guests_on_a_switch():
         check_promiscuous(daemon)
         check_mirror(daemon)
         check_capture(daemon)
+        check_trace(daemon)
         check_plugged_live(daemon)
         check_counted(daemon)
         check_restarts(daemon)
