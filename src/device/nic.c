@@ -358,6 +358,7 @@ static const DeviceSetter nic_setters[] = {
     {"address_spoofing", set_port},
     {"dhcp_server", set_port},
     {"router_advertisement", set_port},
+    {"statistics", set_port},
     {"traffic", set_port},
     {"rate_from_vm", set_port},
     {"burst_from_vm", set_port},

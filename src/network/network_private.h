@@ -21,8 +21,8 @@ typedef struct {
         Mac mac;
         json_t *policy;
         int64_t mtu;
-        GArray *guard;     /* of IpAddress */
-        LanHost *host;     /* what its LAN tells it; NULL: nothing */
+        GArray *guard; /* of IpAddress */
+        LanHost *host; /* what its LAN tells it; NULL: nothing */
         Counted counted;
         uint32_t number;   /* 0: it has none yet */
         RxFilter filter;   /* its groups are `groups`'s */

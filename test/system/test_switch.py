@@ -226,6 +226,11 @@ def check_counted(daemon):
     wait_until(lambda: any(line.startswith('hostler_nic_forged_total{vm="web1",nic="nic0"}') and not line.endswith(" 0") for line in metrics(daemon)), 30)
     daemon.guest("web1", "ip", "link", "set", "eth0", "address", own)
     assert daemon.json("nic", "stats", "web1", "nic0", "--reset")["forged"] == 0
+    assert state_of(daemon, "web1", "nic0.statistics=off") == ["applied"]
+    before = daemon.json("nic", "stats", "web1", "nic0")
+    daemon.guest("web1", "ping", "-q", "-c", "5", "-i", "0.05", "10.9.0.2")
+    assert daemon.json("nic", "stats", "web1", "nic0") == before
+    assert state_of(daemon, "web1", "nic0.statistics=") == ["applied"]
     daemon.hostler("switch", "set", "lan", "forged_transmits=", "mac_changes=")
     daemon.hostler("set", "web1", "nic0.forged_transmits=reject")
     assert policy(daemon, "forged_transmits") == ("reject", "adapter")
