@@ -64,11 +64,12 @@ class Lab:
         for space in ("m", "a", "b"):
             run("ip", "netns", "add", self.name + space)
             stack.callback(run, "ip", "netns", "del", self.name + space)
-        self.inside("m", "ip", "link", "add", "br", "up", "type", "bridge")
+        self.inside("m", "ip", "link", "add", "name", "lan0", "type", "bridge")
+        self.inside("m", "ip", "link", "set", "lan0", "up")
         for number, space in enumerate("ab"):
             for net, device in ((8, "s"), (9, "l")):
                 self.join(space, device, f"10.{net}.0.{number + 1}", f"02:00:00:00:0{0 if net == 8 else 1}:0{number}")
-            self.inside("m", "ip", "link", "set", f"l{space}", "master", "br")
+            self.inside("m", "ip", "link", "set", f"l{space}", "master", "lan0")
         self.start(stack)
 
     def inside(self, space, *words):
