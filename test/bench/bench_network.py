@@ -136,6 +136,9 @@ def main():
         print("network: needs root, /dev/net/tun and Open vSwitch", file=sys.stderr)
         return
     flows()
+    if not shutil.which("ping"):
+        print("network: without ping there is no latency to measure", file=sys.stderr)
+        return
     traffic()
 
 
