@@ -49,7 +49,7 @@ def test_an_hour_either_way():
                                   "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}, program=ROOT / "build" / "hostlerd")
         daemon.hostler("create", "other", "--image", "tiny")
         pid = daemon.create("web1")["status"]["pid"]
-        daemon.hostler("snapshot", "schedule", "web1", "--every", "45m", "--disks")
+        daemon.hostler("snapshot", "schedule", "web1", "--every", "45m", "--disk-only")
         for offset in (HOUR, -HOUR):
             clock.write_text(f"{offset:+d}")
             wait_until(lambda: abs(clock_of(daemon) - offset) < 60, 15, f"the daemon's clock is {offset} s away", every=0.5)
