@@ -320,7 +320,9 @@ void guest_agent_close(GuestAgent *agent)
                 close(agent->connected_fd);
         agent->connected_fd = -1;
         Request *request = g_steal_pointer(&agent->current);
-        for (; request; request = take_waiting(agent, false))
+        if (request)
+                end_given_up(agent, request);
+        while ((request = take_waiting(agent, false)))
                 end_given_up(agent, request);
 }
 

@@ -394,6 +394,29 @@ static void test_close(void)
         stop(&fixture);
 }
 
+static json_t *unsent;
+
+static void send_and_close(void *data)
+{
+        Fixture *fixture = data;
+        guest_agent_send(fixture->agent, "guest-ping", json_incref(unsent), 5000, count_reply, fixture);
+        guest_agent_close(fixture->agent);
+}
+
+/* What waits while nothing is under way is given up too. */
+static void test_close_before_the_first(void)
+{
+        static const FakeStep script[] = {{FAKE_SILENCE}};
+        Fixture fixture;
+        start(&fixture, script);
+        unsent = json_object();
+        loop_thread_run(fixture.loop, send_and_close, &fixture);
+        g_assert_cmpuint(unsent->refcount, ==, 1);
+        json_decref(unsent);
+        g_assert_cmpint(g_atomic_int_get(&fixture.replies), ==, 0);
+        stop(&fixture);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -409,5 +432,6 @@ int main(int argc, char **argv)
         g_test_add_func("/guest-agent/file-read", test_file_read);
         g_test_add_func("/guest-agent/file-write", test_file_write);
         g_test_add_func("/guest-agent/close", test_close);
+        g_test_add_func("/guest-agent/close-before-the-first", test_close_before_the_first);
         return g_test_run();
 }
