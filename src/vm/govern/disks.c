@@ -20,6 +20,7 @@
 
 typedef enum { REQUESTS, BYTES, KINDS } Kind;
 static const char *const kind_names[] = {"iops", "bandwidth"};
+static const char *const kind_units[] = {"requests/s", "bytes/s"};
 /* Room for a disk that did nothing. */
 static const double least_demand[] = {5, 262144};
 
@@ -301,6 +302,7 @@ static void explain(const Disk *disk, Kind kind, HostlerAllocation *row)
         const Claimant *claimant = &disk->claimant[kind];
         record_init(&hostler_allocation_type, row);
         row->resource = g_strdup_printf("%s.%s", disk->part, kind_names[kind]);
+        row->unit = g_strdup(kind_units[kind]);
         row->demand = round(claimant->claim.demand);
         row->granted = round(claimant->granted);
         row->limit = claimant->claim.limit < ALLOCATE_UNLIMITED ? claimant->claim.limit : NAN;

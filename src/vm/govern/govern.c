@@ -420,6 +420,7 @@ static void explain_cpu(Governor *governor, const Claimant *claimant, guint whic
 {
         record_init(&hostler_allocation_type, row);
         row->resource = g_strdup("cpu");
+        row->unit = g_strdup("processors");
         row->demand = rounded(claimant->claim.demand);
         row->reservation = claimant->claim.reservation > 0 ? claimant->claim.reservation : NAN;
         row->limit = finite_or_unknown(claimant->claim.limit);

@@ -236,6 +236,7 @@ bool memory_governor_explain(MemoryGovernor *governor, const char *id, HostlerAl
         double level = claim->claimant.level;
         record_init(&hostler_allocation_type, row);
         row->resource = g_strdup("memory");
+        row->unit = g_strdup("MiB");
         row->demand = round(claim->used);
         row->granted = round(claim->target);
         row->reservation = claim->reservation > 0 ? claim->reservation : NAN;
