@@ -5,6 +5,8 @@ afterwards; tests that need two, or none, make their own with `with Daemon() as 
 """
 import contextlib
 import fcntl
+import functools
+import hashlib
 import http.client
 import inspect
 import importlib.util
@@ -214,15 +216,25 @@ def link_or_copy(source, target):
         shutil.copy2(source, target)
 
 
+@functools.cache
+def recipes():
+    """What images are made by, in a few characters."""
+    files = [path for folder, pattern in ((ROOT / "image", "**/*"), (ROOT / "src" / "storage", "image_*.c")) for path in folder.glob(pattern)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(files) if path.is_file())).hexdigest()[:12]
+
+
 def cached_image(name):
-    """Folder of an image that `hostler image build` made once on this machine. Several tests may come here at once."""
-    folder = IMAGES / "images" / name.replace(":", "_")
+    """Folder of an image that `hostler image build` made once on this machine by today's recipes. Several tests may come here at once."""
+    folder = IMAGES / recipes() / name.replace(":", "_")
     IMAGES.mkdir(parents=True, exist_ok=True)
     with open(IMAGES / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             with Daemon(images=()) as builder:
                 builder.hostler("image", "build", name, timeout=IMAGE_BUILD_LIMIT_S)
+                for old in IMAGES.iterdir():
+                    if old.is_dir() and old.name != recipes():
+                        shutil.rmtree(old)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(builder.state / "images" / folder.name, f"{folder}.new", dirs_exist_ok=True)
                 os.rename(f"{folder}.new", folder)
