@@ -139,15 +139,6 @@ static bool check_goes_now(Vm *vm, const HostlerDiskRmArgs *args, GError **error
         return !stays;
 }
 
-static bool is_layer(Vm *vm, const char *file)
-{
-        HostlerVmHistory history;
-        vm_history(vm, &history);
-        bool is = layers_has(&history, file);
-        record_clear(&hostler_vm_history_type, &history);
-        return is;
-}
-
 /*
  * Deleting comes after the point of no return; a run that was cut short before it deletes when it is run again. Then
  * the history does not know the disk any more, but may know a file of its name: a snapshot's.
@@ -158,7 +149,7 @@ static bool delete_volume(Job *job, Vm *vm, const char *disk, const char *path, 
         g_autofree char *file = disk_file_name(disk);
         if (!job_step(job, "delete", "delete what no snapshot holds of it"))
                 return true;
-        if (!layers_know(vm, disk) && !is_layer(vm, file) && !operation_file_remove(job_manager(job), args, error))
+        if (!layers_know(vm, disk) && !layers_hold(vm, file) && !operation_file_remove(job_manager(job), args, error))
                 return false;
         return layers_let_go(job, vm, disk, error);
 }

@@ -26,6 +26,15 @@ bool layers_know(Vm *vm, const char *part)
         return known;
 }
 
+bool layers_hold(Vm *vm, const char *file)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        bool is = layers_has(&history, file);
+        record_clear(&hostler_vm_history_type, &history);
+        return is;
+}
+
 void layers_history(Vm *vm, HostlerVmHistory *ret_history)
 {
         g_autoptr(Spec) spec = vm_spec(vm);

@@ -6,6 +6,8 @@
 
 /* Whether the VM's history knows the disk: it has, or had, snapshots. */
 bool layers_know(Vm *vm, const char *part);
+/* Whether @file is a layer of any of the VM's disks, as its history stands now. */
+bool layers_hold(Vm *vm, const char *file);
 /* The history of a VM, in which each disk of its spec is known. The caller clears it. */
 void layers_history(Vm *vm, HostlerVmHistory *ret_history);
 /*

@@ -165,15 +165,6 @@ static Vm *vm_of(Manager *manager, const json_t *args)
         return manager_vm(manager, id ? id : "", NULL);
 }
 
-static bool is_layer(Vm *vm, const char *file)
-{
-        HostlerVmHistory history;
-        vm_history(vm, &history);
-        bool is = layers_has(&history, file);
-        record_clear(&hostler_vm_history_type, &history);
-        return is;
-}
-
 /* @name: of a file or folder in the VM's folder; absent or empty: none. */
 static bool remove_named(Vm *vm, const json_t *name, GError **error)
 {
@@ -217,7 +208,7 @@ static bool keep_layers(Vm *vm, const json_t *layers, GError **error)
         size_t i;
         json_array_foreach ((json_t *)layers, i, entry) {
                 const char *file = json_string_value(json_object_get(entry, "file"));
-                if (!is_layer(vm, file) && stands_on(vm, file, json_string_value(json_object_get(entry, "below"))))
+                if (!layers_hold(vm, file) && stands_on(vm, file, json_string_value(json_object_get(entry, "below"))))
                         json_array_append(kept, entry);
         }
         return json_array_size(kept) == 0 || write_layers(vm, kept, error);
@@ -231,7 +222,7 @@ static bool remove_layers(Vm *vm, Qmp *qmp, const json_t *layers, GError **error
                 const char *file = json_string_value(json_object_get(entry, "file"));
                 const char *below = json_string_value(json_object_get(entry, "below"));
                 g_autofree char *path = vm_layer_path(vm, file);
-                if (is_layer(vm, file))
+                if (layers_hold(vm, file))
                         continue;
                 if ((qmp && !take_out(qmp, file, below, error)) || !volume_delete(path, error))
                         return false;
