@@ -70,7 +70,7 @@ double allocate_fill(double capacity, const Claim *claims, unsigned n, double *r
         double wanted = sum(claims, n, most), reserved = sum(claims, n, least);
 
         if (wanted <= capacity || reserved >= capacity) {
-                double part = wanted <= capacity ? 1 : capacity / reserved;
+                double part = reserved > 0 ? capacity / reserved : 0;
                 for (unsigned i = 0; i < n; i++)
                         ret_granted[i] = wanted <= capacity ? most(&claims[i]) : least(&claims[i]) * part;
                 return wanted <= capacity ? INFINITY : 0;

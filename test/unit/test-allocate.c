@@ -70,6 +70,19 @@ static void test_shares(void)
         g_assert_cmpfloat(shares_memory(SHARES_NORMAL, 1024), ==, 10240);
 }
 
+/* Where reservations take all there is, the others get nothing, and so do those below them. */
+static void test_nothing_left(void)
+{
+        g_autoptr(GError) error = NULL;
+        Claimant all[] = {{.claim = {0, ALLOCATE_UNLIMITED, 1, 0}, .pool = -1, .is_pool = true, .expandable = true},
+                          {.claim = {2, ALLOCATE_UNLIMITED, 1, 5}, .pool = -1},
+                          {.claim = {0, ALLOCATE_UNLIMITED, 1, 3}, .pool = 0}};
+        g_assert_true(allocate(2, all, 3, &error));
+        g_assert_cmpfloat(all[1].granted, ==, 2);
+        g_assert_cmpfloat(all[0].granted, ==, 0);
+        g_assert_cmpfloat(all[2].granted, ==, 0);
+}
+
 /* A reservation holds under any neighbour, and is lent while it is not wanted. */
 static void test_reservation_and_limit(void)
 {
@@ -239,6 +252,7 @@ int main(int argc, char **argv)
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/allocate/optimal", test_optimal);
         g_test_add_func("/allocate/shares", test_shares);
+        g_test_add_func("/allocate/nothing-left", test_nothing_left);
         g_test_add_func("/allocate/reservation-and-limit", test_reservation_and_limit);
         g_test_add_func("/allocate/invariance", test_invariance);
         g_test_add_func("/allocate/pools", test_pools);
