@@ -253,7 +253,7 @@ static gsize make_frame(const RigFrame *frame, guint32 serial, guint8 *bytes)
         return length;
 }
 
-static guint32 send_frame(Rig *rig, int n, const RigFrame *frame)
+guint32 rig_put(Rig *rig, int n, const RigFrame *frame)
 {
         static guint32 last_serial;
         guint8 bytes[FRAME_BYTES + TAG_BYTES];
@@ -263,8 +263,7 @@ static guint32 send_frame(Rig *rig, int n, const RigFrame *frame)
         return serial;
 }
 
-/* The next frame's serial and tag; false: there is none. */
-static bool receive(Rig *rig, int n, guint32 *ret_serial, int *ret_tag)
+bool rig_get(Rig *rig, int n, guint32 *ret_serial, int *ret_tag)
 {
         guint8 bytes[2048];
         ssize_t length = rig->fds[n] < 0 ? -1 : read(rig->fds[n], bytes, sizeof bytes);
@@ -278,12 +277,12 @@ static bool receive(Rig *rig, int n, guint32 *ret_serial, int *ret_tag)
 static void send_mark(Rig *rig)
 {
         RigFrame frame = {.from = rig_mac(MARK_FROM), .to = rig_mac(MARK_TO), .kind = RIG_PLAIN};
-        guint32 serial = send_frame(rig, MARK_FROM, &frame), seen = 0;
+        guint32 serial = rig_put(rig, MARK_FROM, &frame), seen = 0;
         while (seen != serial) {
                 struct pollfd poll_fd = {.fd = rig->fds[MARK_TO], .events = POLLIN};
                 int tag;
                 g_assert_cmpint(poll(&poll_fd, 1, MARK_WAIT_MS), ==, 1);
-                receive(rig, MARK_TO, &seen, &tag);
+                rig_get(rig, MARK_TO, &seen, &tag);
         }
 }
 
@@ -296,11 +295,11 @@ static void settle(Rig *rig)
 char *rig_send(Rig *rig, int n, const RigFrame *frame)
 {
         GString *text = g_string_new(NULL);
-        guint32 serial = send_frame(rig, n, frame), seen;
+        guint32 serial = rig_put(rig, n, frame), seen;
         int tag;
         settle(rig);
         for (int i = 0; i < RIG_ADAPTERS; i++) {
-                while (receive(rig, i, &seen, &tag)) {
+                while (rig_get(rig, i, &seen, &tag)) {
                         if (seen != serial)
                                 continue;
                         g_string_append_printf(text, "%s%d", text->len ? " " : "", i);
@@ -316,9 +315,9 @@ int rig_length(Rig *rig, int n, int to, const RigFrame *frame)
         guint8 bytes[2048];
         guint32 seen;
         int tag;
-        while (receive(rig, to, &seen, &tag))
+        while (rig_get(rig, to, &seen, &tag))
                 ;
-        send_frame(rig, n, frame);
+        rig_put(rig, n, frame);
         settle(rig);
         ssize_t length = read(rig->fds[to], bytes, sizeof bytes);
         return length > 0 ? (int)length : 0;
@@ -330,13 +329,13 @@ int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count)
         guint32 first = 0, last = 0, seen;
         int arrived = 0, tag;
         for (int i = 0; i < count; i++) {
-                last = send_frame(rig, n, frame);
+                last = rig_put(rig, n, frame);
                 first = first ? first : last;
                 if (i % LOT != LOT - 1 && i != count - 1)
                         continue;
                 settle(rig);
                 for (int k = 0; k < RIG_ADAPTERS; k++)
-                        while (receive(rig, k, &seen, &tag))
+                        while (rig_get(rig, k, &seen, &tag))
                                 arrived += k == to && seen >= first && seen <= last;
         }
         return arrived;

@@ -53,5 +53,14 @@ int rig_length(Rig *rig, int n, int to, const RigFrame *frame);
 /* How many copies of @count frames from adapter @n reach adapter @to. */
 int rig_flood(Rig *rig, int n, int to, const RigFrame *frame, int count);
 
+/* One frame on its way, without waiting for it; its serial, which counts up by one with each frame. */
+guint32 rig_put(Rig *rig, int n, const RigFrame *frame);
+/* The next frame at adapter @n: its serial and tag. False: there is none now. */
+bool rig_get(Rig *rig, int n, guint32 *ret_serial, int *ret_tag);
+
+/* life.c: what Open vSwitch's end under traffic does, and two hundred ports that come and go. Change adapters 1 to 4.
+ */
+void kill_under_traffic(Rig *rig);
+void two_hundred_ports(Rig *rig);
 /* compare-traces.c: what we say of frames is what Open vSwitch says of them. Changes adapters 1 to 4. */
 void compare_traces(Rig *rig);

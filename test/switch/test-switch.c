@@ -1,12 +1,10 @@
 /*
  * Each policy on a real switch, with frames: who gets what, in how many copies, with which tag.
  */
-#include <signal.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "base/keeper_launch.h"
 #include "switch/rig.h"
 
 static Rig rig;
@@ -518,29 +516,16 @@ static void test_mirror_counts(void)
 
 /* ---- life ---- */
 
-static ProcessId switch_process(void)
-{
-        ProcessId process = {0};
-        g_autofree char *folder = g_build_filename(rig.folder, "network", "switch", NULL);
-        g_assert_true(keeper_read(folder, NULL, &process, NULL));
-        return process;
-}
-
-/* Killed, it is there again by itself, with its flows; before that nothing passes. */
 static void test_killed(void)
 {
-        RigFrame forged = {.from = {{2, 9, 9, 9, 9, 9}}, .to = rig_mac(2), .kind = RIG_PLAIN};
         begin();
-        rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject'}");
-        ProcessId old = switch_process();
-        g_assert_true(process_id_kill(&old, SIGKILL));
-        while (process_id_alive(&old))
-                g_usleep(1000);
-        rig_apply(&rig);
-        ProcessId new = switch_process();
-        g_assert_cmpint(new.pid, !=, old.pid);
-        check(1, frame_to(1, rig_mac(2)), "2");
-        check(1, forged, "");
+        kill_under_traffic(&rig);
+}
+
+static void test_two_hundred(void)
+{
+        begin();
+        two_hundred_ports(&rig);
 }
 
 static void test_refused(void)
@@ -586,6 +571,7 @@ static const struct {
     {"mirror-rspan", test_mirror_rspan},
     {"mirror-counts", test_mirror_counts},
     {"killed", test_killed},
+    {"two-hundred", test_two_hundred},
     {"refused", test_refused},
 };
 
