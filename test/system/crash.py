@@ -5,10 +5,11 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import sqlite3
 import tempfile
 
-from api import ENDED, Api
+from api import ENDED, Api, Problem
 from harness import wait_until
 
 # What every VM's folder may hold beside its disks; what is only there while it runs is in LIVE.
@@ -62,6 +63,28 @@ def find(daemon, name):
         if vm["name"] == name:
             return vm
     return None
+
+
+def ask_again(daemon, request, refusal, where):
+    """What was cut off can be asked for again. @refusal: the code with which a verb that is done may refuse to be done twice, or None."""
+    try:
+        api_of(daemon).job(*request)
+    except Problem as problem:
+        assert problem.code == refusal, f"{where}: asked for again: {problem}"
+    except RuntimeError as error:
+        assert refusal and f'"{refusal}"' in str(error), f"{where}: asked for again: {error}"
+
+
+def qemus(daemon):
+    return [pid for pid, command in daemon.processes().items() if "qemu-system" in command and "hostler-keeper" not in command]
+
+
+def kill_qemus(daemon):
+    pids = qemus(daemon)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(alive(pid) for pid in pids), 10, "they are dead", every=0.002)
 
 
 def check_whole(daemon, volumes=()):

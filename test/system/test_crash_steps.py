@@ -11,8 +11,8 @@ import json
 import shutil
 import typing
 
-from api import ENDED, Problem
-from crash import SMALL, api_of, check_whole, find, make
+from api import ENDED
+from crash import SMALL, api_of, ask_again, check_whole, find, make
 from harness import Daemon, limit, wait_until
 
 POINTS = ("@commit", "@end")
@@ -96,12 +96,7 @@ def check_outcome(daemon, case, name, pid, where):
 
 
 def check_again(daemon, case, name, where):
-    try:
-        api_of(daemon).job(*case.request(name))
-    except Problem as problem:
-        assert problem.code == case.refusal, f"{where}: asked for again: {problem}"
-    except RuntimeError as error:
-        assert case.refusal and f'"{case.refusal}"' in str(error), f"{where}: asked for again: {error}"
+    ask_again(daemon, case.request(name), case.refusal, where)
     assert case.after(find(daemon, name)), f"{where}: asked for again it is not as it should be"
 
 

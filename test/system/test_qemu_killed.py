@@ -4,20 +4,18 @@ disks are copied once more while it does.
 Afterwards there is exactly one consistent VM, and all of its clones or none; its disks read what they read before or what the verb makes of them;
 nothing is left over; the job has ended and says why; the VM can be started, and the verb be asked for again.
 """
-import contextlib
 import dataclasses
 import json
-import os
 import random
-import signal
 import subprocess
 import time
 import typing
 
-from api import Problem
-from crash import Hold, alive, api_of, check_whole, find, history_of, make
+from crash import Hold, alive, api_of, ask_again, check_whole, find, history_of, kill_qemus, make
 from harness import Daemon, limit, wait_until
 from test_crash_steps import is_power, points_of, power, remove
+from test_disk_move import disk_files
+from test_pools import make_pool
 
 MIB = 1 << 20
 OLD, NEW = 0x11, 0x22
@@ -43,7 +41,8 @@ class Case:
 
 def head_of(daemon, vm):
     heads = {head["part"]: head["file"] for head in history_of(daemon, vm).get("heads", [])}
-    return daemon.state / "vms" / vm["id"] / heads.get("disk0", "disk0.qcow2")
+    pool, _, file = heads.get("disk0", "disk0.qcow2").rpartition("/")
+    return (daemon.folder / pool if pool else daemon.state / "vms") / vm["id"] / file
 
 
 def mark(daemon, name, pattern):
@@ -95,18 +94,6 @@ def remove_all(daemon):
 # ---- killing ----
 
 
-def qemus(daemon):
-    return [pid for pid, command in daemon.processes().items() if "qemu-system" in command and "hostler-keeper" not in command]
-
-
-def kill_qemus(daemon):
-    pids = qemus(daemon)
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(alive(pid) for pid in pids), 10, "they are dead", every=0.002)
-
-
 def kill_everywhere(daemon, case):
     points = points_of(daemon, case)
     for number, point in enumerate(points):
@@ -149,12 +136,7 @@ def check(daemon, case, name, job, where):
 
 
 def again(daemon, case, name, where):
-    try:
-        api_of(daemon).job(*case.request(name))
-    except Problem as problem:
-        assert problem.code == case.refusal, f"{where}: asked for again: {problem}"
-    except RuntimeError as error:
-        assert case.refusal and f'"{case.refusal}"' in str(error), f"{where}: asked for again: {error}"
+    ask_again(daemon, case.request(name), case.refusal, where)
     vm = find(daemon, name)
     assert case.after(daemon, vm), f"{where}: asked for again it is not as it should be"
     assert not vm or reads(daemon, vm, case.patterns[-1]), f"{where}: asked for again its disk reads something else"
@@ -164,6 +146,7 @@ def run(*cases):
     with Daemon(images=(), start=False) as daemon:
         Hold.prepare(daemon)
         daemon.start()
+        make_pool(daemon, "fast")
         for case in cases:
             kill_everywhere(daemon, case)
 
@@ -186,6 +169,12 @@ def clones(*names):
                                == {vm["name"], *(f"{vm['name']}-{name}" for name in names)})
 
 
+def lies_in(pool):
+    """All that there is of its disk."""
+    return lambda daemon, vm: (len(disk_files(daemon, vm["name"], "disk0")) == 1 and vm["spec"]["disk0"].get("pool", "default") == pool
+                               and head_of(daemon, vm).exists() and (head_of(daemon, vm).parent.parent.name == "fast") == (pool == "fast"))
+
+
 def is_flat(daemon, vm):
     return not history_of(daemon, vm).get("origins")
 
@@ -196,6 +185,12 @@ def test_suspend_and_snapshots():
         Case("snapshot.create", post("snapshots", name="new"), marked, has("new"), before=has(), refusal="exists", midst=("memory",)),
         Case("snapshot.rm", lambda name: ("DELETE", f"/v1/vms/{name}/snapshots/one", None), lambda daemon, name: marked(daemon, name, "one", "two"),
              has("two"), refusal="not-found", midst=("tidy",)))
+
+
+@limit(600)
+def test_disk_move():
+    run(Case("disk.move", lambda name: ("POST", f"/v1/vms/{name}/disks/disk0/move", {"pool": "fast"}), marked, lies_in("fast"), before=lies_in("default"),
+             midst=("copy", "switch", "@commit")))
 
 
 @limit(600)

@@ -1,8 +1,9 @@
 /*
  * Moving a disk to another pool. While the VM is off its file is copied. While it runs, its QEMU copies, and from when
- * it has caught up each write goes to both before the guest hears of it; so from then on either is right, and the row,
- * which is written first, says which one it is. A daemon that dies before that moment leaves the old one, after it the
- * new one.
+ * it has caught up each write goes to both before the guest hears of it. That alone does not make the copy as good:
+ * what the guest has had flushed is in the old file, of the copy's tables much is only in QEMU. So before the end QEMU
+ * holds the guest's requests back, and the copy is flushed; then either is right, and the row says which one it is.
+ * Whoever dies before that is written, daemon or QEMU, leaves the old one, after it the new one.
  */
 #include "vm/pool/move.h"
 
@@ -20,6 +21,7 @@
 
 #define COPY_TIMEOUT_MS ((int64_t)6 * 60 * 60 * 1000)
 #define POLL_US 20000
+#define FIRST_POLL_US 2000
 #define PIVOT_POLLS (60 * 1000000 / POLL_US)
 
 typedef struct {
@@ -27,7 +29,7 @@ typedef struct {
         Vm *vm;
         const char *part;
         HostlerVmHistory history; /* in which the disk is known */
-        json_t *where;            /* arguments of the operations */
+        json_t *where;            /* arguments of the operations; "live": QEMU copies */
         char *from, *to, *image;  /* head and copy, absolute; the image below, or NULL */
 } Moving;
 
@@ -123,8 +125,8 @@ static void decide(Moving *moving, const HostlerDiskProps *disk, const char *poo
         json_t *old = json_array();
         for (guint i = 0; i < chain->len; i++)
                 json_array_append_new(old, json_string(chain->pdata[i]));
-        moving->where = json_pack("{s:s, s:s, s:s, s:s, s:o}", "vm", vm_id(moving->vm), "part", moving->part, "pool",
-                                  pool, "file", file, "old", old);
+        moving->where = json_pack("{s:s, s:s, s:s, s:s, s:o, s:b}", "vm", vm_id(moving->vm), "part", moving->part,
+                                  "pool", pool, "file", file, "old", old, "live", vm_is_live(moving->vm));
         moving->from = vm_layer_path(moving->vm, chain->pdata[0]);
         moving->to = vm_layer_path(moving->vm, file);
 }
@@ -231,7 +233,7 @@ static bool begin_copy(const Moving *moving, Qmp *qmp, GError **error)
         return qmp_call(qmp, "blockdev-mirror",
                         json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "job-id", id, "device", from, "target", to,
                                   "sync", moving->image ? "top" : "full", "copy-mode", "write-blocking",
-                                  "auto-finalize", 1, "auto-dismiss", 0),
+                                  "auto-finalize", 0, "auto-dismiss", 0),
                         NULL, error);
 }
 
@@ -336,12 +338,23 @@ static bool drop_old(Qmp *qmp, Vm *vm, const json_t *args, GError **error)
         return ok;
 }
 
+static bool take_back(Vm *vm, const json_t *args, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_qmp(vm);
+        return (!qmp || end_job(qmp, text_of(args, "part"), "job-cancel", error)) &&
+               drop_file(qmp, vm, text_of(args, "file"), error);
+}
+
 bool operation_move_undo(Manager *manager, const json_t *args, GError **error)
 {
         g_autoptr(Vm) vm = vm_of(manager, args);
-        g_autoptr(Qmp) qmp = vm ? vm_qmp(vm) : NULL;
-        return !vm || ((!qmp || end_job(qmp, text_of(args, "part"), "job-cancel", error)) &&
-                       drop_file(qmp, vm, text_of(args, "file"), error));
+        g_autoptr(GError) problem = NULL;
+        if (!vm || take_back(vm, args, &problem))
+                return true;
+        if (vm_died(vm))
+                return take_back(vm, args, error);
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
 }
 
 static void set_pool(HostlerSpec *spec, const char *part, const char *pool)
@@ -391,43 +404,95 @@ static bool write_down(Vm *vm, const char *part, const char *pool, const json_t 
         return ok;
 }
 
-static char *old_pool(const json_t *args)
+/* Whether the row says that the disk is the copy. */
+static bool is_written_down(Vm *vm, const json_t *args)
 {
-        return pools_of_layer(json_string_value(json_array_get(json_object_get(args, "old"), 0)));
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        bool is = g_strcmp0(layers_head(&history, text_of(args, "part")), text_of(args, "file")) == 0;
+        record_clear(&hostler_vm_history_type, &history);
+        return is;
+}
+
+static bool write_copy_down(Vm *vm, const json_t *args, GError **error)
+{
+        json_auto_t *files = json_pack("[s]", text_of(args, "file"));
+        return write_down(vm, text_of(args, "part"), text_of(args, "pool"), files, error);
+}
+
+/* The disk is again, or still, what it was. */
+static bool give_up(Vm *vm, const json_t *args, const char *why, GError **error)
+{
+        json_t *old = json_object_get(args, "old");
+        g_autofree char *pool = pools_of_layer(json_string_value(json_array_get(old, 0)));
+        return write_down(vm, text_of(args, "part"), pool, old, error) &&
+               operation_move_undo(vm_manager(vm), args, error) &&
+               error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s copying %s; it is where it was", why,
+                         text_of(args, "part"));
+}
+
+/*
+ * Until QEMU holds the guest's requests back, with both the same; should the daemon die now, they wait for the next
+ * one, as the guest does that stands still for a snapshot. False without an error: it has given up.
+ */
+static bool hold_back(Qmp *qmp, const char *part, GError **error)
+{
+        g_autofree char *id = job_name(part);
+        for (int i = 0; i < PIVOT_POLLS; i++) {
+                json_auto_t *entry = find_job(qmp, part, error);
+                const char *status = entry ? text_of(entry, "status") : "";
+                if (strcmp(status, "pending") == 0)
+                        return true;
+                if (!entry || strcmp(status, "concluded") == 0)
+                        return false;
+                if (strcmp(status, "ready") == 0)
+                        qmp_call(qmp, "job-complete", json_pack("{s:s}", "id", id), NULL, NULL);
+                g_usleep(i == 0 ? FIRST_POLL_US : POLL_US);
+        }
+        return error_set(error, HOSTLER_ERROR_TIMEOUT, NULL, "QEMU does not end copying %s", part);
 }
 
 /* The guest goes on in the copy; when QEMU cannot any more, in the old file, and the row says so. */
 static bool pivot(Vm *vm, Qmp *qmp, const json_t *args, GError **error)
 {
         const char *part = text_of(args, "part"), *file = text_of(args, "file");
-        g_autofree char *pool = old_pool(args);
-        json_auto_t *files = json_pack("[s]", file), *entry = find_job(qmp, part, NULL);
+        g_autofree char *node = disk_layer_node(file);
+        g_autoptr(GError) problem = NULL;
         bool has = false;
         if (!has_root(qmp, vm, part, file, &has, error))
                 return false;
-        if ((has || g_strcmp0(text_of(entry, "status"), "ready") == 0) &&
-            (!write_down(vm, part, text_of(args, "pool"), files, error) || !end_job(qmp, part, "job-complete", error) ||
-             !has_root(qmp, vm, part, file, &has, error)))
+        if (!has && hold_back(qmp, part, &problem) &&
+            (!layers_flush(qmp, node, error) || !write_copy_down(vm, args, error) ||
+             !end_job(qmp, part, "job-finalize", error) || !has_root(qmp, vm, part, file, &has, error)))
                 return false;
-        if (has)
-                return drop_old(qmp, vm, args, error);
-        if (!write_down(vm, part, pool, json_object_get(args, "old"), error) ||
-            !operation_move_undo(vm_manager(vm), args, error))
+        if (problem) {
+                g_propagate_error(error, g_steal_pointer(&problem));
                 return false;
-        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU has given up copying %s; it is where it was", part);
+        }
+        return has ? drop_old(qmp, vm, args, error) : give_up(vm, args, "QEMU has given up", error);
+}
+
+/* Without a QEMU: the row says which one is right, and of a copy that was made while the VM was off that it is. */
+static bool settle(Vm *vm, const json_t *args, GError **error)
+{
+        if (json_is_true(json_object_get(args, "live")) && !is_written_down(vm, args))
+                return give_up(vm, args, "QEMU has died while it was", error);
+        return write_copy_down(vm, args, error) && drop_old(NULL, vm, args, error);
 }
 
 bool operation_move_finish(Manager *manager, const json_t *args, GError **error)
 {
         g_autoptr(Vm) vm = vm_of(manager, args);
-        json_auto_t *files = json_pack("[s]", text_of(args, "file"));
         if (!vm)
                 return true;
-        g_autoptr(Qmp) qmp = vm_is_live(vm) ? vm_require_qmp(vm, error) : NULL;
-        if (vm_is_live(vm))
-                return qmp && pivot(vm, qmp, args, error);
-        return write_down(vm, text_of(args, "part"), text_of(args, "pool"), files, error) &&
-               drop_old(NULL, vm, args, error);
+        g_autoptr(GError) problem = NULL;
+        g_autoptr(Qmp) qmp = vm_is_live(vm) ? vm_require_qmp(vm, &problem) : NULL;
+        if (qmp && pivot(vm, qmp, args, &problem))
+                return true;
+        if (!vm_is_live(vm) || vm_died(vm))
+                return settle(vm, args, error);
+        g_propagate_error(error, g_steal_pointer(&problem));
+        return false;
 }
 
 /* ---- the verb ---- */
@@ -437,7 +502,8 @@ static bool copy(Moving *moving, GError **error)
         if (!job_undo(moving->job, "move-undo", json_incref(moving->where), error) ||
             !vm_prepare_layer(moving->vm, text_of(moving->where, "file"), error))
                 return false;
-        return vm_is_live(moving->vm) ? copy_live(moving, error) : copy_offline(moving, error);
+        return json_is_true(json_object_get(moving->where, "live")) ? copy_live(moving, error)
+                                                                    : copy_offline(moving, error);
 }
 
 static bool move(Moving *moving, GError **error)

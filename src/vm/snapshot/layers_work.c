@@ -117,11 +117,16 @@ static void tell_progress(Job *job, const json_t *found)
                      "merging disk layers");
 }
 
+bool layers_flush(Qmp *qmp, const char *node, GError **error)
+{
+        g_autofree char *flush = g_strdup_printf("qemu-io %s flush", node);
+        return qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", flush), NULL, error);
+}
+
 /* What was copied is only in QEMU's cache of qcow2's tables yet, and with the end of the job nothing else has it. */
 static bool finalize(Qmp *qmp, const char *id, const char *node, GError **error)
 {
-        g_autofree char *flush = g_strdup_printf("qemu-io %s flush", node);
-        return qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", flush), NULL, error) &&
+        return layers_flush(qmp, node, error) &&
                qmp_call(qmp, "job-finalize", json_pack("{s:s}", "id", id), NULL, error);
 }
 
