@@ -8,11 +8,13 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import random
 import shutil
+import time
 import typing
 
 from api import ENDED
-from crash import SMALL, api_of, ask_again, check_whole, find, make
+from crash import SMALL, api_of, ask_again, check_whole, find, make, qemus
 from harness import Daemon, limit, wait_until
 
 POINTS = ("@commit", "@end")
@@ -193,6 +195,49 @@ def test_start_and_hard_stop():
     run(Case("vm.start", post("start"), is_power("running")),
         Case("vm.stop", post("stop", hard=True), is_power("off"), prepare=prepared()),
         Case("vm.restart", post("restart", hard=True), is_power("running"), prepare=prepared(), same_process=True))
+
+
+def check_started_once(daemon, where):
+    """The VM runs in one QEMU; when none is to wait any more there is no other."""
+    api = api_of(daemon)
+    api.settle(CRASH_LIMIT_S)
+    daemon.hostler("host", "set", "--pool-warm", "0")
+    wait_until(lambda: not daemon.show("vm")["status"]["warm"], 20, f"{where}: none waits")
+    check_whole(daemon)
+    vm, job = find(daemon, "vm"), newest_job(daemon, "vm.start")
+    assert power(vm) == ("running" if job["state"] == "done" else "off"), f"{where}: {job}, the VM is {vm['status']}"
+    assert qemus(daemon) == ([vm["status"]["pid"]] if power(vm) == "running" else []), f"{where}: {daemon.processes()}"
+
+
+def warm_up(daemon, **environment):
+    """The next daemon has one that waits; its pid."""
+    daemon.hostler("host", "set", "--pool-warm", "1")
+    daemon.kill()
+    daemon.start(environment=environment)
+    wait_until(lambda: daemon.show("vm")["status"]["warm"], 30, "a QEMU waits")
+    return qemus(daemon)[0]
+
+
+def test_start_from_the_warm_pool():
+    """The daemon is killed at each step of a start that takes a waiting QEMU, and at any moment of it."""
+    moments = random.Random(1)
+    with Daemon(images=()) as daemon:
+        make(daemon, "vm", start=False)
+        pid = warm_up(daemon)
+        api_of(daemon).job(*post("start")("vm"))
+        assert find(daemon, "vm")["status"]["pid"] == pid
+        steps = [step["name"] for step in newest_job(daemon, "vm.start")["steps"]]
+        for point in (*steps, "@end", *[None] * 4):
+            daemon.hostler("stop", "--hard", "vm") if find(daemon, "vm")["status"]["power"] == "running" else None
+            warm_up(daemon, **({"HOSTLER_CRASH_AT": f"vm.start:{point}"} if point else {}))
+            if point:
+                assert run_to_crash(daemon, post("start")("vm")), f"has not come to {point}"
+            else:
+                api_of(daemon).call(*post("start")("vm"))
+                time.sleep(moments.uniform(0, 0.06))
+                daemon.kill()
+            daemon.start()
+            check_started_once(daemon, f"after a crash at {point}")
 
 
 def test_pause_and_resume():
