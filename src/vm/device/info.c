@@ -9,7 +9,9 @@
 #include "device/address.h"
 #include "vm/device/output.h"
 
+/* Of all questions together, and for each. */
 #define GUEST_MS 5000
+#define QUESTION_MS 500
 
 typedef struct {
         Vm *vm;
@@ -20,26 +22,59 @@ typedef struct {
         Qmp *qmp;              /* NULL: none */
         GHashTable *addresses; /* QEMU's id → "0000:01:00.0", owned both */
         GuestAgent *agent;     /* NULL: none */
+        GPtrArray *words;      /* of char *, owned: the questions to the guest, one after the other */
+        GArray *asked;         /* of size_t: for each, which device of the list it is about */
 } Look;
 
 /* ---- the guest ---- */
 
-/* The first line that the part's own command prints in the guest, NULL for none. */
-static char *ask_guest(const Look *look, const HostlerPart *part)
+/* One program for all questions, each a command and its QUESTION_WORDS - 1 arguments: a line each, the first it prints.
+ */
+#define QUESTION_WORDS (DEVICE_GUEST_WORDS - 3)
+static const char runner[] =
+    "while [ $# -ge 7 ]; do "
+    "printf '%s\\n' \"$(sh -c \"$1\" \"$2\" \"$3\" \"$4\" \"$5\" \"$6\" \"$7\" </dev/null 2>/dev/null | "
+    "head -n 1)\"; shift 7; done";
+_Static_assert(QUESTION_WORDS == 7, "the runner takes as many");
+
+static void question_add(const Look *look, const HostlerPart *part, size_t device)
 {
         const char *argv[DEVICE_GUEST_WORDS];
         char seat[DEVICE_SEAT_TEXT];
-        GuestExecResult result = {0};
         GuestPlace place = device_guest_place(&look->context.context, part, look->addresses, seat);
-        if (!look->agent || !device_guest_argv(part, &place, argv) ||
-            !guest_agent_exec(look->agent, argv, NULL, GUEST_MS, NULL, &result, NULL))
-                return NULL;
+        if (!look->agent || !device_guest_argv(part, &place, argv))
+                return;
+        for (int i = 0; i < QUESTION_WORDS; i++)
+                g_ptr_array_add(look->words, g_strdup(argv[2 + i])); /* behind "sh", "-c" */
+        g_array_append_val(look->asked, device);
+}
+
+static void take_answers(const Look *look, GBytes *out, HostlerDeviceInfoList *list)
+{
         gsize length;
-        const char *bytes = g_bytes_get_data(result.out, &length);
+        const char *bytes = g_bytes_get_data(out, &length);
         g_autofree char *text = g_strndup(bytes ? bytes : "", length);
-        text[strcspn(text, "\r\n")] = '\0';
+        g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+        for (guint i = 0; i < look->asked->len && lines[i]; i++)
+                if (*g_strchomp(lines[i]))
+                        list->items[g_array_index(look->asked, size_t, i)].guest = g_utf8_make_valid(lines[i], -1);
+}
+
+static void ask_guest(const Look *look, HostlerDeviceInfoList *list)
+{
+        GuestExecResult result = {0};
+        g_autoptr(GPtrArray) argv = g_ptr_array_new();
+        if (look->asked->len == 0)
+                return;
+        for (guint i = 0; i < 4; i++)
+                g_ptr_array_add(argv, (gpointer)((const char *const[]){"sh", "-c", runner, "sh"})[i]);
+        g_ptr_array_extend(argv, look->words, NULL, NULL);
+        g_ptr_array_add(argv, NULL);
+        if (!guest_agent_exec(look->agent, (const char *const *)argv->pdata, NULL,
+                              GUEST_MS + QUESTION_MS * (int64_t)look->asked->len, NULL, &result, NULL))
+                return;
+        take_answers(look, result.out, list);
         guest_exec_result_clear(&result);
-        return *text ? g_utf8_make_valid(text, -1) : NULL;
 }
 
 /* ---- one device ---- */
@@ -61,7 +96,7 @@ static void describe(const Look *look, const HostlerPart *part, const char *stat
         info->address = g_strdup(g_hash_table_lookup(look->addresses, part->name));
         info->host = device_output_text(look->vm, &end, attached);
         if (strcmp(state, "attached") == 0)
-                info->guest = ask_guest(look, part);
+                question_add(look, part, list->count - 1);
 }
 
 /* A guest may let go of a device long after it was asked to. */
@@ -89,6 +124,8 @@ static void look_open(Look *look, Vm *vm, const HostlerSpec *spec)
         g_autoptr(Qmp) qmp = vm_qmp(vm);
         *look = (Look){.vm = vm,
                        .live = vm_is_live(vm),
+                       .words = g_ptr_array_new_with_free_func(g_free),
+                       .asked = g_array_new(FALSE, FALSE, sizeof(size_t)),
                        .addresses = qmp ? device_addresses(qmp) : g_hash_table_new(g_str_hash, g_str_equal)};
         vm_runtime(vm, &look->runtime);
         vm_context_init(&look->context, vm_manager(vm), vm, spec, look->live ? &look->runtime : NULL);
@@ -105,12 +142,19 @@ static void look_close(Look *look)
         g_clear_pointer(&look->agent, guest_agent_unref);
         g_clear_pointer(&look->qmp, qmp_unref);
         g_hash_table_unref(look->addresses);
+        g_ptr_array_unref(look->words);
+        g_array_unref(look->asked);
         vm_context_clear(&look->context);
         vm_context_clear(&look->running);
         record_clear(&hostler_vm_runtime_type, &look->runtime);
 }
 
-void device_info_list(Vm *vm, HostlerDeviceInfoList *ret_list)
+static bool is_meant(const HostlerPart *part, const json_t *only)
+{
+        return device_type(part->kind) && (!only || json_object_get(only, part->name));
+}
+
+void device_info_list(Vm *vm, const json_t *only, HostlerDeviceInfoList *ret_list)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
         Look look;
@@ -118,10 +162,11 @@ void device_info_list(Vm *vm, HostlerDeviceInfoList *ret_list)
         const HostlerSpec *launched = &look.runtime.launched;
         *ret_list = (HostlerDeviceInfoList){.items = g_new0(HostlerDeviceInfo, spec->value.count + launched->count)};
         for (size_t i = 0; i < spec->value.count; i++)
-                if (device_type(spec->value.items[i].kind))
+                if (is_meant(&spec->value.items[i], only))
                         describe(&look, &spec->value.items[i], state_of(&look, &spec->value.items[i]), ret_list);
         for (size_t i = 0; look.live && i < launched->count; i++)
-                if (device_type(launched->items[i].kind) && !spec_part(&spec->value, launched->items[i].name))
+                if (is_meant(&launched->items[i], only) && !spec_part(&spec->value, launched->items[i].name))
                         describe(&look, &launched->items[i], "going", ret_list);
+        ask_guest(&look, ret_list);
         look_close(&look);
 }

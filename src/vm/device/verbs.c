@@ -65,19 +65,6 @@ static bool read_model(const KindDecl *kind, const char *model, json_t *props, G
 
 /* ---- add ---- */
 
-/* Of the list, those that @patch names. */
-static void keep_named(const json_t *patch, HostlerDeviceInfoList *list)
-{
-        size_t kept = 0;
-        for (size_t i = 0; i < list->count; i++) {
-                if (json_object_get(patch, list->items[i].name))
-                        list->items[kept++] = list->items[i];
-                else
-                        record_clear(&hostler_device_info_type, &list->items[i]);
-        }
-        list->count = kept;
-}
-
 bool device_add(Job *job, const HostlerDeviceAddArgs *args, HostlerDeviceInfoList *ret_result, GError **error)
 {
         HostlerPropertyChangeList rows;
@@ -97,8 +84,7 @@ bool device_add(Job *job, const HostlerDeviceAddArgs *args, HostlerDeviceInfoLis
             !change_spec(job, vm, &wanted, CHANGE_USUALLY, &rows, error))
                 return false;
         change_list_clear(&rows);
-        device_info_list(vm, ret_result);
-        keep_named(patch, ret_result);
+        device_info_list(vm, patch, ret_result);
         return true;
 }
 
@@ -181,6 +167,6 @@ bool device_ls(const Call *call, const HostlerDeviceLsArgs *args, HostlerDeviceI
         g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
         if (!vm)
                 return false;
-        device_info_list(vm, ret_result);
+        device_info_list(vm, NULL, ret_result);
         return true;
 }
