@@ -18,6 +18,8 @@
 #define PERIOD_US 100000
 #define LEAST_QUOTA_US 1000
 #define TEXT_MAX 4096
+#define MEMBERS_MAX (1 << 20)
+#define MOVE_ROUNDS 5
 
 /* Never makes a file: in a group they are all there. */
 static bool write_in(const char *folder, const char *name, const char *text, GError **error)
@@ -43,8 +45,21 @@ static bool enable_cpu(const char *folder, GError **error)
                write_in(folder, "cgroup.subtree_control", "+cpu", error);
 }
 
+/* The root, which has no type, may share out and hold processes; for others the kernel would do something else: make
+ * groups of threads of those below. */
+static bool holds_processes(const char *folder)
+{
+        g_autofree char *type = g_build_filename(folder, "cgroup.type", NULL);
+        g_autofree char *path = g_build_filename(folder, "cgroup.procs", NULL);
+        g_autofree char *members = file_read(path, MEMBERS_MAX, NULL, NULL);
+        return g_file_test(type, G_FILE_TEST_EXISTS) && members && *members;
+}
+
 static bool make_in(const char *base, const char *name, CgroupParent *parent, GError **error)
 {
+        if (parent->version == 2 && holds_processes(base))
+                return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "there are processes in the control group %s",
+                                 base);
         g_autofree char *folder = g_build_filename(base, name, NULL);
         if (parent->version == 2 && !enable_cpu(base, error))
                 return false;
@@ -60,21 +75,81 @@ static bool make_in(const char *base, const char *name, CgroupParent *parent, GE
         return true;
 }
 
+/* ---- where: version 2 ---- */
+
+static bool may_write_in(const char *folder)
+{
+        static const char *const files[] = {"", "cgroup.procs", "cgroup.subtree_control"};
+        for (guint i = 0; i < G_N_ELEMENTS(files); i++) {
+                g_autofree char *path = g_build_filename(folder, files[i], NULL);
+                if (access(path, W_OK) < 0)
+                        return false;
+        }
+        return true;
+}
+
+/* Those that cannot be moved stay: then the kernel says why the group cannot share out. */
+static void move_members(const char *from, const char *to)
+{
+        for (int round = 0; round < MOVE_ROUNDS; round++) { /* a process may have begun another meanwhile */
+                g_autofree char *path = g_build_filename(from, "cgroup.procs", NULL);
+                g_autofree char *text = file_read(path, MEMBERS_MAX, NULL, NULL);
+                g_auto(GStrv) pids = g_strsplit(text ? g_strchomp(text) : "", "\n", -1);
+                for (char **pid = pids; *pid; pid++)
+                        write_in(to, "cgroup.procs", *pid, NULL);
+        }
+}
+
+/*
+ * @folder, of which nothing above is ours, holds processes, this one among them, and may not do both. Whoever was given
+ * it shall have the processes in a group below it.
+ */
+static bool clear_of_members(const char *folder, GError **error)
+{
+        g_autofree char *rest = g_build_filename(folder, "rest", NULL);
+        if (!contains_word(folder, "cgroup.controllers", "cpu"))
+                return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL,
+                                 "processors are not among what the control group %s may share out", folder);
+        if (mkdir(rest, 0755) < 0 && errno != EEXIST)
+                return error_set_errno(error, errno, NULL, "making the control group %s", rest);
+        move_members(folder, rest);
+        return true;
+}
+
+/*
+ * A group that holds processes may not share out among others (the root may), so ours is made as far up as we have the
+ * right to: a group that is given to us mostly stands below one that is ours, too, and has no processes.
+ */
+static void open_unified(char **lineage, const char *name, CgroupParent *parent, GError **error)
+{
+        for (guint above = g_strv_length(lineage); above > 0 && !parent->folder; above--) {
+                g_clear_error(error);
+                if (may_write_in(lineage[above - 1]))
+                        make_in(lineage[above - 1], name, parent, error);
+        }
+        if (parent->folder)
+                return;
+        g_clear_error(error);
+        if (!may_write_in(lineage[0]))
+                error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "the control group %s is not given to this user",
+                          lineage[0]);
+        else if (clear_of_members(lineage[0], error))
+                make_in(lineage[0], name, parent, error);
+}
+
 void cgroup_parent_open(const HostPaths *paths, const char *name, CgroupParent *ret_parent)
 {
         g_autoptr(GError) error = NULL;
         g_auto(CgroupFacts) facts = cgroup_read(paths);
         g_auto(GStrv) lineage = cgroup_lineage(paths, "cpu");
-        guint depth = g_strv_length(lineage);
-        *ret_parent = (CgroupParent){.version = depth ? facts.version : 0};
-        if (ret_parent->version == 0) {
+        *ret_parent = (CgroupParent){.version = lineage[0] ? facts.version : 0};
+        if (ret_parent->version == 0)
                 ret_parent->why = g_strdup("no control groups for processors are mounted");
-                return;
-        }
-        /* A process may not be in a group of version 2 that shares out among others, so ours will not do; but the root
-         * may be both. */
-        const char *base = ret_parent->version == 1 || getuid() != 0 ? lineage[0] : lineage[depth - 1];
-        if (!make_in(base, name, ret_parent, &error))
+        else if (ret_parent->version == 2)
+                open_unified(lineage, name, ret_parent, &error);
+        else
+                make_in(lineage[0], name, ret_parent, &error);
+        if (error)
                 ret_parent->why = g_strdup(error->message);
 }
 

@@ -17,8 +17,10 @@ typedef struct {
 } CgroupParent;
 
 /*
- * Makes, or finds again, the group @name: below this process's own (version 1), below the root or where this user may
- * (version 2). Without the right to do so ret->folder is NULL and ret->why says what is missing. Always clear.
+ * Makes, or finds again, the group @name: below this process's own (version 1), below the topmost that we may write to
+ * (version 2). If that is the one we are in, for it was given to us or is a container's, the processes in it are moved
+ * to a group "rest" below it. Without the right to do so ret->folder is NULL and ret->why says what is missing. Always
+ * clear.
  */
 void cgroup_parent_open(const HostPaths *paths, const char *name, CgroupParent *ret_parent);
 /* Removes it, unless somebody is in it, and with it the groups of VMs that have ended and of pools. */
