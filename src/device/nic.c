@@ -362,8 +362,10 @@ static const DeviceSetter nic_setters[] = {
     {"traffic", set_port},
     {"rate_from_vm", set_port},
     {"burst_from_vm", set_port},
+    {"peak_from_vm", set_port},
     {"rate_to_vm", set_port},
     {"burst_to_vm", set_port},
+    {"peak_to_vm", set_port},
     {NULL, NULL},
 };
 

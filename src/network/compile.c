@@ -399,8 +399,6 @@ static void compile_output(Compiler *compiler, const Port *port, int vid, bool k
         Flow *flow = compiler_add_egress(compiler, 100, FLOW_EGRESS, port);
         if (vid >= 0)
                 match_vlan(flow, vid);
-        if (port_is_adapter(port) && port->policy.rate_out_kbps)
-                flow->meter = port->number * 2;
         if (vid > 0 && !keep_tag)
                 flow_pop_vlan(flow);
         flow_output(flow, port->number);
@@ -439,24 +437,33 @@ static void compile_egress(Compiler *compiler, const Port *port)
 
 /* ---- rates ---- */
 
-static void add_meter(Compiler *compiler, uint32_t id, uint32_t kbps, uint32_t burst_kbit)
+/* At a peak rate a few frames follow each other all the same: the switch looks at its clock once for a lot of them. */
+#define PEAK_BURST_MS 10
+#define PEAK_BURST_MIN_KBIT 80
+
+static void add_metered(Compiler *compiler, int table, int next, const Port *port, Meter meter)
 {
-        Meter meter = {.id = id, .kbps = kbps, .burst_kbit = burst_kbit ? burst_kbit : MAX(kbps / 10, 1)};
+        Flow *flow = compiler_add_from(compiler, table, 10, FLOW_RATE, port);
         g_array_append_val(compiler->table->meters, meter);
+        flow->meter = meter.id;
+        flow_resubmit(flow, next);
 }
 
+/*
+ * Of what it sends; what it receives waits in its device's queue (shape.h). The peak comes first: what it drops is not
+ * to be taken out of the average's burst.
+ */
 static void compile_rate(Compiler *compiler, const Port *port)
 {
-        if (!port_is_adapter(port))
+        const Rate *rate = &port->policy.from_vm;
+        uint32_t at_once_kbit = MAX(rate->peak_kbps / (1000 / PEAK_BURST_MS), PEAK_BURST_MIN_KBIT);
+        if (!port_is_adapter(port) || !rate->kbps)
                 return;
-        if (port->policy.rate_out_kbps)
-                add_meter(compiler, port->number * 2, port->policy.rate_out_kbps, port->policy.burst_out_kbit);
-        if (!port->policy.rate_in_kbps)
-                return;
-        add_meter(compiler, port->number * 2 - 1, port->policy.rate_in_kbps, port->policy.burst_in_kbit);
-        Flow *flow = compiler_add_from(compiler, TABLE_RATE, 10, FLOW_RATE, port);
-        flow->meter = port->number * 2 - 1;
-        flow_resubmit(flow, TABLE_SERVICE);
+        add_metered(compiler, TABLE_AVERAGE, TABLE_SERVICE, port,
+                    (Meter){.id = port->number * 2, .kbps = rate->kbps, .burst_kbit = rate->burst_kbit});
+        if (rate->peak_kbps)
+                add_metered(compiler, TABLE_PEAK, TABLE_AVERAGE, port,
+                            (Meter){.id = port->number * 2 - 1, .kbps = rate->peak_kbps, .burst_kbit = at_once_kbit});
 }
 
 /* ---- the whole ---- */
@@ -467,11 +474,9 @@ static void compile_defaults(Compiler *compiler)
         static const struct {
                 int table, next;
                 FlowClass class;
-        } defaults[] = {{TABLE_SOURCE, TABLE_ADDRESS, FLOW_FORGED},
-                        {TABLE_OWNERS, TABLE_ADDRESS, FLOW_MAC_SPOOFING},
-                        {TABLE_ADDRESS, TABLE_RATE, FLOW_ADDRESS},
-                        {TABLE_RATE, TABLE_SERVICE, FLOW_RATE},
-                        {TABLE_SERVICE, TABLE_DESTINATION, FLOW_SERVICE}};
+        } defaults[] = {{TABLE_SOURCE, TABLE_ADDRESS, FLOW_FORGED}, {TABLE_OWNERS, TABLE_ADDRESS, FLOW_MAC_SPOOFING},
+                        {TABLE_ADDRESS, TABLE_PEAK, FLOW_ADDRESS},  {TABLE_PEAK, TABLE_AVERAGE, FLOW_RATE},
+                        {TABLE_AVERAGE, TABLE_SERVICE, FLOW_RATE},  {TABLE_SERVICE, TABLE_DESTINATION, FLOW_SERVICE}};
         for (gsize i = 0; i < G_N_ELEMENTS(defaults); i++)
                 flow_resubmit(compiler_add(compiler, defaults[i].table, 0, defaults[i].class, NULL), defaults[i].next);
         compiler_add(compiler, TABLE_ADMISSION, 0, FLOW_ADMISSION, NULL);

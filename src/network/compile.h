@@ -7,11 +7,11 @@
  *    5 VLAN in        the frame gets the tag of its VLAN, or is refused
  *   10 source         forged transmits; 15 and 16 mac spoofing
  *   20 addresses      IP, ARP and neighbour discovery of guarded ports
- *   30 rate           the meter of what the port sends
+ *   30 rate           the meters of what the port sends: of its peak, then 31 of its average
  *   40 services       DHCP servers, router advertisements
  *   50 destination    to whom: 60 floods broadcasts, 61 goes to who wants the group
  *   70–73 listeners   copies for promiscuous ports: of the switch, the VLAN, the sender's and the receiver's port group
- *   80 egress         once for each receiver, on a copy: isolation, MAC changes, the meter, tag off, out
+ *   80 egress         once for each receiver, on a copy: isolation, MAC changes, tag off, out
  *
  * Registers: 1 port group, 2 port and 3 isolation of the sender; 4 "the source is another's"; 5 port group of the one
  * receiver; 6 which piece of a long list; 8–11 a bit for each promiscuous port that has its copy; 13 "this copy is for

@@ -33,7 +33,7 @@ static Flow *add_address(Compiler *compiler, int priority, const Port *port, uin
 
 static void let_pass(Flow *flow)
 {
-        flow_resubmit(flow, TABLE_RATE);
+        flow_resubmit(flow, TABLE_PEAK);
 }
 
 static void allow_arp(Compiler *compiler, const Port *port, const uint8_t *address)

@@ -140,8 +140,6 @@ static void compile_copy_egress(Compiler *compiler, const Port *port, int listen
                 return;
         Flow *other = compiler_add_egress(compiler, 50, FLOW_LISTENER, port);
         flow_match(other, MATCH_REG(REG_IS_COPY), 1);
-        if (port->policy.rate_out_kbps)
-                other->meter = port->number * 2;
         flow_output(other, port->number);
 }
 

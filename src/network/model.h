@@ -45,6 +45,13 @@ bool vlans_have(const Vlans *vlans, uint16_t vid);
 #define CLASS_BROADCAST 4u
 #define CLASS_ALL 7u
 
+/* How fast frames go; kbps 0: as fast as they can. */
+typedef struct {
+        uint32_t kbps;       /* on average */
+        uint32_t burst_kbit; /* may pass beyond that, after a silence */
+        uint32_t peak_kbps;  /* as fast as this; 0: at once */
+} Rate;
+
 /* What a port may do, with nothing left open. */
 typedef struct {
         unsigned promiscuous; /* of CLASS_ */
@@ -52,7 +59,7 @@ typedef struct {
         HostlerPromiscuousWhen when;
         bool mac_changes, forged, forged_tcp, forged_udp, mac_spoofing; /* true: accepted */
         bool address_spoofing, dhcp_server, router_advertisement, traffic;
-        uint32_t rate_in_kbps, burst_in_kbit, rate_out_kbps, burst_out_kbit; /* 0: no limit; in: from the VM */
+        Rate from_vm, to_vm;
 } Policy;
 
 /* What the guest's driver told its adapter. */

@@ -66,6 +66,7 @@ typedef struct {
         bool wants_device; /* of an adapter: one is to be made; of a router: a new one was made */
         bool is_router;
         int mtu;
+        Rate rate;   /* of what it receives */
         Vlans vlans; /* what mirrors are to know; frames go by the flows */
 } TargetPort;
 
@@ -109,6 +110,7 @@ typedef struct {
 typedef struct {
         GHashTable *bridges; /* name → UUID */
         GHashTable *ports;   /* device → StatePort */
+        char *qos;           /* UUID of the row of ports whose queues Open vSwitch leaves alone; NULL: there is none */
 } State;
 void state_clear(State *state);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(State, state_clear)

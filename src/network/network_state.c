@@ -10,6 +10,9 @@
 #include "network/network_private.h"
 #include "wire/ovsdb.h"
 
+#define QOS_NONE "linux-noop" /* whose queues are ours (shape.h) */
+#define QOS_NEW "noop"
+
 static void state_port_free(gpointer data)
 {
         StatePort *port = data;
@@ -23,6 +26,7 @@ void state_clear(State *state)
 {
         g_clear_pointer(&state->bridges, g_hash_table_unref);
         g_clear_pointer(&state->ports, g_hash_table_unref);
+        g_clear_pointer(&state->qos, g_free);
 }
 
 /* ---- reading ---- */
@@ -93,6 +97,15 @@ static void read_interfaces(const json_t *rows, State *state)
         }
 }
 
+static void read_qos(const json_t *rows, State *state)
+{
+        json_t *row;
+        size_t i;
+        json_array_foreach (rows, i, row)
+                if (!state->qos && g_strcmp0(json_string_value(json_object_get(row, "type")), QOS_NONE) == 0)
+                        state->qos = g_strdup(uuid_of(json_object_get(row, "_uuid")));
+}
+
 bool state_read(Ovs *ovs, State *ret_state, GError **error)
 {
         json_auto_t *results = NULL;
@@ -104,8 +117,10 @@ bool state_read(Ovs *ovs, State *ret_state, GError **error)
         json_array_append_new(operations, select_all("Port", json_pack("[s, s]", "_uuid", "name")));
         json_array_append_new(operations,
                               select_all("Interface", json_pack("[s, s, s]", "name", "ofport_request", "error")));
+        json_array_append_new(operations, select_all("QoS", json_pack("[s, s]", "_uuid", "type")));
         if (!ovs_transact(ovs, operations, &results, error))
                 return false;
+        read_qos(rows_of(results, 3), ret_state);
         read_bridges(rows_of(results, 0), ret_state, bridge_of);
         read_ports(rows_of(results, 1), ret_state, bridge_of);
         read_interfaces(rows_of(results, 2), ret_state);
@@ -139,7 +154,13 @@ static void add_bridge(json_t *operations, const char *name)
         json_array_append_new(operations, mutate("Open_vSwitch", NULL, "bridges", "insert", "named-uuid", name));
 }
 
-static void add_port(json_t *operations, const char *bridge, const TargetPort *port)
+/* The row that all ports share. */
+static json_t *qos_reference(const State *state)
+{
+        return state->qos ? json_pack("[s, s]", "uuid", state->qos) : json_pack("[s, s]", "named-uuid", QOS_NEW);
+}
+
+static void add_port(json_t *operations, const State *state, const char *bridge, const TargetPort *port)
 {
         g_autofree char *interface = g_strdup_printf("i_%s", port->device),
                         *row_name = g_strdup_printf("p_%s", port->device);
@@ -147,9 +168,9 @@ static void add_port(json_t *operations, const char *bridge, const TargetPort *p
                                           "external_ids", ovsdb_map(json_pack("{s:s}", "iface-id", port->key)));
         json_array_append_new(operations, json_pack("{s:s, s:s, s:o, s:s}", "op", "insert", "table", "Interface", "row",
                                                     interface_row, "uuid-name", interface));
-        json_array_append_new(operations, json_pack("{s:s, s:s, s:{s:s, s:[s, s]}, s:s}", "op", "insert", "table",
+        json_array_append_new(operations, json_pack("{s:s, s:s, s:{s:s, s:[s, s], s:o}, s:s}", "op", "insert", "table",
                                                     "Port", "row", "name", port->device, "interfaces", "named-uuid",
-                                                    interface, "uuid-name", row_name));
+                                                    interface, "qos", qos_reference(state), "uuid-name", row_name));
         json_array_append_new(operations, mutate("Bridge", bridge, "ports", "insert", "named-uuid", row_name));
 }
 
@@ -190,6 +211,9 @@ static void remove_others(const State *state, const GPtrArray *targets, bool oth
 
 static void add_missing(const State *state, const GPtrArray *targets, json_t *operations)
 {
+        if (!state->qos && targets->len > 0)
+                json_array_append_new(operations, json_pack("{s:s, s:s, s:{s:s}, s:s}", "op", "insert", "table", "QoS",
+                                                            "row", "type", QOS_NONE, "uuid-name", QOS_NEW));
         for (guint i = 0; i < targets->len; i++) {
                 const TargetSwitch *target = targets->pdata[i];
                 if (!g_hash_table_contains(state->bridges, target->bridge))
@@ -197,7 +221,7 @@ static void add_missing(const State *state, const GPtrArray *targets, json_t *op
                 for (guint k = 0; k < target->ports->len; k++) {
                         const TargetPort *port = &g_array_index(target->ports, TargetPort, k);
                         if (!stays(g_hash_table_lookup(state->ports, port->device), target->bridge, port))
-                                add_port(operations, target->bridge, port);
+                                add_port(operations, state, target->bridge, port);
                 }
         }
 }

@@ -198,6 +198,7 @@ static guint add_adapters(Network *network, const json_t *spec, const GPtrArray 
                 if (!adapter->captures) {
                         make_port(network, spec, adapter, group_number(groups, adapter->group), &ports[n_ports]);
                         ports[n_ports].copies_only = g_hash_table_contains(deaf, adapter->key);
+                        port.rate = ports[n_ports].policy.to_vm;
                         port.vlans = ports[n_ports++].vlans;
                 }
                 g_array_append_val(target->ports, port);

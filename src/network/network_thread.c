@@ -15,6 +15,7 @@
 #include "network/nat.h"
 #include "network/network_mirror.h"
 #include "network/network_private.h"
+#include "network/shape.h"
 #include "network/tap.h"
 #include "wire/openflow.h"
 
@@ -30,6 +31,7 @@ typedef struct {
         bool failing;           /* the last round failed, and that was said */
         GPtrArray *routers;     /* of the last round, of Router; borrowed from `targets` */
         GPtrArray *targets;
+        Shapes *shapes;
         bool has_nat; /* the host's packet filter has something of ours, or may have */
         int nat_fd;   /* somebody changed it; -1: not watched */
 } Thread;
@@ -65,6 +67,19 @@ static bool make_devices(Network *network, const GPtrArray *targets, GError **er
                 }
         }
         return true;
+}
+
+static bool shape_devices(Thread *thread, const GPtrArray *targets, GError **error)
+{
+        for (guint i = 0; i < targets->len; i++) {
+                const TargetSwitch *target = targets->pdata[i];
+                for (guint k = 0; k < target->ports->len; k++) {
+                        const TargetPort *port = &g_array_index(target->ports, TargetPort, k);
+                        if (!port->is_router)
+                                shapes_want(thread->shapes, port->device, &port->rate, port->mtu, port->wants_device);
+                }
+        }
+        return shapes_apply(thread->shapes, error);
 }
 
 /* ---- routers ---- */
@@ -231,6 +246,7 @@ static bool reconcile(Thread *thread, GError **error)
                 routers_end_others(&place, thread->routers);
         ok = apply_nat(thread, ok ? error : NULL) && ok;
         ok = make_devices(network, targets, ok ? error : NULL) && ok;
+        ok = shape_devices(thread, targets, ok ? error : NULL) && ok;
         return state_change(network->ovs, &state, targets, strangers_go(network), ok ? error : NULL) &&
                mirrors_change(network->ovs, targets, &thread->mirrors, ok ? error : NULL) &&
                install_all(thread, targets, ok ? error : NULL) && ok;
@@ -320,6 +336,7 @@ gpointer network_run(gpointer data)
                          .has_nat = true,
                          .nat_fd = -1,
                          .routers = g_ptr_array_new(),
+                         .shapes = shapes_new(),
                          .installed =
                              g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)flow_table_free)};
         Network *network = data;
@@ -337,6 +354,7 @@ gpointer network_run(gpointer data)
         }
         g_hash_table_unref(thread.installed);
         g_ptr_array_unref(thread.routers);
+        shapes_free(thread.shapes);
         g_clear_pointer(&thread.targets, g_ptr_array_unref);
         fd_close(&thread.nat_fd);
         return NULL;

@@ -46,6 +46,18 @@ static uint32_t number_of(const json_t *const levels[POLICY_LEVELS], const char 
         return (uint32_t)json_integer_value(value);
 }
 
+/* A peak that is no faster than the average is the limit itself: levels that know nothing of each other may say so. */
+static Rate rate_of(const json_t *const levels[POLICY_LEVELS], const char *average, const char *burst, const char *peak)
+{
+        uint32_t kbps = number_of(levels, average), peak_kbps = number_of(levels, peak);
+        uint32_t burst_kbit = number_of(levels, burst);
+        if (peak_kbps && (!kbps || peak_kbps <= kbps)) {
+                kbps = peak_kbps;
+                peak_kbps = 0;
+        }
+        return (Rate){.kbps = kbps, .burst_kbit = burst_kbit ? burst_kbit : MAX(kbps / 10, 1), .peak_kbps = peak_kbps};
+}
+
 /* The number of an enum's value; @otherwise when nothing is said. */
 static int choice_of(const json_t *const levels[POLICY_LEVELS], const char *property, const EnumType *type,
                      int otherwise)
@@ -102,15 +114,26 @@ void policy_resolve(const json_t *const levels[POLICY_LEVELS], Policy *ret_polic
             .dhcp_server = accepts(levels, "dhcp_server"),
             .router_advertisement = accepts(levels, "router_advertisement"),
             .traffic = accepts(levels, "traffic"),
-            .rate_in_kbps = number_of(levels, "rate_from_vm"),
-            .burst_in_kbit = number_of(levels, "burst_from_vm"),
-            .rate_out_kbps = number_of(levels, "rate_to_vm"),
-            .burst_out_kbit = number_of(levels, "burst_to_vm"),
+            .from_vm = rate_of(levels, "rate_from_vm", "burst_from_vm", "peak_from_vm"),
+            .to_vm = rate_of(levels, "rate_to_vm", "burst_to_vm", "peak_to_vm"),
         };
+}
+
+static void check_peak(const json_t *level, const char *pointer, const char *average, const char *peak,
+                       GPtrArray *faults)
+{
+        json_int_t average_kbps = json_integer_value(json_object_get(level, average));
+        json_int_t peak_kbps = json_integer_value(json_object_get(level, peak));
+        g_autofree char *here = g_strdup_printf("%s/%s", pointer, peak);
+        if (peak_kbps > 0 && peak_kbps < average_kbps)
+                faults_add(faults, here, "a peak is no slower than the average, which is %" JSON_INTEGER_FORMAT,
+                           average_kbps);
 }
 
 void policy_check(const json_t *level, const char *pointer, GPtrArray *faults)
 {
+        check_peak(level, pointer, "rate_from_vm", "peak_from_vm", faults);
+        check_peak(level, pointer, "rate_to_vm", "peak_to_vm", faults);
         json_t *words = json_object_get(level, "promiscuous"), *word;
         g_autofree char *here = g_strdup_printf("%s/promiscuous", pointer);
         unsigned seen = 0;

@@ -42,7 +42,7 @@ static const PortSpec policies[] = {
     {.policy = "{'address_spoofing': 'reject'}"},
     {.policy = "{'dhcp_server': 'reject', 'router_advertisement': 'reject'}"},
     {.policy = "{'traffic': 'reject'}"},
-    {.policy = "{'rate_from_vm': 20000, 'rate_to_vm': 10000, 'burst_to_vm': 5000}"},
+    {.policy = "{'rate_from_vm': 20000, 'burst_from_vm': 5000, 'peak_from_vm': 40000, 'rate_to_vm': 10000}"},
     {.policy = "{'mac_changes': 'reject'}", .filter = {.known = true, .mac = {{2, 0xaa, 0, 0, 0, 10}}}},
     {.policy = "{'mac_changes': 'accept'}",
      .filter = {.known = true, .mac = {{2, 0xaa, 0, 0, 0, 11}}, .groups = groups, .n_groups = 1}},

@@ -62,5 +62,7 @@ bool rig_get(Rig *rig, int n, guint32 *ret_serial, int *ret_tag);
  */
 void kill_under_traffic(Rig *rig);
 void two_hundred_ports(Rig *rig);
+/* rates.c: average, peak and burst, as measured. Changes adapters 1 and 2. */
+void measure_rates(Rig *rig);
 /* compare-traces.c: what we say of frames is what Open vSwitch says of them. Changes adapters 1 to 4. */
 void compare_traces(Rig *rig);

@@ -375,22 +375,10 @@ static void test_statistics(void)
         g_assert_cmpuint(listed.tx_packets, ==, 2 * SENT);
 }
 
-/* 64 kbit/s and a burst of 8 kbit let some of 400 kbit pass, and far from all. */
-static void test_rate(void)
+static void test_rates(void)
 {
-        enum { SENT = 400 };
-        RigFrame frame = frame_to(1, rig_mac(2));
         begin();
-        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
-        rig_adapter(&rig, 1, "web", "{'rate_from_vm': 64, 'burst_from_vm': 8}");
-        int from = rig_flood(&rig, 1, 2, &frame, SENT);
-        g_assert_true(from > 0 && from < SENT / 2);
-        rig_adapter(&rig, 1, "web", "{}");
-        rig_adapter(&rig, 2, "web", "{'rate_to_vm': 64, 'burst_to_vm': 8}");
-        int to = rig_flood(&rig, 1, 2, &frame, SENT);
-        g_assert_true(to > 0 && to < SENT / 2);
-        rig_adapter(&rig, 2, "web", "{}");
-        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        measure_rates(&rig);
 }
 
 static void test_trace(void)
@@ -563,7 +551,7 @@ static const struct {
     {"groups", test_groups},
     {"counts", test_counts},
     {"statistics", test_statistics},
-    {"rate", test_rate},
+    {"rates", test_rates},
     {"trace", test_trace},
     {"mirror-directions", test_mirror_directions},
     {"mirror-sources", test_mirror_sources},

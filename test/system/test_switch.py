@@ -306,6 +306,7 @@ def test_bad_switches():
         assert "no VLAN" in daemon.refused(2, "portgroup", "set", "lan", "web", "vlan=4096")
         assert "stands alone" in daemon.refused(2, "portgroup", "set", "lan", "web", "promiscuous=reject,unicast")
         assert "did you mean" in daemon.refused(2, "switch", "set", "lan", "forged_transmit=reject")
+        assert "no slower than the average" in daemon.refused(2, "switch", "set", "lan", "rate_to_vm=2000", "peak_to_vm=1000")
         assert daemon.refused(3, "portgroup", "create", "wan", "web") and daemon.refused(3, "portgroup", "rm", "lan", "db")
         daemon.hostler("create", "web1", "--image", "tiny", "nic0.network=lan/web")
         assert "web1.nic0" in daemon.refused(4, "switch", "rm", "lan")

@@ -89,7 +89,9 @@ static void test_policy(void)
         g_assert_cmpuint(policy.promiscuous, ==, CLASS_MULTICAST | CLASS_BROADCAST);
         g_assert_cmpint(policy.scope, ==, HOSTLER_PROMISCUOUS_SCOPE_SWITCH);
         g_assert_cmpint(policy.when, ==, HOSTLER_PROMISCUOUS_WHEN_ASKED);
-        g_assert_cmpuint(policy.rate_out_kbps, ==, 1000);
+        g_assert_cmpuint(policy.to_vm.kbps, ==, 1000);
+        g_assert_cmpuint(policy.to_vm.burst_kbit, ==, 100);
+        g_assert_cmpuint(policy.from_vm.kbps, ==, 0);
         json_auto_t *forged = policy_origin(levels, "forged_transmits_tcp", &from);
         g_assert_cmpstr(json_string_value(forged), ==, "reject");
         g_assert_cmpint(from, ==, LEVEL_SWITCH);
@@ -170,8 +172,7 @@ static void random_policy(GRand *rand, Policy *policy)
             .dhcp_server = half(rand),
             .router_advertisement = true,
             .traffic = g_rand_int_range(rand, 0, 8) != 0,
-            .rate_in_kbps = half(rand) ? 0 : 1000,
-            .rate_out_kbps = half(rand) ? 0 : 1000,
+            .from_vm.kbps = half(rand) ? 0 : 1000,
         };
 }
 
