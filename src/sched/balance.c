@@ -1,6 +1,7 @@
 /*
  * Rebalancing: single moves that lower the shortage expected of the two hosts together by more than a margin, best
- * first, a few in a round. When no host is expected to be short, nothing is worth a move and nothing moves.
+ * first, a few in a round. When no host is expected to be short, nothing is worth a move and nothing moves. A host is
+ * woken for it when the plan of hosts (keep.c) wants one more and what it takes off the others is worth its idle power.
  */
 #include <math.h>
 
@@ -97,6 +98,65 @@ static bool move_best(Fleet *fleet, const GArray *found)
         if (best.host >= 0)
                 fleet_move(fleet, best.unit, best.host, MOVE_BALANCE);
         return best.host >= 0;
+}
+
+/* The candidate whose move to the host lowers expected shortage most, more than it costs; NULL: none. */
+static const Candidate *best_for(const Fleet *fleet, const GArray *found, unsigned host, double *ret_gain)
+{
+        const Candidate *best = NULL;
+        *ret_gain = 0;
+        for (guint i = 0; i < found->len; i++) {
+                const Candidate *candidate = &g_array_index(found, Candidate, i);
+                const Unit *unit = &fleet->units[candidate->unit];
+                if (candidate->gain <= *ret_gain)
+                        break;
+                if (!fleet_fits(fleet, host, unit, 0))
+                        continue;
+                double gain = candidate->gain - fleet_added(fleet, host, unit);
+                if (gain > *ret_gain) {
+                        *ret_gain = gain;
+                        best = candidate;
+                }
+        }
+        return best;
+}
+
+static bool wake(Fleet *fleet, unsigned number)
+{
+        g_autoptr(GArray) found = candidates(fleet);
+        g_autoptr(GArray) moved = g_array_new(FALSE, FALSE, sizeof(unsigned));
+        const Host *host = &fleet->hosts[number];
+        double gain, sum = 0;
+        const Candidate *best;
+
+        while ((best = best_for(fleet, found, number, &gain))) {
+                sum += gain;
+                g_array_append_val(moved, best->unit);
+                fleet_move(fleet, best->unit, (int)number, MOVE_BALANCE);
+                reckon_again(fleet, found);
+        }
+        if (sum * fleet->policy.shortage_price * host->idle_price > host->spec.watts[0])
+                return true;
+        for (guint i = 0; i < moved->len; i++) {
+                unsigned unit = g_array_index(moved, unsigned, i);
+                fleet_put(fleet, unit, fleet->units[unit].home);
+        }
+        fleet->hosts[number].opened = false;
+        return false;
+}
+
+/* The first that is off, of those that do most for their power. */
+void decide_waking(Fleet *fleet, const KeepPlan *keep)
+{
+        unsigned woken = 0;
+        for (unsigned i = 0; i < fleet->n_hosts && keep->on + woken < keep->wanted; i++) {
+                const Host *host = &fleet->hosts[fleet->ranked[i]];
+                if (host->n_units > 0 || host->spec.maintenance)
+                        continue;
+                if (!wake(fleet, fleet->ranked[i]))
+                        return;
+                woken++;
+        }
 }
 
 void decide_balance(Fleet *fleet)

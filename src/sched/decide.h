@@ -11,10 +11,18 @@ void fleet_move(Fleet *fleet, unsigned unit, int host, MoveReason reason);
 void decide_rules(Fleet *fleet);
 /* relieve.c: every host that is asked for more than it has. */
 void decide_relief(Fleet *fleet);
+/* keep.c: how many hosts are on, and how many the dynamic program wants on in the next interval. */
+typedef struct {
+        unsigned on, wanted;
+} KeepPlan;
+KeepPlan fleet_keep(const Fleet *fleet);
+/* balance.c: where more hosts are wanted, one is woken if the shortage it takes off the others is worth its power. */
+void decide_waking(Fleet *fleet, const KeepPlan *keep);
 /* balance.c: moves whose gain in expected shortage is worth them. */
 void decide_balance(Fleet *fleet);
-/* empty.c: takes hosts out of use when the others take their load for less than they need idle. */
-void decide_empty(Fleet *fleet);
+/* empty.c: where fewer are wanted, takes hosts out of use when the others take their load for less than they need idle.
+ */
+void decide_empty(Fleet *fleet, const KeepPlan *keep);
 
 typedef struct {
         double cpu, memory; /* watts for one unit more */

@@ -1,12 +1,14 @@
 /*
  * Consolidation: a host goes out of use when the shortage its VMs bring to others, priced, and their moves, spread over
  * a horizon, cost less than its idle power. All its VMs find a place or none moves. The cheapest to empty is tried
- * first; one host for each 64 that are on may go in a round.
+ * first; no more go than the plan of hosts (keep.c) has too many, nor more than one in eight.
  */
 #include <math.h>
 #include <string.h>
 
 #include "sched/decide.h"
+
+#define HOSTS_FOR_ONE 8 /* hosts on, of which one may be emptied in a round */
 
 typedef struct {
         unsigned host;
@@ -116,11 +118,14 @@ static GArray *candidates(const Fleet *fleet)
         return found;
 }
 
-void decide_empty(Fleet *fleet)
+void decide_empty(Fleet *fleet, const KeepPlan *keep)
 {
-        g_autoptr(GArray) found = candidates(fleet);
-        unsigned most = 1 + fleet->n_on / FLEET_CANDIDATES, emptied = 0;
+        unsigned surplus = keep->on > keep->wanted ? keep->on - keep->wanted : 0, emptied = 0;
+        unsigned most = MIN(surplus, 1 + fleet->n_on / HOSTS_FOR_ONE);
 
+        if (most == 0)
+                return;
+        g_autoptr(GArray) found = candidates(fleet);
         for (guint i = 0; i < found->len && i < FLEET_CANDIDATES * most && emptied < most; i++) {
                 Host *host = &fleet->hosts[g_array_index(found, Candidate, i).host];
                 if (!host->opened && empty(fleet, host))

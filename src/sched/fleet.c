@@ -141,7 +141,8 @@ bool fleet_fits(const Fleet *fleet, unsigned number, const Unit *unit, double ma
                 return false;
         if (isfinite(core) && unit->mean + margin * sqrt(unit->variance) > core)
                 return false;
-        if (host->mean + unit->mean + margin * sqrt(MAX(host->variance + unit->variance, 0)) > host->spec.cpu)
+        if (margin > 0 &&
+            host->mean + unit->mean + margin * sqrt(MAX(host->variance + unit->variance, 0)) > host->spec.cpu)
                 return false;
         return fleet_allows(fleet, number, unit);
 }

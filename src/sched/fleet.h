@@ -47,6 +47,7 @@ typedef struct {
         unsigned *on, n_on; /* hosts with VMs */
         unsigned *ranked;   /* all hosts, those that do most for their power first */
         double round;
+        double trend; /* what VMs ask for together, to what their forecasts say: the fleet's common drift */
 } Fleet;
 
 /* Loss function of the standard normal, E[(Z - z)+]. */
@@ -59,9 +60,8 @@ void fleet_put(Fleet *fleet, unsigned unit, int host);
 /* Expected shortage that the host would gain with, or lose without, the unit. */
 double fleet_added(const Fleet *fleet, unsigned host, const Unit *unit);
 double fleet_relieved(const Fleet *fleet, const Unit *unit);
-/* Whether rules, maintenance and memory allow it, and today's load leaves room. @margin: further M + margin sqrt(V) <=
- * C.
- */
+/* Whether rules, maintenance and memory allow it, and today's load leaves room. @margin > 0: and M + margin sqrt(V) <=
+ * C; 0: what is to be expected is the caller's to price. */
 bool fleet_fits(const Fleet *fleet, unsigned host, const Unit *unit, double margin);
 bool fleet_allows(const Fleet *fleet, unsigned host, const Unit *unit); /* rules, maintenance, memory alone */
 /* The host where the unit costs least, in watts, among those that are on, or -1. @opening: of a host where nothing has

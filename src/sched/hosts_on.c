@@ -1,47 +1,46 @@
 /*
  * The dynamic program of hosts_on.h: O(steps x hosts), because switching costs what it costs by the host, so the best
- * to come from is found by one sweep up and one down. Called by src/simulate, for what one who knows the
- * day would keep on.
+ * to come from is found by one sweep up and one down. Called by keep.c in each round of placement, and by src/simulate
+ * for what one who knows the day would keep on.
  */
 #include "sched/hosts_on.h"
 
-static double running(const HostsOnCosts *costs, unsigned on, double demand)
+double hosts_on_running(unsigned n, double capacity, double watts, double short_price, double demand)
 {
-        return on * costs->watts + costs->short_price * MAX(demand - on * costs->capacity, 0);
+        return n * watts + short_price * MAX(demand - n * capacity, 0);
 }
 
 /* @values: of V(n'); @ret_best: min over n' of what going from n to n' costs, and V(n'); @ret_where: that n'. */
-static void relax(const HostsOnCosts *costs, unsigned most, const double *values, double *ret_best, unsigned *ret_where)
+static void relax(const HostsOn *plan, const double *values, double *ret_best, unsigned *ret_where)
 {
-        for (unsigned n = 0; n <= most; n++) {
+        for (unsigned n = 0; n <= plan->most; n++) {
                 ret_best[n] = values[n];
                 ret_where[n] = n;
-                if (n > 0 && ret_best[n - 1] + costs->sleep <= ret_best[n]) {
-                        ret_best[n] = ret_best[n - 1] + costs->sleep;
+                if (n > 0 && ret_best[n - 1] + plan->sleep <= ret_best[n]) {
+                        ret_best[n] = ret_best[n - 1] + plan->sleep;
                         ret_where[n] = ret_where[n - 1];
                 }
         }
-        for (unsigned n = most; n-- > 0;)
-                if (ret_best[n + 1] + costs->wake < ret_best[n]) {
-                        ret_best[n] = ret_best[n + 1] + costs->wake;
+        for (unsigned n = plan->most; n-- > 0;)
+                if (ret_best[n + 1] + plan->wake < ret_best[n]) {
+                        ret_best[n] = ret_best[n + 1] + plan->wake;
                         ret_where[n] = ret_where[n + 1];
                 }
 }
 
-double hosts_on_plan(const HostsOnCosts *costs, unsigned most, unsigned now, const double *demand, unsigned steps,
-                     unsigned *ret_on)
+double hosts_on_plan(const HostsOn *plan, unsigned now, unsigned *ret_on)
 {
-        gsize width = (gsize)most + 1;
-        g_autofree unsigned *where = g_new(unsigned, width *MAX(steps, 1));
+        gsize width = (gsize)plan->most + 1;
+        g_autofree unsigned *where = g_new(unsigned, width *MAX(plan->steps, 1));
         g_autofree double *values = g_new0(double, width), *best = g_new0(double, width);
 
-        for (unsigned t = steps; t-- > 0;) {
-                for (unsigned n = 0; n <= most; n++)
-                        values[n] = running(costs, n, demand[t]) + best[n];
-                relax(costs, most, values, best, where + width * t);
+        for (unsigned t = plan->steps; t-- > 0;) {
+                for (unsigned n = 0; n <= plan->most; n++)
+                        values[n] = plan->running[width * t + n] + best[n];
+                relax(plan, values, best, where + width * t);
         }
-        double cost = best[MIN(now, most)];
-        for (unsigned t = 0, on = MIN(now, most); t < steps; t++)
+        double cost = best[MIN(now, plan->most)];
+        for (unsigned t = 0, on = MIN(now, plan->most); t < plan->steps; t++)
                 ret_on[t] = on = where[width * t + on];
         return cost;
 }

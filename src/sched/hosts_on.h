@@ -1,24 +1,26 @@
 /*
- * How many hosts to keep on over time, when waking and emptying one costs something: a dynamic program for a known
- * demand.
+ * How many hosts to keep on over time, when waking and emptying one costs something: a dynamic program.
  *
- *     V_t(n) = min over n' of  energy(n') + shortage(n', D_t) + switching from n to n' + V_{t+1}(n')
+ *     V_t(n) = min over n' of  running(t, n') + switching from n to n' + V_{t+1}(n')
  *
- * for identical hosts. Pure; any thread.
+ * Asked anew in each round with what is forecast then, it is lazy provisioning: the number follows demand only where
+ * the switch pays within the plan (Lin, Wierman, Andrew, Thereska, "Dynamic right-sizing for power-proportional data
+ * centers", INFOCOM 2011). Pure; any thread.
  */
 #pragma once
 
 #include <glib.h>
 
 typedef struct {
-        double capacity;    /* of a host */
-        double watts;       /* of a host that is on, whatever it does */
-        double short_price; /* watts for a unit of demand that finds no room */
-        double wake;        /* what waking a host costs, in watts of one step */
-        double sleep;       /* and emptying one */
-} HostsOnCosts;
+        const double *running; /* [step * (most + 1) + n]: cost of n hosts in that step; INFINITY: too few */
+        unsigned steps, most;
+        double wake;  /* what waking a host costs, in the unit of @running */
+        double sleep; /* and emptying one */
+} HostsOn;
 
-/* The numbers of hosts for each step, of at most @most, that cost least in all, from @now on; of several the least.
- * Returns the cost. */
-double hosts_on_plan(const HostsOnCosts *costs, unsigned most, unsigned now, const double *demand, unsigned steps,
-                     unsigned *ret_on);
+/* What n hosts of @capacity that take @watts each cost with @demand, of which what finds no room costs @short_price for
+ * one unit. */
+double hosts_on_running(unsigned n, double capacity, double watts, double short_price, double demand);
+
+/* The numbers of hosts for each step that cost least in all, from @now on; of several the least. Returns the cost. */
+double hosts_on_plan(const HostsOn *plan, unsigned now, unsigned *ret_on);

@@ -1,6 +1,7 @@
 /*
- * A round of placement from samples to moves: collect (forecasts, sums), weigh (prices), act (rules, relief, packing,
- * balance, emptying, in this order), and keep what the next round needs. Each step is a file of its own; see decide.h.
+ * A round of placement from samples to moves: collect (forecasts, sums), weigh (prices), act (rules, packing or else
+ * relief, waking, balance, emptying, in this order), and keep what the next round needs. Each step is a file of its
+ * own; see decide.h.
  */
 #include "sched/place.h"
 
@@ -11,7 +12,6 @@
 #include "sched/decide.h"
 #include "sched/rules.h"
 
-#define FIRST_ROUNDS 2 /* in which the fleet is packed whatever the prices say */
 /* Sizes whose cubes can be added up and divided without overflow. */
 #define SMALLEST 1e-6
 #define LARGEST 1e15
@@ -32,7 +32,6 @@ struct Placer {
         VmState *vms;
         GArray *moves;
         Prices prices;
-        double trend;
         unsigned dropped;
         double *mean_before, *short_before; /* of each host */
 };
@@ -146,7 +145,7 @@ Placer *placer_new(const PlacePolicy *policy, const SchedHost *hosts, unsigned n
         placer->moves = g_array_new(FALSE, FALSE, sizeof(PlaceMove));
         placer->mean_before = g_new0(double, MAX(n_hosts, 1));
         placer->short_before = g_new0(double, MAX(n_hosts, 1));
-        placer->trend = 1;
+        fleet->trend = 1;
         if (!rules_apply(fleet, vms, rules, n_rules, error))
                 return NULL;
         return g_steal_pointer(&placer);
@@ -202,7 +201,7 @@ void placer_learn(Placer *placer)
                 }
                 forecast_add(&state->forecast, &policy->forecast, state->demand / state->spec.cpu);
         }
-        forecast_trend_add(&placer->trend, &policy->forecast, asked, expected);
+        forecast_trend_add(&placer->fleet.trend, &policy->forecast, asked, expected);
 }
 
 static void add_vm(const Placer *placer, Unit *unit, const VmState *state)
@@ -215,7 +214,7 @@ static void add_vm(const Placer *placer, Unit *unit, const VmState *state)
         unit->present = true;
         unit->held = unit->held || state->dropped;
         unit->demand += state->demand;
-        unit->mean += state->forecast.mean * cpu * placer->trend;
+        unit->mean += state->forecast.mean * cpu * placer->fleet.trend;
         unit->variance += forecast_variance(&state->forecast, &policy->forecast) * cpu * cpu;
         unit->cumulant += forecast_cumulant(&state->forecast) * cpu * cpu * cpu;
 }
@@ -334,8 +333,10 @@ const GArray *placer_decide(Placer *placer)
         decide_rules(fleet);
         if (!pack_if_far_off(placer)) {
                 decide_relief(fleet);
+                KeepPlan keep = fleet_keep(fleet);
+                decide_waking(fleet, &keep);
                 decide_balance(fleet);
-                decide_empty(fleet);
+                decide_empty(fleet, &keep);
         }
         tell_all(placer);
         return placer->moves;

@@ -69,7 +69,7 @@ typedef struct {
         double empty_opening;  /* … to empty a host, … */
         double balance_opening;  /* … and to rebalance, in capacity short */
         double balance_gain;     /* least gain of a rebalancing move, in capacity short */
-        double empty_horizon;    /* intervals over which emptying a host must pay */
+        double empty_horizon;    /* intervals over which emptying a host must pay, and the plan of hosts reaches */
         double balance_moves;    /* most rebalancing moves in a round for each 64 hosts that are on */
         double hold_rounds;      /* rounds a VM stays where it was put, unless that host is short */
         double interval_seconds; /* between two rounds */

@@ -295,28 +295,40 @@ double model_bound(const Scenario *scenario)
         return joules / JOULES_PER_KWH;
 }
 
-static HostsOnCosts mean_host(const Scenario *scenario)
+static SchedHost mean_host(const Scenario *scenario)
 {
-        HostsOnCosts costs = {0};
+        SchedHost mean = {0};
         for (unsigned i = 0; i < scenario->n_hosts; i++) {
-                costs.capacity += scenario->hosts[i].cpu / scenario->n_hosts;
-                costs.watts += scenario->hosts[i].watts[0] / scenario->n_hosts;
+                mean.cpu += scenario->hosts[i].cpu / scenario->n_hosts;
+                mean.watts[0] += scenario->hosts[i].watts[0] / scenario->n_hosts;
         }
-        costs.wake = costs.watts;
-        costs.short_price = PRICE_OF_SHORTAGE * costs.watts / costs.capacity;
-        return costs;
+        return mean;
+}
+
+/* Of each number of mean hosts in each step. */
+static double *running_costs(const Scenario *scenario, const SchedHost *host)
+{
+        gsize width = (gsize)scenario->n_hosts + 1;
+        double *running = g_new(double, width *MAX(scenario->steps, 1));
+        double short_price = PRICE_OF_SHORTAGE * host->watts[0] / host->cpu;
+        for (unsigned step = 0; step < scenario->steps; step++) {
+                double demand = 0;
+                for (unsigned i = 0; i < scenario->n_vms; i++)
+                        demand += scenario->demand[(gsize)i * scenario->steps + step];
+                for (unsigned n = 0; n < width; n++)
+                        running[width * step + n] = hosts_on_running(n, host->cpu, host->watts[0], short_price, demand);
+        }
+        return running;
 }
 
 double model_hosts_on(const Scenario *scenario)
 {
-        HostsOnCosts costs = mean_host(scenario);
-        g_autofree double *demand = g_new0(double, MAX(scenario->steps, 1));
+        SchedHost host = mean_host(scenario);
+        g_autofree double *running = running_costs(scenario, &host);
         g_autofree unsigned *on = g_new(unsigned, MAX(scenario->steps, 1));
+        HostsOn plan = {.running = running, .steps = scenario->steps, .most = scenario->n_hosts, .wake = host.watts[0]};
         double sum = 0;
-        for (unsigned i = 0; i < scenario->n_vms; i++)
-                for (unsigned step = 0; step < scenario->steps; step++)
-                        demand[step] += scenario->demand[(gsize)i * scenario->steps + step];
-        hosts_on_plan(&costs, scenario->n_hosts, scenario->n_hosts, demand, scenario->steps, on);
+        hosts_on_plan(&plan, scenario->n_hosts, on);
         for (unsigned step = 0; step < scenario->steps; step++)
                 sum += on[step];
         return sum / MAX(scenario->steps, 1);

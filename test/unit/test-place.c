@@ -329,6 +329,49 @@ static void test_relief(void)
         }
 }
 
+/* Nobody is short yet, but two hosts are likely to be: a third is woken, and what it takes off them is worth its idle
+ * power. When they calm down it goes again. */
+static void test_waking(void)
+{
+        g_autoptr(World) world = world_new(6, 4, 16, 0);
+        PlacePolicy policy = place_policy(PLACE_BALANCED);
+        double before = 0;
+        for (unsigned i = 0; i < 16; i++) {
+                world->hosts[i % 4].cpu = 4000;
+                world->vms[i] = (SchedVm){2000, 2000, 512, 8, (int)(i % 2)};
+                world->where[i] = (int)(i % 2);
+        }
+        start(world, NULL, 0);
+        for (int past = 0; past < 40; past++) {
+                placer_begin(world->placer);
+                for (unsigned i = 0; i < 16; i++)
+                        placer_sample(world->placer, i, world->where[i],
+                                      past < 39 ? g_rand_double_range(world->random, 0, 950) : 450);
+                if (past < 39)
+                        placer_learn(world->placer);
+        }
+        const GArray *moves = placer_decide(world->placer);
+        g_assert_cmpuint(moves->len, >, 0);
+        for (int from = 0; from < 2; from++)
+                for (guint i = 0, seen = 0; i < moves->len && !seen; i++) {
+                        const PlaceMove *move = &g_array_index(moves, PlaceMove, i);
+                        seen = move->from == from;
+                        before += seen ? move->short_before : 0;
+                }
+        for (guint i = 0; i < moves->len; i++)
+                g_assert_cmpint(g_array_index(moves, PlaceMove, i).to, >=, 2);
+        double after = placer_state(world->placer).expected_short;
+        g_assert_cmpuint(placer_state(world->placer).hosts_on, ==, 3);
+        g_assert_cmpfloat((before - after) * policy.shortage_price * 90 / 4000, >, 90);
+        carry_out(world, moves);
+        for (int round = 0; round < 60; round++) {
+                for (unsigned i = 0; i < 16; i++)
+                        world->demand[i] = 150;
+                carry_out(world, ask(world));
+        }
+        g_assert_cmpuint(hosts_on(world), ==, 1);
+}
+
 static void test_maintenance(void)
 {
         g_autoptr(World) world = world_new(4, HOSTS, VMS, 32768);
@@ -459,6 +502,7 @@ int main(int argc, char **argv)
         g_test_add_func("/place/balance-gains", test_balance_gains);
         g_test_add_func("/place/calm", test_calm);
         g_test_add_func("/place/relief", test_relief);
+        g_test_add_func("/place/waking", test_waking);
         g_test_add_func("/place/maintenance", test_maintenance);
         g_test_add_func("/place/bad-samples", test_bad_samples);
         g_test_add_func("/place/shortage", test_shortage);
