@@ -1,12 +1,19 @@
-"""The state folder's file system is full in the middle of what needs space: it is said, all is as before, and it works once there is space again."""
+"""The state folder's file system is full, or fails, in the middle of what needs it: it is said, all is as before, and it works once it can."""
 import contextlib
+import fcntl
+import os
+import pathlib
+import struct
 import subprocess
 import time
 
+from api import ENDED
 from crash import Hold, api_of, check_whole, find, make
-from harness import Daemon, limit, skip
+from harness import Daemon, limit, skip, wait_until
+from test_disk_move import xfs
 
 MIB = 1 << 20
+SHUT_DOWN, AT_ONCE = 0x8004587D, 2  # an ioctl of XFS: from now on whoever reads or writes gets an I/O error
 REASONS = ("No space left", "are free", "may need")
 
 
@@ -173,3 +180,55 @@ def test_memory_that_does_not_fit():
             api_of(daemon).job(*request)
         daemon.hostler("resume", "web1", "--wait", "agent")
         assert uptime() > before and daemon.power("ci2") == "running"
+
+
+# ---- a file system that fails ----
+
+
+def written(pid):
+    """How much of a guest's memory QEMU has written to a file."""
+    for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(descriptor).endswith(".state"):
+                return int((pathlib.Path(f"/proc/{pid}/fdinfo") / descriptor.name).read_text().split()[1])
+    return 0
+
+
+def shut_down(place):
+    folder = os.open(place, os.O_RDONLY)
+    fcntl.ioctl(folder, SHUT_DOWN, struct.pack("I", AT_ONCE))
+    os.close(folder)
+
+
+@contextlib.contextmanager
+def mounted(place, folder):
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", place, folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@limit(300)
+def test_io_error_while_memory_is_written(daemon):
+    """QEMU 7.2 leaves pages protected that it could not write, and its guest waiting for them: it is helped on."""
+    vm = daemon.create("web1", "memory.size=192M")
+    pid, folder = vm["status"]["pid"], daemon.state / "vms" / vm["id"] / "snapshots"
+    daemon.guest("web1", "sh", "-c", "mkdir -p /tmp/m; mount -t tmpfs none /tmp/m; dd if=/dev/urandom of=/tmp/m/x bs=1M count=60 2> /dev/null; md5sum /tmp/m/x > /root/sum; sync")
+    api = api_of(daemon)
+    with xfs() as place, mounted(place, folder):
+        job = api.call("POST", "/v1/vms/web1/snapshots", {"name": "one"})
+        wait_until(lambda: written(pid) > 8 * MIB or api.call("GET", f"/v1/jobs/{job['id']}")["state"] in ENDED, 60, "memory is written", every=0.001)
+        shut_down(place)
+        job = api.wait_job(job)
+        assert job["state"] == "failed" and "Input/output error" in job["error"]["detail"], job
+        before = float(daemon.guest("web1", "cut", "-d ", "-f1", "/proc/uptime"))
+        wait_until(lambda: float(daemon.guest("web1", "cut", "-d ", "-f1", "/proc/uptime")) > before, 10, "the guest goes on")
+    assert daemon.power("web1") == "running" and daemon.show("web1")["status"]["pid"] == pid and not daemon.json("snapshot", "ls", "web1")
+    check_whole(daemon)
+    daemon.guest("web1", "md5sum", "-c", "/root/sum")
+    # It can be asked again, and the guest's disk is one whole.
+    daemon.hostler("snapshot", "create", "web1", "one")
+    daemon.hostler("revert", "web1", "one")
+    daemon.guest("web1", "md5sum", "-c", "/root/sum")

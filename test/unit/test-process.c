@@ -1,12 +1,19 @@
 /* Processes: identity, and tools that are run to their end, with nothing left of them. */
+#include <fcntl.h>
 #include <glib/gstdio.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/process_memory.h"
 #include "support.h"
 
 /* A child that only waits; the caller kills and reaps it. */
@@ -250,6 +257,72 @@ static void test_run_caller_killed(void)
         g_assert_true(dir_remove(dir, NULL));
 }
 
+/* ---- memory that is kept from being written ---- */
+
+#define PROTECTED_BYTES 65536
+
+/* In the child: a page that nobody lets it write; NULL where the kernel does not allow that. */
+static char *protect(void)
+{
+        char *memory = mmap(NULL, PROTECTED_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        int faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+        struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_PAGEFAULT_FLAG_WP};
+        struct uffdio_range range = {.start = (uintptr_t)memory, .len = PROTECTED_BYTES};
+        struct uffdio_register all = {.range = range, .mode = UFFDIO_REGISTER_MODE_WP};
+        struct uffdio_writeprotect no = {.range = range, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
+        memset(memory, 1, PROTECTED_BYTES);
+        return faults >= 0 && ioctl(faults, UFFDIO_API, &api) == 0 && ioctl(faults, UFFDIO_REGISTER, &all) == 0 &&
+                       ioctl(faults, UFFDIO_WRITEPROTECT, &no) == 0
+                   ? memory
+                   : NULL;
+}
+
+/* Says on @fd that it is about to write, and that it has; ends with 77 where it cannot be protected. */
+static pid_t start_writer(int fd)
+{
+        pid_t pid = fork();
+        if (pid == 0) {
+                char *memory = protect();
+                if (!memory)
+                        _exit(77);
+                bool said = write(fd, "a", 1) == 1;
+                memory[5000] = 2;
+                _exit(said && write(fd, "b", 1) == 1 ? 0 : 1);
+        }
+        return pid;
+}
+
+static bool hears(int fd, char wanted, int timeout_ms)
+{
+        char byte = 0;
+        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+        return poll(&poll_fd, 1, timeout_ms) == 1 && read(fd, &byte, 1) == 1 && byte == wanted;
+}
+
+static void test_memory_unprotected(void)
+{
+        int ends[2], status;
+        ProcessId id;
+        g_assert_true(pipe2(ends, O_CLOEXEC) == 0);
+        pid_t pid = start_writer(ends[1]);
+        close(ends[1]);
+        g_assert_true(process_id_of(pid, &id));
+        if (hears(ends[0], 'a', 10000)) {
+                g_assert_false(hears(ends[0], 'b', 100));
+                g_assert_true(process_memory_can_unprotect(&id));
+                process_memory_unprotect(&id);
+                g_assert_true(hears(ends[0], 'b', 10000));
+        }
+        close(ends[0]);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77)
+                return g_test_skip("userfaultfd is not allowed here");
+        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+        g_assert_false(process_memory_can_unprotect(&id));
+        process_memory_unprotect(&id);
+}
+
 int main(int argc, char **argv)
 {
         g_test_init(&argc, &argv, NULL);
@@ -264,5 +337,6 @@ int main(int argc, char **argv)
         g_test_add_func("/process/run-lines", test_run_lines);
         g_test_add_func("/process/run-leaves-nothing", test_run_leaves_nothing);
         g_test_add_func("/process/run-caller-killed", test_run_caller_killed);
+        g_test_add_func("/process/memory-unprotected", test_memory_unprotected);
         return g_test_run();
 }

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/process_memory.h"
 #include "base/units.h"
 
 #define POLL_US 5000
@@ -210,8 +211,9 @@ static bool write_state(Vm *vm, Job *job, const char *file, bool behind, Hostler
         if (fd < 0)
                 return false;
         int64_t bytes = 0, crc = 0;
-        /* A QEMU that found no space in the middle of it would hang (saved_state_cancel()). */
-        behind = behind && is_reserved(vm, fd);
+        /* A QEMU that cannot go on in the middle of it hangs, and has to be helped (process_memory.h). */
+        ProcessId process = vm_process(vm);
+        behind = behind && is_reserved(vm, fd) && process_memory_can_unprotect(&process);
         set_behind(qmp, behind, NULL);
         bool ok = feed(qmp, job, fd, error);
         /* A failed one is ended by the undo of who asked. */

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/process_memory.h"
 #include "base/units.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
@@ -230,21 +231,32 @@ static bool remove_layers(Vm *vm, Qmp *qmp, const json_t *layers, GError **error
         return true;
 }
 
+/* A QEMU 7.2 that could not write memory behind its guest leaves protected what it had not come to; guest and QEMU
+ * itself then stand still at their next write there. */
+static void end_writing(Vm *vm, Qmp *qmp)
+{
+        ProcessId process = vm_process(vm);
+        process_memory_unprotect(&process);
+        saved_state_cancel(qmp);
+        process_memory_unprotect(&process);
+}
+
 static bool undo(Vm *vm, const json_t *args, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_is_live(vm) ? vm_qmp(vm) : NULL;
         const json_t *layers = json_object_get(args, "layers");
         bool run = json_is_true(json_object_get(args, "run"));
         if (qmp)
-                saved_state_cancel(qmp);
+                end_writing(vm, qmp);
         /* Nothing can be written to the disks of a guest whose memory has been. */
         if ((qmp && !saved_state_let_go(qmp, error)) || (!qmp && run && !keep_layers(vm, layers, error)) ||
-            !remove_layers(vm, qmp, layers, error) || !remove_named(vm, json_object_get(args, "memory"), error) ||
-            !remove_named(vm, json_object_get(args, "keepsakes"), error))
+            !remove_layers(vm, qmp, layers, error))
                 return false;
         bool ok = !qmp || go_on(vm, run, error);
         guest_thaw(vm);
-        return ok;
+        /* Last: where memory could not be written, files may not be removed either. */
+        return ok && remove_named(vm, json_object_get(args, "memory"), error) &&
+               remove_named(vm, json_object_get(args, "keepsakes"), error);
 }
 
 bool operation_snapshot_undo(Manager *manager, const json_t *args, GError **error)
