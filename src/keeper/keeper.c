@@ -36,5 +36,7 @@ int main(int argc, char **argv)
                 return vm_main(argv + 2);
         if (argc > 1 && strcmp(argv[1], "run") == 0)
                 return run_main(argv + 2);
-        fail(EINVAL, "hostler-keeper: the first argument is \"vm\" or \"run\"; see hostler-keeper(8)");
+        if (argc > 1 && strcmp(argv[1], "later") == 0)
+                return later_main(argv + 2);
+        fail(EINVAL, "hostler-keeper: the first argument is \"vm\", \"run\" or \"later\"; see hostler-keeper(8)");
 }

@@ -116,3 +116,7 @@ int number_parse(const char *name, const char *text);
 /* ---- vm.c, run.c: the two modes; @argv is what follows the mode's name ---- */
 int vm_main(char **argv);
 int run_main(char **argv);
+
+/* ---- later.c ---- */
+
+int later_main(char **argv);

@@ -89,6 +89,15 @@ static char *mark_of(const char *table, const json_t *commands)
         return g_strdup_printf("%s:%.12s", table, hash);
 }
 
+/* Whether there is anything to translate. */
+static bool has_own(const NatLan *lans, guint n_lans)
+{
+        for (guint i = 0; i < n_lans; i++)
+                if (!lans[i].bridged)
+                        return true;
+        return false;
+}
+
 json_t *nat_table(const char *table, const NatLan *lans, guint n_lans)
 {
         json_t *commands = json_array(), *command;
@@ -97,13 +106,14 @@ json_t *nat_table(const char *table, const NatLan *lans, guint n_lans)
         /* Deleting what is not there is an error, so it is made first. */
         json_array_append_new(commands, add("table", json_incref(name)));
         json_array_append_new(commands, json_pack("{s:{s:O}}", "delete", "table", name));
-        if (n_lans > 0) {
+        if (has_own(lans, n_lans)) {
                 json_array_append_new(commands, add("table", json_incref(name)));
                 json_array_append_new(commands, chain(table, "forward", "filter", "forward", 0));
                 json_array_append_new(commands, chain(table, "postrouting", "nat", "postrouting", 100));
         }
         for (guint k = 0; k < n_lans; k++)
-                add_lan(commands, table, &lans[k]);
+                if (!lans[k].bridged)
+                        add_lan(commands, table, &lans[k]);
         json_decref(name);
         g_autofree char *mark = mark_of(table, commands);
         json_array_foreach (commands, i, command) {
@@ -135,16 +145,24 @@ static bool is_in(const json_t *rule, const json_t *chain)
                strcmp(text_of(rule, "chain"), text_of(chain, "name")) == 0;
 }
 
-/* The one way and the other: what a LAN sends, and what comes back for it. */
-static json_t *pass_rule(const json_t *chain, const char *table, const char *device, bool back)
+/* What may pass in the one way and in the other: what a LAN sends, and what comes back for it; or from one end of a
+ * bridge to another. */
+static json_t *pass_of(const NatLan *lan, bool back)
 {
-        g_autofree char *comment = g_strdup_printf("%s:%s:%s", table, device, back ? "in" : "out");
-        json_t *expressions =
-            back ? json_pack("[o, o, o]", match_device("oifname", "==", device), match_answer(), verdict("accept"))
-                 : json_pack("[o, o]", match_device("iifname", "==", device), verdict("accept"));
+        if (lan->bridged)
+                return json_pack("[o, o, o]", match_device("iifname", "==", lan->device),
+                                 match_device("oifname", "==", lan->device), verdict("accept"));
+        return back ? json_pack("[o, o, o]", match_device("oifname", "==", lan->device), match_answer(),
+                                verdict("accept"))
+                    : json_pack("[o, o]", match_device("iifname", "==", lan->device), verdict("accept"));
+}
+
+static json_t *pass_rule(const json_t *chain, const char *table, const NatLan *lan, bool back)
+{
+        g_autofree char *comment = g_strdup_printf("%s:%s:%s", table, lan->device, back ? "in" : "out");
         return json_pack("{s:s, s:s, s:s, s:s, s:o}", "family", text_of(chain, "family"), "table",
                          text_of(chain, "table"), "chain", text_of(chain, "name"), "comment", comment, "expr",
-                         expressions);
+                         pass_of(lan, back));
 }
 
 /* The rule of @objects, in @chain, that has @comment. */
@@ -164,14 +182,18 @@ static bool forwards(const json_t *chain, const char *table)
 {
         const char *family = text_of(chain, "family");
         return chain && strcmp(text_of(chain, "hook"), "forward") == 0 && strcmp(text_of(chain, "table"), table) != 0 &&
-               (strcmp(family, "ip") == 0 || strcmp(family, "inet") == 0);
+               (strcmp(family, "ip") == 0 || strcmp(family, "ip6") == 0 || strcmp(family, "inet") == 0);
 }
 
 static void let_pass(const json_t *objects, const json_t *chain, const char *table, const NatLan *lans, guint n_lans,
                      json_t *commands)
 {
+        bool is_v6 = strcmp(text_of(chain, "family"), "ip6") == 0;
         for (guint i = 0; i < n_lans * 2; i++) {
-                json_t *rule = pass_rule(chain, table, lans[i / 2].device, i % 2);
+                const NatLan *lan = &lans[i / 2];
+                if (lan->bridged ? i % 2 : is_v6)
+                        continue;
+                json_t *rule = pass_rule(chain, table, lan, i % 2);
                 if (!find_rule(objects, chain, text_of(rule, "comment")))
                         json_array_append_new(commands, json_pack("{s:{s:O}}", "insert", "rule", rule));
                 json_decref(rule);

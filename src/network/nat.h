@@ -10,8 +10,10 @@
 #include "network/subnet.h"
 
 typedef struct {
-        const char *device; /* the host's end of the LAN's uplink */
+        const char *device; /* the host's end of the LAN's uplink, or a bridge */
         Subnet subnet;
+        bool bridged; /* what crosses the bridge is no business of ours, but passes the forward chains of others, where
+                         the kernel shows them such packets (br_netfilter) */
 } NatLan;
 
 /*

@@ -43,6 +43,7 @@ Network *network_new(const char *folder, const char *refusal)
         Network *network = g_new0(Network, 1);
         network->refusal = refusal;
         network->folder = g_build_filename(folder, "lan", NULL);
+        network->uplinks = g_strdup_printf("%s-uplinks", folder);
         g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, folder, -1);
         network->table = g_strdup_printf("hostler_%.8s", hash);
         network->host_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -54,6 +55,7 @@ Network *network_new(const char *folder, const char *refusal)
         network->groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->mirrors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->attached = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, attached_free);
+        network->trials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, trial_free);
         if (!refusal)
                 network->thread = g_thread_new("network", network_run, network);
         return network;
@@ -78,11 +80,13 @@ void network_free(Network *network)
         ovs_free(network->ovs);
         g_free(network->folder);
         g_free(network->table);
+        g_free(network->uplinks);
         fd_close(&network->host_fd);
         g_hash_table_unref(network->switches);
         g_hash_table_unref(network->groups);
         g_hash_table_unref(network->mirrors);
         g_hash_table_unref(network->attached);
+        g_hash_table_unref(network->trials);
         g_clear_error(&network->fault);
         g_mutex_clear(&network->lock);
         g_cond_clear(&network->done_changed);
@@ -120,6 +124,7 @@ void network_declare_switch(Network *network, const char *name, json_t *spec_tak
 {
         g_autofree char *prefix = g_strdup_printf("%s/", name);
         g_mutex_lock(&network->lock);
+        g_hash_table_remove(network->trials, name);
         if (!spec_taken) {
                 g_hash_table_foreach_remove(network->groups, is_under, prefix);
                 g_hash_table_foreach_remove(network->mirrors, is_under, prefix);
@@ -174,8 +179,9 @@ void network_recovered(Network *network)
         g_mutex_unlock(&network->lock);
 }
 
-static bool wait_round(Network *network, uint64_t round, GError **error)
+bool network_wait_round(Network *network, GError **error)
 {
+        uint64_t round = network_ask_round(network);
         gint64 end_us = g_get_monotonic_time() + APPLY_US;
         bool in_time = true;
         while (network->done < round && in_time)
@@ -193,7 +199,7 @@ bool network_apply(Network *network, GError **error)
         if (!network_is_allowed(network, error))
                 return false;
         g_mutex_lock(&network->lock);
-        bool ok = wait_round(network, network_ask_round(network), error);
+        bool ok = network_wait_round(network, error);
         g_mutex_unlock(&network->lock);
         return ok;
 }
@@ -268,7 +274,7 @@ static bool put_on(Network *network, Attached *new_taken, bool new_device, GErro
                 inherit(new_taken, old);
         new_taken->wants_device |= new_device;
         g_hash_table_insert(network->attached, new_taken->key, new_taken);
-        bool ok = wait_round(network, network_ask_round(network), error);
+        bool ok = network_wait_round(network, error);
         if (!ok && (new_device || old) && g_hash_table_lookup(network->attached, key) == new_taken) {
                 g_hash_table_remove(network->attached, key);
                 if (old)

@@ -35,6 +35,18 @@ void network_declare_group(Network *network, const char *switch_name, const char
 void network_declare_mirror(Network *network, const char *switch_name, const char *mirror, json_t *spec_taken);
 /* "active", "waiting" or "disabled". Static. */
 const char *network_mirror_state(Network *network, const char *switch_name, const char *mirror);
+/*
+ * Has the switch's uplink be the host's card @nic for @seconds: then it is what it was before, unless the trial is
+ * ended meanwhile; so it is when the switch is declared anew, and when the daemon is no more. Waits.
+ */
+bool network_try_uplink(Network *network, const char *switch_name, const char *nic, int seconds, GError **error);
+/* Ends the trial: the caller declares the switch with this uplink. HOSTLER_ERROR_WRONG_STATE: there is none any more.
+ */
+bool network_end_trial(Network *network, const char *switch_name, GError **error);
+/* The card that is on trial, and until when; caller frees. NULL: none. */
+char *network_trial(Network *network, const char *switch_name, int64_t *ret_until_ms);
+/* The switch that has card @nic as its uplink, or on trial; caller frees. NULL: none. */
+char *network_uplink_holder(Network *network, const char *nic);
 /* What is declared of a switch (@group NULL), or of its port group. A new reference; NULL: nothing. */
 json_t *network_spec(Network *network, const char *switch_name, const char *group);
 bool network_has_group(Network *network, const char *switch_name, const char *group);

@@ -4,6 +4,7 @@
 #include "network/network.h"
 #include "network/ovs.h"
 #include "network/router.h"
+#include "network/uplink.h"
 #include "wire/flow.h"
 
 /* What was counted for an adapter, over resets and while it was off. */
@@ -34,9 +35,18 @@ typedef struct {
         int fd;            /* that device's, until it is taken; -1 */
 } Attached;
 
+/* An uplink that is to go back by itself. */
+typedef struct {
+        json_t *before; /* property `uplink` as it was; NULL: it had none */
+        char *nic;
+        int seconds;
+        int64_t until_ms, end_ms; /* unix time; monotonic */
+} Trial;
+
 struct Network {
         const char *refusal;  /* static */
         char *folder, *table; /* `table`: of the host's packet filter */
+        char *uplinks;        /* folder of theirs, which outlives the switch */
         Ovs *ovs;             /* of the thread */
         int host_fd;          /* the host's network namespace */
         GThread *thread;
@@ -51,12 +61,15 @@ struct Network {
         GHashTable *groups;    /* "switch/group" → json_t */
         GHashTable *mirrors;   /* "switch/mirror" → json_t */
         GHashTable *attached;  /* key → Attached */
+        GHashTable *trials;    /* switch → Trial */
 };
 
 /* ---- network.c ---- */
 
 /* Has the thread begin a round; the number of the one that will have seen everything set until now. Lock held. */
 uint64_t network_ask_round(Network *network);
+/* The same, and waits for it; its fault. Lock held, given up meanwhile. */
+bool network_wait_round(Network *network, GError **error);
 
 /* ---- network_target.c: what should be ---- */
 
@@ -64,7 +77,7 @@ typedef struct {
         char *key, *device;
         uint32_t number;
         bool wants_device; /* of an adapter: one is to be made; of a router: a new one was made */
-        bool is_router;
+        bool is_router;    /* or an uplink: its device is made elsewhere */
         int mtu;
         Rate rate;   /* of what it receives */
         Vlans vlans; /* what mirrors are to know; frames go by the flows */
@@ -75,6 +88,7 @@ typedef struct {
         GArray *ports;      /* of TargetPort */
         GPtrArray *mirrors; /* of TargetMirror (network_mirror.h) */
         GPtrArray *routers; /* of Router */
+        Uplink *uplink;     /* NULL: none that is a card */
         FlowTable *flows;   /* NULL: they cannot be compiled */
         GError *fault;      /* why */
 } TargetSwitch;
@@ -88,6 +102,16 @@ char *bridge_name(const char *switch_name);
  * number that it has already (GUINT_TO_POINTER). Lock held; gives new ports their numbers.
  */
 GPtrArray *target_make(Network *network, GHashTable *numbers);
+
+/* ---- network_uplink.c: cards of the host ---- */
+
+void trial_free(gpointer trial);
+/* The card of a switch; NULL: none. Lock held. */
+Uplink *network_uplink(Network *network, const char *switch_name, const json_t *spec);
+/* Has every switch whose trial is over have its uplink of before. Lock held. */
+void network_lapse(Network *network);
+/* Descriptors (int) that are readable when a trial is over; the caller closes them. False: one has none. */
+bool network_watch_trials(Network *network, GArray *fds);
 
 /* ---- network_lan.c: subnets ---- */
 

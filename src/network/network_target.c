@@ -27,6 +27,7 @@ static void target_free(gpointer data)
         g_clear_pointer(&target->mirrors, g_ptr_array_unref);
         g_array_unref(target->ports);
         g_ptr_array_unref(target->routers);
+        g_clear_pointer(&target->uplink, uplink_free);
         g_clear_pointer(&target->flows, flow_table_free);
         g_clear_error(&target->fault);
         g_free(target);
@@ -64,7 +65,7 @@ typedef struct {
         uint32_t *number;
 } Numbered;
 
-static GArray *numbered_of(const GPtrArray *adapters, const GPtrArray *routers)
+static GArray *numbered_of(const GPtrArray *adapters, const GPtrArray *routers, Uplink *uplink)
 {
         GArray *all = g_array_new(FALSE, FALSE, sizeof(Numbered));
         for (guint i = 0; i < adapters->len; i++) {
@@ -75,13 +76,15 @@ static GArray *numbered_of(const GPtrArray *adapters, const GPtrArray *routers)
                 Router *router = routers->pdata[i];
                 g_array_append_val(all, ((Numbered){router->device, &router->number}));
         }
+        if (uplink)
+                g_array_append_val(all, ((Numbered){uplink->device, &uplink->number}));
         return all;
 }
 
-static void give_numbers(const GPtrArray *adapters, const GPtrArray *routers, GHashTable *numbers)
+static void give_numbers(const GPtrArray *adapters, const GPtrArray *routers, Uplink *uplink, GHashTable *numbers)
 {
         g_autoptr(GHashTable) taken = g_hash_table_new(NULL, NULL);
-        g_autoptr(GArray) ports = numbered_of(adapters, routers);
+        g_autoptr(GArray) ports = numbered_of(adapters, routers, uplink);
         uint32_t next = 1;
         for (guint i = 0; i < ports->len; i++) {
                 Numbered *port = &g_array_index(ports, Numbered, i);
@@ -183,6 +186,21 @@ static guint add_routers(TargetSwitch *target, Port *ports, guint n_ports)
         return n_ports;
 }
 
+static guint add_uplink(TargetSwitch *target, Port *ports, guint n_ports)
+{
+        const Uplink *uplink = target->uplink;
+        if (!uplink)
+                return n_ports;
+        TargetPort port = {.key = g_strdup("uplink"),
+                           .device = g_strdup(uplink->device),
+                           .number = uplink->number,
+                           .is_router = true,
+                           .vlans = {.mode = VLAN_ALL}};
+        ports[n_ports++] = (Port){.number = uplink->number, .kind = PORT_UPLINK, .vlans = port.vlans};
+        g_array_append_val(target->ports, port);
+        return n_ports;
+}
+
 static guint add_adapters(Network *network, const json_t *spec, const GPtrArray *adapters, GHashTable *deaf,
                           TargetSwitch *target, Port *ports)
 {
@@ -216,11 +234,13 @@ static TargetSwitch *make_switch(Network *network, const char *name, const json_
         target->ports = g_array_new(FALSE, FALSE, sizeof(TargetPort));
         g_array_set_clear_func(target->ports, port_clear);
         target->routers = network_routers(network, name, adapters);
-        give_numbers(adapters, target->routers, numbers);
+        target->uplink = network_uplink(network, name, spec);
+        give_numbers(adapters, target->routers, target->uplink, numbers);
         target->mirrors = mirrors_make(network, name, adapters, deaf);
-        g_autofree Port *ports = g_new0(Port, adapters->len + target->routers->len);
+        g_autofree Port *ports = g_new0(Port, adapters->len + target->routers->len + 1);
         guint n_ports = add_adapters(network, spec, adapters, deaf, target, ports);
-        SwitchModel model = {.ports = ports, .n_ports = add_routers(target, ports, n_ports)};
+        n_ports = add_uplink(target, ports, add_routers(target, ports, n_ports));
+        SwitchModel model = {.ports = ports, .n_ports = n_ports};
         target->flows = switch_compile(&model, &target->fault);
         return target;
 }

@@ -36,6 +36,15 @@ typedef struct {
         int nat_fd;   /* somebody changed it; -1: not watched */
 } Thread;
 
+/* Whether what nobody wants may be taken away: before the recovery is over, its owner may not have come yet. */
+static bool strangers_go(Network *network)
+{
+        g_mutex_lock(&network->lock);
+        bool go = network->recovered;
+        g_mutex_unlock(&network->lock);
+        return go;
+}
+
 /* ---- devices ---- */
 
 static void keep_device(Network *network, const char *key, int fd_taken)
@@ -90,11 +99,11 @@ static RouterPlace place_of(Network *network)
             .folder = network->folder, .host_fd = network->host_fd, .switch_pid = ovs_switch_process(network->ovs).pid};
 }
 
-static void note_new_device(TargetSwitch *target, const Router *router)
+static void note_new_device(TargetSwitch *target, const char *device)
 {
         for (guint k = 0; k < target->ports->len; k++) {
                 TargetPort *port = &g_array_index(target->ports, TargetPort, k);
-                if (port->is_router && g_str_equal(port->device, router->device))
+                if (port->is_router && g_str_equal(port->device, device))
                         port->wants_device = true;
         }
 }
@@ -113,22 +122,37 @@ static bool make_routers(Thread *thread, const GPtrArray *targets, GError **erro
                         g_ptr_array_add(thread->routers, (gpointer)router);
                         ok = router_make(&place, router, &made, ok ? error : NULL) && ok;
                         if (made)
-                                note_new_device(target, router);
+                                note_new_device(target, router->device);
                         ok = router_serve(&place, router, ok ? error : NULL) && ok;
                 }
         }
         return ok;
 }
 
-static bool apply_nat(Thread *thread, GError **error)
+/* Whose packets the host lets through: of NatLan. *@ret_own: some of them under its own address. */
+static GArray *nat_lans(const Thread *thread, const GPtrArray *targets, bool *ret_own)
 {
-        g_autoptr(GArray) lans = g_array_new(FALSE, FALSE, sizeof(NatLan));
+        GArray *lans = g_array_new(FALSE, FALSE, sizeof(NatLan));
         for (guint i = 0; i < thread->routers->len; i++) {
                 const Router *router = thread->routers->pdata[i];
                 if (router->lan.nat)
-                        g_array_append_val(lans, ((NatLan){router->outside, router->lan.subnet}));
+                        g_array_append_val(lans, ((NatLan){router->outside, router->lan.subnet, false}));
         }
-        if (lans->len == 0 && (!thread->has_nat || !nat_is_installed(NULL)))
+        *ret_own = lans->len > 0;
+        for (guint i = 0; targets && i < targets->len; i++) {
+                const Uplink *uplink = ((TargetSwitch *)targets->pdata[i])->uplink;
+                if (uplink)
+                        g_array_append_val(lans, ((NatLan){.device = uplink->bridge, .bridged = true}));
+        }
+        return lans;
+}
+
+/* @targets NULL: there are no switches any more. */
+static bool apply_nat(Thread *thread, const GPtrArray *targets, GError **error)
+{
+        bool own;
+        g_autoptr(GArray) lans = nat_lans(thread, targets, &own);
+        if ((lans->len == 0 && !thread->has_nat) || (!own && !nat_is_installed(NULL)))
                 return true;
         autoclose int back = namespace_here(error);
         if (back < 0 || !namespace_enter(thread->network->host_fd, error))
@@ -146,7 +170,37 @@ static void end_routers(Thread *thread)
         RouterPlace place = place_of(thread->network);
         g_ptr_array_set_size(thread->routers, 0);
         routers_end_others(&place, thread->routers);
-        apply_nat(thread, NULL);
+        apply_nat(thread, NULL, NULL);
+}
+
+/* ---- uplinks ---- */
+
+static UplinkPlace uplink_place(Network *network)
+{
+        return (UplinkPlace){.folder = network->uplinks,
+                             .host_fd = network->host_fd,
+                             .switch_pid = ovs_switch_process(network->ovs).pid};
+}
+
+/* What other switches had goes first: it may be the same card. */
+static bool make_uplinks(Network *network, const GPtrArray *targets, GError **error)
+{
+        UplinkPlace place = uplink_place(network);
+        g_autoptr(GPtrArray) uplinks = g_ptr_array_new();
+        bool ok = true;
+        for (guint i = 0; i < targets->len; i++)
+                if (((TargetSwitch *)targets->pdata[i])->uplink)
+                        g_ptr_array_add(uplinks, ((TargetSwitch *)targets->pdata[i])->uplink);
+        if (strangers_go(network))
+                ok = uplinks_end_others(&place, uplinks, error);
+        for (guint i = 0; i < targets->len; i++) {
+                TargetSwitch *target = targets->pdata[i];
+                bool made = false;
+                ok = (!target->uplink || uplink_make(&place, target->uplink, &made, ok ? error : NULL)) && ok;
+                if (made)
+                        note_new_device(target, target->uplink->device);
+        }
+        return ok;
 }
 
 /* ---- flows ---- */
@@ -187,15 +241,6 @@ static bool is_wanted(Network *network)
         return wanted;
 }
 
-/* Whether what nobody wants may be taken away: before the recovery is over, its owner may not have come yet. */
-static bool strangers_go(Network *network)
-{
-        g_mutex_lock(&network->lock);
-        bool go = network->recovered;
-        g_mutex_unlock(&network->lock);
-        return go;
-}
-
 static GHashTable *numbers_of(const State *state)
 {
         GHashTable *numbers = g_hash_table_new(g_str_hash, g_str_equal);
@@ -221,13 +266,22 @@ static bool start(Thread *thread, GError **error)
         return ovs_change(ovs, json_array(), error);
 }
 
+/* Whatever there is beside the switch itself. */
+static void end_all(Thread *thread)
+{
+        g_autoptr(GPtrArray) none = g_ptr_array_new();
+        UplinkPlace place = uplink_place(thread->network);
+        end_routers(thread);
+        uplinks_end_others(&place, none, NULL);
+}
+
 static bool reconcile(Thread *thread, GError **error)
 {
         Network *network = thread->network;
         g_auto(State) state = {0};
         if (!is_wanted(network)) {
                 if (strangers_go(network))
-                        end_routers(thread);
+                        end_all(thread);
                 if (strangers_go(network) && ovs_runs(network->ovs))
                         ovs_end(network->ovs);
                 return true;
@@ -236,15 +290,17 @@ static bool reconcile(Thread *thread, GError **error)
                 return false;
         g_autoptr(GHashTable) numbers = numbers_of(&state);
         g_mutex_lock(&network->lock);
+        network_lapse(network);
         g_autoptr(GPtrArray) targets = target_make(network, numbers);
         g_mutex_unlock(&network->lock);
         g_clear_pointer(&thread->targets, g_ptr_array_unref);
         thread->targets = g_ptr_array_ref(targets);
-        bool ok = make_routers(thread, targets, error);
+        bool ok = make_uplinks(network, targets, error);
+        ok = make_routers(thread, targets, ok ? error : NULL) && ok;
         RouterPlace place = place_of(network);
         if (strangers_go(network))
                 routers_end_others(&place, thread->routers);
-        ok = apply_nat(thread, ok ? error : NULL) && ok;
+        ok = apply_nat(thread, targets, ok ? error : NULL) && ok;
         ok = make_devices(network, targets, ok ? error : NULL) && ok;
         ok = shape_devices(thread, targets, ok ? error : NULL) && ok;
         return state_change(network->ovs, &state, targets, strangers_go(network), ok ? error : NULL) &&
@@ -311,6 +367,7 @@ static void wait_for_reason(Thread *thread)
                 g_array_append_val(fds, process_fd);
         routers_watch(&place, thread->routers, fds);
         bool lost = is_wanted(network) && (process_fd < 0 || fds->len < thread->routers->len + 1);
+        lost |= !network_watch_trials(network, fds);
         g_array_append_val(polls, ((struct pollfd){.fd = network->wake_fd, .events = POLLIN}));
         g_array_append_val(polls, ((struct pollfd){.fd = thread->nat_fd, .events = POLLIN}));
         for (guint i = 0; i < fds->len; i++)

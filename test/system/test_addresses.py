@@ -6,11 +6,14 @@ import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 
 from harness import Daemon, limit, skip, wait_until
 from test_switch import restart
 
+CRASHED_BY_HAND = ("switch.confirm",)
 CLONE_NEWNET = 0x40000000
 SMALL = ("memory.size=128M", "memory.boot=128M", "memory.max=128M")
 
@@ -171,6 +174,134 @@ def check_crashes(daemon):
     assert address_of(daemon, "web1") == "10.77.1.2/24"
 
 
+class Cable:
+    """A card of the host, eth1 with 203.0.113.1, and what is at the other end: 203.0.113.2."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        wait_until(lambda: os.readlink(f"/proc/{self.process.pid}/ns/net") != os.readlink("/proc/self/ns/net"), 20)
+        self.pid = str(self.process.pid)
+        ip("link", "add", "eth1", "type", "veth", "peer", "name", "in1", "netns", self.pid)
+        ip("link", "set", "eth1", "up")
+        for address in ("203.0.113.1/24", "fd00:113::1/64"):
+            ip("addr", "add", address, "dev", "eth1")
+        for address in ("203.0.113.2/24", "fd00:113::2/64"):
+            ip("addr", "add", address, "dev", "in1", namespace=self.pid)
+        ip("link", "set", "in1", "up", namespace=self.pid)
+        ip("route", "add", "198.51.100.0/24", "via", "203.0.113.2", "metric", "50")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def host_reaches(self):
+        return subprocess.run(["ping", "-c", "1", "-W", "1", "203.0.113.2"], capture_output=True).returncode == 0
+
+    def reaches(self, address):
+        return subprocess.run(["nsenter", "-n", "-t", self.pid, "ping", "-c", "1", "-W", "1", address], capture_output=True).returncode == 0
+
+    def answers_in_vlan(self, vid, address):
+        """Whether somebody in a VLAN says, in that VLAN, that the address is theirs."""
+        done = subprocess.run(["nsenter", "-n", "-t", self.pid, "python3", "-c", ASK_IN_VLAN, str(vid), address], capture_output=True, text=True)
+        return done.stdout.strip() == str(vid)
+
+
+# A tag that came with a frame is not in the frame any more, but beside it: packet(7), PACKET_AUXDATA.
+ASK_IN_VLAN = """
+import socket, struct, sys
+vid, address = int(sys.argv[1]), socket.inet_aton(sys.argv[2])
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+link.bind(("in1", 0))
+link.setsockopt(263, 8, 1)
+link.settimeout(2)
+own = link.getsockname()[4]
+link.send(b"\\xff" * 6 + own + struct.pack(">HHHHHBBH", 0x8100, vid, 0x806, 1, 0x800, 6, 4, 1) + own + bytes(10) + address)
+while True:
+    frame, extra, _, _ = link.recvmsg(2000, 200)
+    if frame[12:14] == b"\\x08\\x06" and frame[20:22] == b"\\0\\2" and frame[28:32] == address:
+        print(struct.unpack("=IIIHHHH", extra[0][2][:20])[5] & 0xfff)
+        break
+"""
+
+
+def has_its_card(cable):
+    """The host as it was before: addresses and routes on the card, no bridge."""
+    return ("203.0.113.1/24" in ip("addr", "show", "dev", "eth1") and "fd00:113::1/64" in ip("addr", "show", "dev", "eth1") and "fe80:" in ip("addr", "show", "dev", "eth1")
+            and "via 203.0.113.2 dev eth1 metric 50" in ip("route") and "hsu" not in ip("link") and cable.host_reaches())
+
+
+def check_uplink(daemon):
+    """A guest on the network that a card of the host is in, untagged and in a VLAN; the host and the cable's other end reach it."""
+    with Cable() as cable:
+        daemon.hostler("switch", "create", "wan", "uplink=eth1")
+        daemon.hostler("switch", "confirm", "wan")
+        daemon.hostler("portgroup", "create", "wan", "out")
+        daemon.hostler("set", "web2", "nic0.network=wan/out")
+        daemon.guest("web2", "ip", "addr", "add", "203.0.113.7/24", "dev", "eth0")
+        daemon.guest("web2", "ping", "-c", "1", "-W", "5", "203.0.113.2")
+        daemon.guest("web2", "ping", "-c", "1", "-W", "5", "203.0.113.1")
+        assert cable.reaches("203.0.113.7") and cable.reaches("203.0.113.1") and not cable.answers_in_vlan(10, "203.0.113.7")
+        daemon.hostler("set", "web2", "nic0.vlan=10")
+        assert cable.answers_in_vlan(10, "203.0.113.7") and not cable.answers_in_vlan(11, "203.0.113.7") and not cable.reaches("203.0.113.7")
+        daemon.hostler("set", "web2", "nic0.vlan=")
+        restart(daemon)
+        os.kill(pid_of(daemon, "ovs-vswitchd")[0], signal.SIGKILL)
+        assert cable.host_reaches() and cable.reaches("203.0.113.1")
+        wait_until(lambda: cable.reaches("203.0.113.7"), 30)
+        daemon.hostler("set", "web2", "nic0.network=lan/web")
+        daemon.hostler("switch", "rm", "wan")
+        wait_until(lambda: has_its_card(cable), 20)
+
+
+def test_uplinks_on_trial():
+    """A card is given back unless that is confirmed, by a daemon that runs and without one; and it is not taken from others."""
+    with made_up_host() as (daemon, world), Cable() as cable:
+        assert "has the host's default route" in daemon.refused(4, "switch", "create", "wan", "uplink=out0")
+        assert daemon.json("switch", "ls") == []
+        daemon.hostler("switch", "create", "wan", "uplink=eth1", "--trial", "5s")
+        shown = daemon.json("switch", "show", "wan")
+        assert shown["trial"] == "eth1" and "trial_ends" in shown and "uplink" not in shown["spec"]
+        assert cable.host_reaches() and "via 203.0.113.2 dev hsu" in ip("route") and "203.0.113.1" not in ip("addr", "show", "dev", "eth1")
+        assert "eth1 is its uplink on trial" in daemon.refused(4, "switch", "set", "wan", "mac_changes=reject")
+        assert "switch wan has eth1" in daemon.refused(4, "switch", "create", "other", "uplink=eth1")
+        wait_until(lambda: has_its_card(cable), 30, "given back by itself")
+        wait_until(lambda: "trial" not in daemon.json("switch", "show", "wan"), 20)
+        assert "no uplink on trial" in daemon.refused(4, "switch", "confirm", "wan")
+        daemon.hostler("switch", "set", "wan", "uplink=eth1", "--trial", "5s")
+        daemon.kill()
+        assert not has_its_card(cable)
+        wait_until(lambda: has_its_card(cable), 30, "given back without a daemon")
+        daemon.start("--system", environment={"HOSTLER_CRASH_AT": "switch.confirm:confirm"})
+        daemon.hostler("switch", "set", "wan", "uplink=eth1")
+        assert daemon.run("switch", "confirm", "wan").returncode != 0
+        daemon.process.wait(timeout=60)
+        daemon.start("--system")
+        wait_until(lambda: has_its_card(cable), 30, "given back by the next daemon, for the confirmation came to nothing")
+        wait_until(lambda: [job["state"] for job in daemon.json("job", "ls") if job["verb"] == "switch.confirm"][0] == "failed", 20)
+        daemon.hostler("switch", "set", "wan", "uplink=eth1", "--trial", "8s")
+        assert daemon.json("switch", "confirm", "wan")["spec"]["uplink"] == "eth1"
+        assert "its uplink eth1 only 1500" in daemon.refused(2, "switch", "set", "wan", "mtu=9000")
+        assert not any("later" in command for command in daemon.processes().values()) and cable.host_reaches()
+        daemon.hostler("switch", "set", "wan", "uplink=")
+        assert has_its_card(cable)
+        ip("link", "add", "br7", "type", "bridge")
+        ip("link", "set", "eth1", "master", "br7")
+        assert "eth1 is part of br7" in daemon.refused(4, "switch", "set", "wan", "uplink=eth1")
+        ip("link", "set", "eth1", "nomaster")
+        with socket.create_server(("203.0.113.1", 22)) as server:
+            client = subprocess.Popen(["nsenter", "-n", "-t", cable.pid, "python3", "-c", "import socket, time; s = socket.create_connection(('203.0.113.1', 22)); time.sleep(600)"])
+            with server.accept()[0]:
+                assert "port 22 of 203.0.113.1 with 203.0.113.2" in daemon.refused(4, "switch", "set", "wan", "uplink=eth1")
+                daemon.hostler("switch", "set", "wan", "uplink=eth1", "--force")
+            client.kill()
+            client.wait()
+        daemon.hostler("switch", "rm", "wan")
+        wait_until(lambda: has_its_card(cable), 20)
+
+
 @limit(300)
 def test_guests_with_addresses():
     with made_up_host() as (daemon, world):
@@ -184,6 +315,7 @@ def test_guests_with_addresses():
         check_firewall(daemon, world)
         check_by_hand(daemon)
         check_crashes(daemon)
+        check_uplink(daemon)
         for vm in ("web1", "web2"):
             daemon.hostler("stop", "--hard", vm)
             daemon.hostler("rm", "--now", "-y", vm)
@@ -195,7 +327,7 @@ def test_guests_with_addresses():
 def test_bad_addresses():
     with made_up_host() as (daemon, world):
         bad = {"subnet=10.77.1.5/24": "10.77.1.0/24", "subnet=10.77.1.0/30": "from /8 to /29", "subnet=192.0.2.0/25": "the host has a route",
-               "gateway=10.77.1.1": "it needs a subnet", "uplink=elsewhere": "uplink"}
+               "gateway=10.77.1.1": "it needs a subnet", "uplink=elsewhere": "there is no network card elsewhere", "uplink=lo": "no Ethernet card"}
         for word, why in bad.items():
             assert why in daemon.refused(2, "switch", "create", "lan", word), word
         daemon.hostler("switch", "create", "lan", "subnet=10.77.1.0/24", "mtu=1400")

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "network/lan.h"
 #include "network/nat.h"
+#include "network/uplink.h"
 
 /* ---- arithmetic ---- */
 
@@ -277,6 +278,45 @@ static void test_nat_difference(void)
         check_difference(ruleset, &lan, 1, true, 0);
 }
 
+/* A bridge needs no table of ours, but one rule in each forward chain, IPv6's too. */
+static void test_nat_bridged(void)
+{
+        static const char chain[] = "{\"chain\": {\"family\": \"ip6\", \"table\": \"fw\", \"name\": \"FORWARD\", "
+                                    "\"hook\": \"forward\", \"policy\": \"drop\"}}";
+        NatLan lans[] = {{.device = "hsu1", .bridged = true}, {"hsg1", subnet_of("10.1.2.0/24"), false}};
+        json_auto_t *ruleset = json_pack("{s:[o]}", "nftables", objects_of(chain));
+        check_difference(ruleset, lans, 1, false, 1);
+        check_difference(ruleset, lans, 2, true, 1);
+}
+
+/* What takes a card's place is undone in the order of which ip(8) needs it. */
+static void test_uplink_lines(void)
+{
+        Uplink *uplink = uplink_new("lan", "eth1");
+        json_auto_t *facts = objects_of(
+            "{\"link\": {\"address\": \"02:00:00:00:00:01\", \"mtu\": 9000, \"flags\": [\"UP\"]}, \"addresses\": ["
+            "{\"family\": \"inet\", \"local\": \"192.0.2.1\", \"prefixlen\": 24, \"scope\": \"global\"},"
+            "{\"family\": \"inet6\", \"local\": \"fd00::1\", \"prefixlen\": 64, \"scope\": \"global\", \"dynamic\": "
+            "true},"
+            "{\"family\": \"inet6\", \"local\": \"fe80::1\", \"prefixlen\": 64, \"scope\": \"link\"}],"
+            "\"routes\": [{\"dst\": \"default\", \"gateway\": \"198.51.100.1\", \"metric\": 5},"
+            "{\"dst\": \"198.51.100.1\", \"scope\": \"253\"}, {\"dst\": \"192.0.2.0/24\", \"protocol\": \"2\"}],"
+            "\"routes6\": []}");
+        g_autofree char *there = uplink_there(uplink, facts), *back = uplink_back(uplink, facts);
+        g_assert_nonnull(strstr(there, "address 02:00:00:00:00:01 mtu 9000 type bridge"));
+        g_assert_true(g_str_has_suffix(there,
+                                       "link set eth1 up\naddr add 192.0.2.1/24 dev hsu094a367b0262\n"
+                                       "route replace 198.51.100.1 dev hsu094a367b0262 scope 253\n"
+                                       "route replace 0.0.0.0/0 via 198.51.100.1 dev hsu094a367b0262 metric 5\n"));
+        g_assert_null(strstr(there, "fd00::1"));
+        g_assert_null(strstr(there, "fe80::1"));
+        g_assert_true(g_str_has_prefix(back, "link set eth1 nomaster\n"));
+        g_assert_true(g_str_has_suffix(back, "addr add 192.0.2.1/24 dev eth1\naddr add fe80::1/64 dev eth1 nodad\n"
+                                             "route replace 198.51.100.1 dev eth1 scope 253\n"
+                                             "route replace 0.0.0.0/0 via 198.51.100.1 dev eth1 metric 5\n"));
+        uplink_free(uplink);
+}
+
 /* A chain of others that forwards gets two rules, once; with the LAN they go. */
 static void test_nat_others(void)
 {
@@ -313,5 +353,7 @@ int main(int argc, char **argv)
         g_test_add_func("/nat/table", test_nat_table);
         g_test_add_func("/nat/difference", test_nat_difference);
         g_test_add_func("/nat/others", test_nat_others);
+        g_test_add_func("/nat/bridged", test_nat_bridged);
+        g_test_add_func("/uplink/lines", test_uplink_lines);
         return g_test_run();
 }
