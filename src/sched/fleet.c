@@ -13,14 +13,13 @@ double fleet_core_limit(const Host *host, const Unit *unit)
                                                                    : INFINITY;
 }
 
-/* For want of fast cores. Other shortage ends when relief has moved somebody; this lasts for the interval. */
+/* For want of fast cores: relief moves who is short of them as soon as anybody, so it weighs the same. */
 static double core_shortage(const Fleet *fleet, const Host *host, const Unit *unit)
 {
         double limit = fleet_core_limit(host, unit);
-        if (!isfinite(limit))
-                return 0;
-        double lasts = fleet->policy.interval_seconds / MAX(unit->move_seconds, 1);
-        return lasts * expected_shortage(fleet->policy.tail, limit, unit->mean, unit->variance, unit->cumulant);
+        return isfinite(limit)
+                   ? expected_shortage(fleet->policy.tail, limit, unit->mean, unit->variance, unit->cumulant)
+                   : 0;
 }
 
 static void reckon(const Fleet *fleet, Host *host)
