@@ -67,11 +67,11 @@ class Failed(AssertionError):
 
 class Daemon:
     """One hostlerd with a state folder of its own. @images: names of images that it must have (built once for all tests); @options: of each of its
-    lives."""
+    lives; @folder: an earlier one's, to go on with."""
 
-    def __init__(self, images=("tiny",), environment=None, start=True, options=()):
+    def __init__(self, images=("tiny",), environment=None, start=True, options=(), folder=None):
         self.options = options
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="d-", dir=FOLDER))
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="d-", dir=FOLDER))
         self.state = self.folder / "state"
         self.socket = self.folder / "socket"
         self.log = self.folder / "log"

@@ -14,12 +14,15 @@ on /data:
 
 inner-host/init is its first process, inner-host/agent.py does there what is asked for here.
 """
+import concurrent.futures
 import contextlib
+import functools
 import inspect
 import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +33,7 @@ import harness
 from harness import SLOWNESS, cached_image, wait_until
 
 HERE = pathlib.Path(__file__).resolve().parent
-BOOT_LIMIT_S = 120
+BOOT_LIMIT_S = 300
 # How much longer than here things take in there.
 SLOWER = 4
 # What is loaded at boot; the kernel asks for more itself.
@@ -38,6 +41,7 @@ MODULES = ("loop", "tun", "veth", "bridge")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 REPORTS = "inner.reports"
 SKIPPED = 77
+REPORTING = threading.Lock()
 
 
 class Host:
@@ -70,11 +74,13 @@ class Host:
 
     # ---- power ----
 
-    def boot(self):
+    def boot(self, disks=()):
+        """@disks: files of more disks, /dev/vdc and on."""
         with open(self.folder / "qemu.log", "ab") as log:
-            self.process = subprocess.Popen(self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(disks), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.channel = wait_until(self.connect, 10, "QEMU listens", every=0.02)
         if not self.channel.hello.wait(BOOT_LIMIT_S * SLOWNESS):
+            self.cut()
             raise AssertionError(f"the inner host is not up within {BOOT_LIMIT_S * SLOWNESS:.0f} s:\n{self.console_text()[-4000:]}")
 
     def connect(self):
@@ -89,18 +95,33 @@ class Host:
         self.process.kill()
         self.process.wait()
 
+    @contextlib.contextmanager
+    def frozen(self):
+        """It stands still within: what is on its disk now is what it would find there if the power failed now."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def copy_disk(self, name):
+        subprocess.run(["cp", "--sparse=always", "--reflink=auto", self.disk, self.folder / name], check=True)
+        return self.folder / name
+
     def close(self):
         self.output("umount", "/data")
         self.cut()
 
-    def command(self):
+    def command(self, disks):
+        more = [word for number, path in enumerate(disks) for word in
+                ("-blockdev", blockdev(f"more{number}", "raw", path), "-device", f"virtio-blk-pci,drive=more{number}")]
         kernel = ["console=ttyS0", "quiet", "panic=-1", "no_timer_check", "mitigations=off", "rdinit=/inner/init",
                   *(f"inner.{name}={value}" for name, value in self.options.items())]
         return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-m", self.memory, "-smp", str(self.cpus),
                 "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
                 "-kernel", self.image / "vmlinuz", "-initrd", "initrd", "-append", " ".join(kernel),
                 "-blockdev", blockdev("image", "qcow2", self.image / "disk.qcow2", read_only=True), "-device", "virtio-blk-pci,drive=image",
-                "-blockdev", blockdev("data", "raw", self.disk), "-device", "virtio-blk-pci,drive=data",
+                "-blockdev", blockdev("data", "raw", self.disk), "-device", "virtio-blk-pci,drive=data", *more,
                 "-fsdev", "local,id=root,path=/,security_model=none,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=root,mount_tag=root",
                 "-device", "virtio-rng-pci", "-device", "virtio-serial-pci",
                 "-chardev", "socket,id=agent,path=agent,server=on,wait=off", "-device", "virtserialport,chardev=agent,name=inner.agent",
@@ -143,6 +164,19 @@ class Host:
         assert answer["code"] == 0, f"{function.__name__}() ended with {answer['code']} in the inner host"
         return json.loads(answer["value"])
 
+    def begin(self, function, *arguments):
+        """The same, meanwhile: a Future, which fails when the power is cut."""
+        future = concurrent.futures.Future()
+
+        def run():
+            try:
+                future.set_result(self.call(function, *arguments, timeout=600))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future
+
     # ---- looking from outside ----
 
     def console_text(self):
@@ -155,11 +189,16 @@ class Host:
 
 
 def report(value):
-    """In the inner host: tells the outer one, which remembers it whatever happens to the inner one afterwards."""
+    """In the inner host: tells the outer one, which remembers it whatever happens to the inner one afterwards. Any thread of one process."""
+    with REPORTING:
+        os.write(report_port(), (json.dumps(value) + "\n").encode())
+
+
+@functools.cache
+def report_port():
     for port in pathlib.Path("/sys/class/virtio-ports").iterdir():
         if (port / "name").read_text().strip() == REPORTS:
-            with open(f"/dev/{port.name}", "wb", buffering=0) as file:
-                file.write((json.dumps(value) + "\n").encode())
+            return os.open(f"/dev/{port.name}", os.O_WRONLY | os.O_CLOEXEC)
 
 
 class Channel:

@@ -1,13 +1,23 @@
-"""The host in a guest that other tests stand on: commands and daemons run in it, and its power can be cut."""
+"""What takes a kernel of its own, in a host in a guest: control groups of version 2 with all controllers, who may make them, and what they do to
+QEMUs that compute under KVM."""
 import os
 import pathlib
+import subprocess
+import time
 
-from harness import Daemon, limit
+import harness
+from harness import Daemon, limit, wait_until
 from inner import Host, report
+from test_allocation import bound_all, explain, group_of
+
+ROOT_GROUP = pathlib.Path("/sys/fs/cgroup")
+UNIT_TEST = harness.ROOT / "build" / "test" / "unit" / "test-cgroup-group"
+LOOP = b"\xeb\xfe" + bytes(508) + b"\x55\xaa"  # a boot sector that jumps to itself
+NOBODY = 65534
 
 
 def daemon_answers():
-    """A daemon on /data, of the same build as outside, and what it knows after its own restart."""
+    """A daemon on /data, of the same build as outside."""
     with Daemon(images=()) as daemon:
         daemon.hostler("create", "here", "memory.size=64M")
         assert [vm["name"] for vm in daemon.json("ls")] == ["here"]
@@ -15,21 +25,119 @@ def daemon_answers():
         return {"version": daemon.hostler("version"), "kernel": os.uname().release}
 
 
-def what_is_kept():
-    return {path.name: path.read_text() for path in pathlib.Path("/data").glob("*.txt")}
+def check_host(host):
+    done = host.run("sh", "-c", "echo out; echo err >&2; cat; exit 3", input="in")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "out\nin", "err\n")
+    assert {"cpu", "memory", "io"} <= set(host.output("cat", "/sys/fs/cgroup/cgroup.controllers").split())
+    answers = host.call(daemon_answers)
+    assert answers["kernel"] != os.uname().release and answers["version"].startswith("hostler ")
+    assert host.reported()[0]["folder"].startswith("/data/")
 
 
-@limit(400)
+def busy_vm(daemon, name):
+    """A VM whose firmware starts an endless loop. Its pid."""
+    daemon.hostler("create", name, "memory.size=64M", "disk0.size=1M")
+    sector = daemon.folder / "sector"
+    sector.write_bytes(LOOP)
+    disk = daemon.state / "vms" / daemon.show(name)["id"] / "disk0.qcow2"
+    subprocess.run(["qemu-io", "-f", "qcow2", disk, "-c", f"write -s {sector} 0 512"], check=True, capture_output=True)
+    daemon.hostler("start", name)
+    return daemon.show(name)["status"]["pid"]
+
+
+def used_s(group):
+    return int((group / "cpu.stat").read_text().split()[1]) / 1e6
+
+
+def measure(groups, seconds=8):
+    """Processors that each had, as the kernel counts for its groups."""
+    before, began = [used_s(group) for group in groups], time.monotonic()
+    time.sleep(seconds)
+    passed = time.monotonic() - began
+    return [(used_s(group) - start) / passed for group, start in zip(groups, before)]
+
+
+def ceiling_of(daemon, name):
+    return explain(daemon, name).get("ceiling", 0)
+
+
+def shares_reservation_limit():
+    with Daemon(images=(), environment={"HOSTLER_ACCEL": "kvm"}) as daemon:
+        pids = [busy_vm(daemon, name) for name in ("one", "two")]
+        wait_until(lambda: all(group_of(pid).parent.name.startswith("hostler-") for pid in pids))
+        groups = [group_of(pid) for pid in pids]
+        parent = groups[0].parent
+        assert parent == groups[1].parent and parent.parent == ROOT_GROUP
+        bound_all(parent, 0.8)
+
+        daemon.hostler("set", "one", "cpu.shares=high")
+        wait_until(lambda: abs(ceiling_of(daemon, "one") - 0.533) < 0.02 and abs(ceiling_of(daemon, "two") - 0.267) < 0.02)
+        assert [(group / "cpu.weight").read_text() for group in groups] == ["200\n", "100\n"]
+        one, two = measure(groups)
+        assert 1.6 < one / two < 2.4, f"shares 2:1 gave {one:.3f} and {two:.3f} processors"
+
+        daemon.hostler("set", "two", "cpu.reservation=60")
+        wait_until(lambda: abs(ceiling_of(daemon, "two") - 0.6) < 0.06)
+        one, two = measure(groups)
+        assert two > 0.5 and one < 0.3, f"60 % were reserved: {one:.3f} and {two:.3f} processors"
+
+        daemon.hostler("stop", "--hard", "one")
+        bound_all(parent, 2)
+        daemon.hostler("set", "two", "cpu.reservation=", "cpu.limit=30", "cpu.shares=")
+        wait_until(lambda: (groups[1] / "cpu.max").read_text() == "30000 100000\n")
+        (two,) = measure(groups[1:])
+        assert 0.15 < two < 0.3 * 1.1, f"limited to 30 %: {two:.3f} processors"
+        wait_until(lambda: not groups[0].exists(), what="the group goes with its VM")
+        daemon.hostler("stop", "--hard", "two")
+        daemon.stop()
+        assert not parent.exists(), "the groups are removed"
+        return [one, two]
+
+
+def unit_test(*prefix):
+    """The unit test on the real thing, run by @prefix; what is new below the root's group afterwards."""
+    done = subprocess.run([*prefix, UNIT_TEST, "-p", "/cgroup-group/this-host"], capture_output=True, text=True)
+    assert done.returncode == 0 and "ok 1" in done.stdout and "SKIP" not in done.stdout, done.stdout + done.stderr
+
+
+def enter(group, then):
+    """Words that run what follows them in @group."""
+    return ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec {then} "$@"', "sh"]
+
+
+def who_may():
+    """A user to whom a group is given, as service managers give it; with the group above it, and without; and a container."""
+    (ROOT_GROUP / "cgroup.subtree_control").write_text("+cpu +memory")
+    as_nobody = f"setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups"
+    given = ROOT_GROUP / "slice" / "given"
+    given.mkdir(parents=True)
+    (given.parent / "cgroup.subtree_control").write_text("+cpu")
+    give(given)
+    unit_test(*enter(given, as_nobody))
+    assert [path.name for path in given.glob("*/")] == ["rest"], "it was made below the one that was given"
+    (given / "rest").rmdir()
+    (given / "cgroup.subtree_control").write_text("-cpu")
+    give(given.parent)
+    unit_test(*enter(given, as_nobody))
+    assert [path.name for path in given.parent.glob("*/")] == ["given"] and not list(given.glob("*/")), "it was made beside ours"
+
+    box = ROOT_GROUP / "box"
+    box.mkdir()
+    unit_test(*enter(box, "unshare --cgroup --mount"), "sh", "-c", 'umount /sys/fs/cgroup && mount -t cgroup2 cgroup /sys/fs/cgroup && exec "$@"', "sh")
+    assert [path.name for path in box.glob("*/")] == ["rest"]
+
+    refused = subprocess.run([*enter(ROOT_GROUP, as_nobody), UNIT_TEST, "-p", "/cgroup-group/this-host"], capture_output=True, text=True)
+    assert "is not given to this user" in refused.stdout, refused.stdout
+
+
+def give(group):
+    for path in (group, group / "cgroup.procs", group / "cgroup.subtree_control"):
+        os.chown(path, NOBODY, NOBODY)
+
+
+@limit(900)
 def test_inner_host():
-    with Host(cgroup="v2", mount="commit=600") as host:
-        done = host.run("sh", "-c", "echo out; echo err >&2; cat; exit 3", input="in")
-        assert (done.returncode, done.stdout, done.stderr) == (3, "out\nin", "err\n")
-        assert {"cpu", "memory", "io"} <= set(host.output("cat", "/sys/fs/cgroup/cgroup.controllers").split())
-        answers = host.call(daemon_answers)
-        assert answers["kernel"] != os.uname().release and answers["version"].startswith("hostler ")
-        assert host.reported()[0]["folder"].startswith("/data/")
-
-        host.output("sh", "-c", "echo kept > /data/synced.txt; sync; echo lost > /data/late.txt")
-        host.cut()
-        host.boot()
-        assert host.call(what_is_kept) == {"synced.txt": "kept\n"}
+    with Host(cgroup="v2", modules=("kvm_amd",)) as host:
+        check_host(host)
+        host.call(who_may)
+        host.call(shares_reservation_limit, timeout=200)
