@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "network/network_mirror.h"
 #include "network/network_private.h"
 #include "network/tap.h"
 
@@ -25,6 +26,7 @@ static void attached_free(gpointer data)
         g_free(adapter->group);
         g_free(adapter->device);
         g_free(adapter->captures);
+        g_clear_pointer(&adapter->erspan, erspan_free);
         json_decref(adapter->policy);
         g_clear_pointer(&adapter->host, lan_host_free);
         g_array_unref(adapter->guard);
@@ -119,6 +121,12 @@ static gboolean is_under(gpointer key, gpointer value, gpointer prefix)
         return g_str_has_prefix(key, prefix);
 }
 
+static gboolean is_copied_from(gpointer key, gpointer value, gpointer switch_name)
+{
+        const Attached *attached = value;
+        return attached->captures && strcmp(attached->switch_name, switch_name) == 0;
+}
+
 /* One that goes takes with it what is declared on it. */
 void network_declare_switch(Network *network, const char *name, json_t *spec_taken)
 {
@@ -128,6 +136,7 @@ void network_declare_switch(Network *network, const char *name, json_t *spec_tak
         if (!spec_taken) {
                 g_hash_table_foreach_remove(network->groups, is_under, prefix);
                 g_hash_table_foreach_remove(network->mirrors, is_under, prefix);
+                g_hash_table_foreach_remove(network->attached, is_copied_from, (gpointer)name);
         }
         g_mutex_unlock(&network->lock);
         declare(network, network->switches, name, spec_taken);
@@ -142,6 +151,9 @@ void network_declare_group(Network *network, const char *switch_name, const char
 void network_declare_mirror(Network *network, const char *switch_name, const char *mirror, json_t *spec_taken)
 {
         g_autofree char *key = g_strdup_printf("%s/%s", switch_name, mirror);
+        g_mutex_lock(&network->lock);
+        mirror_set_erspan(network, switch_name, mirror, spec_taken);
+        g_mutex_unlock(&network->lock);
         declare(network, network->mirrors, key, spec_taken);
 }
 

@@ -22,25 +22,23 @@ static guint count_captures(Network *network, const char *switch_name)
         g_hash_table_iter_init(&iter, network->attached);
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 const Attached *attached = value;
-                count += attached->captures && strcmp(attached->switch_name, switch_name) == 0;
+                count += attached->captures && *attached->captures && strcmp(attached->switch_name, switch_name) == 0;
         }
         return count;
 }
 
-static Attached *capture_new(const Attached *adapter, int snaplen)
+Attached *network_capture_device(const char *key, const char *switch_name, const char *captures, int snaplen)
 {
-        static gint counter;
-        g_autofree char *number = g_strdup_printf("%d", g_atomic_int_add(&counter, 1));
         Attached *capture = g_new0(Attached, 1);
         *capture = (Attached){
-            .key = g_strdup_printf("capture/%s", number),
-            .switch_name = g_strdup(adapter->switch_name),
+            .key = g_strdup(key),
+            .switch_name = g_strdup(switch_name),
             .group = g_strdup(""),
-            .device = tap_name("capture", number),
+            .device = tap_name("copies", key),
             .mtu = MTU_LARGEST,
             .guard = g_array_new(FALSE, FALSE, sizeof(IpAddress)),
             .groups = g_array_new(FALSE, FALSE, sizeof(Mac)),
-            .captures = g_strdup(adapter->key),
+            .captures = g_strdup(captures),
             .snaplen = snaplen,
             .wants_device = true,
             .fd = -1,
@@ -51,6 +49,8 @@ static Attached *capture_new(const Attached *adapter, int snaplen)
 /* Lock held. */
 static char *put_on(Network *network, const char *key, int snaplen, GError **error)
 {
+        static gint counter;
+        g_autofree char *name = NULL;
         const Attached *adapter = g_hash_table_lookup(network->attached, key);
         if (!adapter) {
                 error_set(error, HOSTLER_ERROR_WRONG_STATE, NULL, "it is on no switch now");
@@ -61,7 +61,8 @@ static char *put_on(Network *network, const char *key, int snaplen, GError **err
                           adapter->switch_name, CAPTURES_MAX);
                 return NULL;
         }
-        Attached *capture = capture_new(adapter, snaplen);
+        name = g_strdup_printf("capture/%d", g_atomic_int_add(&counter, 1));
+        Attached *capture = network_capture_device(name, adapter->switch_name, adapter->key, snaplen);
         g_hash_table_insert(network->attached, capture->key, capture);
         capture->round = network_ask_round(network);
         return g_strdup(capture->key);

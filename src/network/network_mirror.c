@@ -11,9 +11,12 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "wire/ovsdb.h"
 
 #define RSPAN "rspan:"
+#define ERSPAN "erspan:"
+#define ERSPAN_TYPE_DEFAULT 2
 #define GROUP "portgroup/"
 
 /* ---- what should be ---- */
@@ -63,6 +66,16 @@ static const char *text_of(const json_t *spec, const char *property)
         return text ? text : "";
 }
 
+static bool is_enabled(const json_t *spec)
+{
+        return spec && !json_is_false(json_object_get(spec, "enabled"));
+}
+
+static char *erspan_key(const char *switch_name, const char *mirror)
+{
+        return g_strdup_printf("erspan/%s/%s", switch_name, mirror);
+}
+
 static void add_source(TargetMirror *mirror, const char *direction, const Attached *adapter)
 {
         if (strcmp(direction, "out") != 0)
@@ -98,14 +111,26 @@ static Attached *destination_of(const json_t *spec, const GPtrArray *adapters)
         return NULL;
 }
 
+/* Of ours, whose frames go to another host; NULL: there is none. */
+static Attached *sender_of(const char *name, const GPtrArray *adapters)
+{
+        for (guint i = 0; i < adapters->len; i++) {
+                Attached *adapter = adapters->pdata[i];
+                g_autofree char *key = erspan_key(adapter->switch_name, name);
+                if (strcmp(adapter->key, key) == 0)
+                        return adapter;
+        }
+        return NULL;
+}
+
 static TargetMirror *make_mirror(const char *name, const json_t *spec, const GPtrArray *adapters, GHashTable *deaf)
 {
         const char *destination = text_of(spec, "destination");
-        Attached *to = destination_of(spec, adapters);
+        Attached *to = destination_of(spec, adapters), *sender = sender_of(name, adapters);
         TargetMirror *mirror = mirror_new("", name);
         json_t *vlan;
         size_t i;
-        mirror->device = to ? g_strdup(to->device) : NULL;
+        mirror->device = to ? g_strdup(to->device) : sender ? g_strdup(sender->device) : NULL;
         mirror->rspan = g_str_has_prefix(destination, RSPAN) ? atoi(destination + strlen(RSPAN)) : 0;
         mirror->snaplen = (int)json_integer_value(json_object_get(spec, "snaplen"));
         json_array_foreach (json_object_get(spec, "vlans"), i, vlan) {
@@ -118,15 +143,51 @@ static TargetMirror *make_mirror(const char *name, const json_t *spec, const GPt
         return mirror;
 }
 
+/* ---- copies for other hosts ---- */
+
+void mirror_set_erspan(Network *network, const char *switch_name, const char *mirror, const json_t *spec)
+{
+        g_autofree char *key = erspan_key(switch_name, mirror);
+        const char *destination = text_of(spec, "destination");
+        const json_t *type = json_object_get(spec, "erspan_type");
+        IpAddress to;
+        g_hash_table_remove(network->attached, key);
+        if (!is_enabled(spec) || !g_str_has_prefix(destination, ERSPAN) ||
+            !ip_parse(destination + strlen(ERSPAN), &to) || to.v6)
+                return;
+        Attached *device = network_capture_device(key, switch_name, "", 0);
+        device->erspan_options =
+            (ErspanOptions){.type = type ? (int)json_integer_value(type) : ERSPAN_TYPE_DEFAULT,
+                            .session = (int)json_integer_value(json_object_get(spec, "erspan_session")),
+                            .snaplen = (int)json_integer_value(json_object_get(spec, "snaplen"))};
+        memcpy(device->erspan_options.to, to.bytes, sizeof device->erspan_options.to);
+        g_hash_table_insert(network->attached, device->key, device);
+}
+
+bool mirrors_send(Network *network, GError **error)
+{
+        GHashTableIter iter;
+        gpointer value;
+        bool ok = true;
+        g_mutex_lock(&network->lock);
+        g_hash_table_iter_init(&iter, network->attached);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                Attached *device = value;
+                if (device->erspan_options.type == 0 || device->fd < 0)
+                        continue;
+                device->erspan = erspan_new(fd_steal(&device->fd), &device->erspan_options, ok ? error : NULL);
+                ok = ok && device->erspan;
+        }
+        g_mutex_unlock(&network->lock);
+        return ok;
+}
+
+/* ---- what there is to copy ---- */
+
 static bool copies_something(const TargetMirror *mirror)
 {
         return (mirror->device || mirror->rspan) &&
                (g_hash_table_size(mirror->senders) > 0 || g_hash_table_size(mirror->receivers) > 0);
-}
-
-static bool is_enabled(const json_t *spec)
-{
-        return !json_is_false(json_object_get(spec, "enabled"));
 }
 
 /* Open vSwitch has 32 of a bridge. */
@@ -176,11 +237,13 @@ const char *network_mirror_state(Network *network, const char *switch_name, cons
         g_mutex_lock(&network->lock);
         const json_t *spec = g_hash_table_lookup(network->mirrors, key);
         g_autoptr(GPtrArray) adapters = network_adapters(network, switch_name);
-        if (!spec || !is_enabled(spec))
+        if (!is_enabled(spec))
                 state = "disabled";
         else {
                 TargetMirror *now = make_mirror(mirror, spec, adapters, deaf);
-                state = copies_something(now) ? "active" : state;
+                const Attached *sender = sender_of(mirror, adapters);
+                bool reaches = !sender || !sender->erspan || erspan_reaches(sender->erspan);
+                state = !copies_something(now) ? state : reaches ? "active" : "unreachable";
                 mirror_free(now);
         }
         g_mutex_unlock(&network->lock);

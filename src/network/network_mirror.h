@@ -22,6 +22,13 @@ typedef struct {
 GPtrArray *mirrors_make(Network *network, const char *switch_name, const GPtrArray *adapters, GHashTable *deaf);
 void mirror_free(gpointer mirror);
 /*
+ * The device of a mirror whose copies go to another host is attached, or the one that was is not any more, as @spec
+ * says (NULL: the mirror is gone). Lock held.
+ */
+void mirror_set_erspan(Network *network, const char *switch_name, const char *mirror, const json_t *spec);
+/* Begins to send the copies of those whose devices were made. The calling thread is in the host's namespace. */
+bool mirrors_send(Network *network, GError **error);
+/*
  * Makes the database's mirrors those of @targets, whose ports are there. @are_some: it may have some; afterwards,
  * whether it has.
  */

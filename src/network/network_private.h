@@ -1,6 +1,7 @@
 /* What the files of the network share. */
 #pragma once
 
+#include "network/erspan.h"
 #include "network/network.h"
 #include "network/ovs.h"
 #include "network/router.h"
@@ -25,11 +26,13 @@ typedef struct {
         GArray *guard; /* of IpAddress */
         LanHost *host; /* what its LAN tells it; NULL: nothing */
         Counted counted;
-        uint32_t number;   /* 0: it has none yet */
-        RxFilter filter;   /* its groups are `groups`'s */
-        GArray *groups;    /* of Mac */
-        char *captures;    /* key of the adapter whose frames it gets; NULL: it is an adapter itself */
-        int snaplen;       /* a capture's */
+        uint32_t number; /* 0: it has none yet */
+        RxFilter filter; /* its groups are `groups`'s */
+        GArray *groups;  /* of Mac */
+        char *captures;  /* key of the adapter whose frames it gets; NULL: it is an adapter itself */
+        int snaplen;     /* a capture's */
+        Erspan *erspan;  /* it gets the copies of a mirror for another host (`captures` is ""); NULL: not yet */
+        ErspanOptions erspan_options;
         uint64_t round;    /* a capture's: the one that puts it on */
         bool wants_device; /* a new device is to be made */
         int fd;            /* that device's, until it is taken; -1 */
@@ -70,6 +73,11 @@ struct Network {
 uint64_t network_ask_round(Network *network);
 /* The same, and waits for it; its fault. Lock held, given up meanwhile. */
 bool network_wait_round(Network *network, GError **error);
+
+/* ---- network_capture.c ---- */
+
+/* A device of ours on a switch, from whose adapter @captures (key) it gets copies. The caller's to put in. */
+Attached *network_capture_device(const char *key, const char *switch_name, const char *captures, int snaplen);
 
 /* ---- network_target.c: what should be ---- */
 

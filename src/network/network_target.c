@@ -157,11 +157,13 @@ static int mtu_of(const json_t *of_switch, const Attached *adapter)
         return own != HOSTLER_UNSET ? (int)own : mtu ? (int)json_integer_value(mtu) : MTU_DEFAULT;
 }
 
-/* A capture sees tags as the adapter does that it listens to. */
+/* A capture sees tags as the adapter does that it listens to; another host sees all of them. */
 static void set_vlans(const GPtrArray *adapters, GArray *ports)
 {
         for (guint i = 0; i < adapters->len; i++) {
                 const Attached *capture = adapters->pdata[i];
+                if (capture->captures && !*capture->captures)
+                        g_array_index(ports, TargetPort, i).vlans = (Vlans){.mode = VLAN_ALL};
                 for (guint k = 0; capture->captures && k < ports->len; k++)
                         if (strcmp(g_array_index(ports, TargetPort, k).key, capture->captures) == 0)
                                 g_array_index(ports, TargetPort, i).vlans = g_array_index(ports, TargetPort, k).vlans;

@@ -165,6 +165,17 @@ static bool apply_nat(Thread *thread, const GPtrArray *targets, GError **error)
         return ok;
 }
 
+/* Copies leave as the host's own packets do. */
+static bool send_copies(Thread *thread, GError **error)
+{
+        autoclose int back = namespace_here(error);
+        if (back < 0 || !namespace_enter(thread->network->host_fd, error))
+                return false;
+        bool ok = mirrors_send(thread->network, error);
+        namespace_return(back);
+        return ok;
+}
+
 static void end_routers(Thread *thread)
 {
         RouterPlace place = place_of(thread->network);
@@ -305,7 +316,7 @@ static bool reconcile(Thread *thread, GError **error)
         ok = shape_devices(thread, targets, ok ? error : NULL) && ok;
         return state_change(network->ovs, &state, targets, strangers_go(network), ok ? error : NULL) &&
                mirrors_change(network->ovs, targets, &thread->mirrors, ok ? error : NULL) &&
-               install_all(thread, targets, ok ? error : NULL) && ok;
+               install_all(thread, targets, ok ? error : NULL) && send_copies(thread, ok ? error : NULL) && ok;
 }
 
 static uint64_t begin_round(Network *network)
@@ -386,6 +397,20 @@ static bool goes_on(Network *network)
         return on;
 }
 
+/* Adapters are there whose VMs go on without us, or may be. */
+static bool is_in_use(Network *network)
+{
+        GHashTableIter iter;
+        gpointer value;
+        g_mutex_lock(&network->lock);
+        bool in_use = !network->recovered;
+        g_hash_table_iter_init(&iter, network->attached);
+        while (g_hash_table_iter_next(&iter, NULL, &value))
+                in_use = in_use || !((Attached *)value)->captures;
+        g_mutex_unlock(&network->lock);
+        return in_use;
+}
+
 gpointer network_run(gpointer data)
 {
         Thread thread = {.network = data,
@@ -402,10 +427,7 @@ gpointer network_run(gpointer data)
                 do_round(&thread);
                 wait_for_reason(&thread);
         }
-        g_mutex_lock(&network->lock);
-        bool in_use = g_hash_table_size(network->attached) > 0 || !network->recovered;
-        g_mutex_unlock(&network->lock);
-        if (!in_use) {
+        if (!is_in_use(network)) {
                 end_routers(&thread);
                 ovs_end(network->ovs);
         }

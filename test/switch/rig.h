@@ -64,5 +64,7 @@ void kill_under_traffic(Rig *rig);
 void two_hundred_ports(Rig *rig);
 /* rates.c: average, peak and burst, as measured. Changes adapters 1 and 2. */
 void measure_rates(Rig *rig);
+/* erspan.c: copies for another host, which is this one, decoded. Adapter 1 sends to adapter 2 in VLAN 10. */
+void decode_erspan(Rig *rig);
 /* compare-traces.c: what we say of frames is what Open vSwitch says of them. Changes adapters 1 to 4. */
 void compare_traces(Rig *rig);

@@ -487,6 +487,13 @@ static void test_mirror_rspan(void)
         end_mirrors();
 }
 
+static void test_mirror_erspan(void)
+{
+        begin_mirrors();
+        decode_erspan(&rig);
+        end_mirrors();
+}
+
 /* Exactly as many, also while the mirror comes and goes. */
 static void test_mirror_counts(void)
 {
@@ -557,6 +564,7 @@ static const struct {
     {"mirror-sources", test_mirror_sources},
     {"mirror-destination", test_mirror_destination},
     {"mirror-rspan", test_mirror_rspan},
+    {"mirror-erspan", test_mirror_erspan},
     {"mirror-counts", test_mirror_counts},
     {"killed", test_killed},
     {"two-hundred", test_two_hundred},

@@ -3,6 +3,7 @@ tested with raw frames in test/switch."""
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 
@@ -117,6 +118,21 @@ def check_mirror(daemon):
     daemon.hostler("mirror", "rm", "lan", "watch")
     daemon.guest("web3", "ip", "link", "set", "eth0", "promisc", "off")
     soon_reaches(daemon, "web3", 2)
+
+
+def check_far_mirror(daemon):
+    """Copies for another host, which is this one: in GRE, with the VLAN; also after the daemon's end."""
+    def arrives():
+        daemon.run("exec", "web1", "--", "ping", "-c", "1", "-W", "1", "10.9.0.2")
+        packet = far.recv(4096)[20:]
+        return packet[:4] == b"\x10\x00\x88\xbe" and struct.unpack(">I", packet[8:12])[0] == 1 << 28 | 10 << 16 | 3 << 11 | 7
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE) as far:
+        far.settimeout(60)
+        daemon.hostler("mirror", "create", "lan", "away", "sources=web1.nic0", "destination=erspan:127.0.0.1", "erspan_session=7")
+        assert arrives()
+        restart(daemon)
+        assert daemon.json("mirror", "show", "lan", "away")["state"] == "active" and arrives()
+        daemon.hostler("mirror", "rm", "lan", "away")
 
 
 def capture(daemon, *arguments):
@@ -283,6 +299,7 @@ def test_guests_on_a_switch():
         check_changed_address(daemon)
         check_promiscuous(daemon)
         check_mirror(daemon)
+        check_far_mirror(daemon)
         check_capture(daemon)
         check_trace(daemon)
         check_plugged_live(daemon)
@@ -312,6 +329,8 @@ def test_bad_switches():
         assert "web1.nic0" in daemon.refused(4, "switch", "rm", "lan")
         for bad in ("nic0.forward=tcp:2222:22", "nic0.vlan=trunk:30-20", "nic0.guard=10.9.0.999", "nic0.tx_checksumming=on"):
             daemon.refused(2, "set", "web1", bad)
+        for destination, why in (("erspan:10.0.0.256", "no IPv4 address"), ("erspan:224.0.0.5", "not to a group"), ("rspan:99", "erspan:10.0.0.5")):
+            assert why in daemon.refused(2, "mirror", "create", "lan", "far", "sources=all", "erspan_type=3", "destination=" + destination)
         restart(daemon)
         assert daemon.json("switch", "show", "lan")["spec"]["forged_transmits"] == "reject"
         daemon.hostler("rm", "--now", "-y", "web1")

@@ -9,6 +9,7 @@
 #include "vm/network/declared.h"
 
 #define RSPAN "rspan:"
+#define ERSPAN "erspan:"
 #define GROUP "portgroup/"
 #define VLAN_LIMIT 4094
 
@@ -16,7 +17,8 @@
 
 static bool is_adapter(const char *word)
 {
-        return strcmp(word, "all") != 0 && !g_str_has_prefix(word, GROUP) && !g_str_has_prefix(word, RSPAN);
+        return strcmp(word, "all") != 0 && !g_str_has_prefix(word, GROUP) && !g_str_has_prefix(word, RSPAN) &&
+               !g_str_has_prefix(word, ERSPAN);
 }
 
 /* "web1.nic0", with a name or an id. NULL: there is no such VM. */
@@ -89,6 +91,24 @@ static bool is_vlan(const char *text)
         return g_ascii_string_to_unsigned(text, 10, 1, VLAN_LIMIT, &vid, NULL);
 }
 
+/* Where copies go that no adapter here gets. */
+static void check_far(const json_t *spec, const char *destination, GPtrArray *faults)
+{
+        bool erspan = g_str_has_prefix(destination, ERSPAN);
+        IpAddress to;
+        if (g_str_has_prefix(destination, RSPAN) && !is_vlan(destination + strlen(RSPAN)))
+                faults_add(faults, "/spec/destination", "a VLAN is a number from 1 to 4094");
+        if (erspan && (!ip_parse(destination + strlen(ERSPAN), &to) || to.v6 || to.bytes[0] == 0))
+                faults_add(faults, "/spec/destination", "%s is no IPv4 address of a host",
+                           destination + strlen(ERSPAN));
+        if (erspan && to.bytes[0] >= 224)
+                faults_add(faults, "/spec/destination", "copies go to one host, not to a group");
+        if (!erspan && (json_object_get(spec, "erspan_type") || json_object_get(spec, "erspan_session")))
+                faults_add(faults, "/spec/erspan_type", "it is of destinations like erspan:10.0.0.5");
+        if (erspan && json_is_true(json_object_get(spec, "normal_traffic")))
+                faults_add(faults, "/spec/normal_traffic", "another host is not on this switch");
+}
+
 static void check_count(Manager *manager, const Declared *declared, GPtrArray *faults)
 {
         g_auto(GStrv) names = declared_names(manager, declared->switch_name, MIRROR_PREFIX, NULL);
@@ -105,7 +125,8 @@ static void check_mirror(Manager *manager, const Declared *declared, json_t *spe
         const json_t *vlans = json_object_get(spec, "vlans"), *vlan;
         size_t i;
         if (!destination)
-                faults_add(faults, "/spec/destination", "where copies go to is missing: web2.nic0, or rspan:99");
+                faults_add(faults, "/spec/destination",
+                           "where copies go to is missing: web2.nic0, rspan:99, or erspan:10.0.0.5");
         else
                 json_object_set_new(spec, "destination",
                                     stored_word(manager, declared, destination, "/spec/destination", faults));
@@ -115,8 +136,8 @@ static void check_mirror(Manager *manager, const Declared *declared, json_t *spe
         check_sources(manager, declared, spec, faults);
         check_count(manager, declared, faults);
         destination = json_string_value(json_object_get(spec, "destination"));
-        if (destination && g_str_has_prefix(destination, RSPAN) && !is_vlan(destination + strlen(RSPAN)))
-                faults_add(faults, "/spec/destination", "a VLAN is a number from 1 to 4094");
+        if (destination)
+                check_far(spec, destination, faults);
         json_array_foreach (vlans, i, vlan)
                 if (!is_vlan(json_string_value(vlan)))
                         faults_add(faults, "/spec/vlans", "a VLAN is a number from 1 to 4094");
