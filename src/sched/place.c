@@ -38,7 +38,7 @@ struct Placer {
 
 PlacePolicy place_policy(PlaceStyle style)
 {
-        static const double price[] = {[PLACE_SAFE] = 100, [PLACE_BALANCED] = 34, [PLACE_ECO] = 15};
+        static const double price[] = {[PLACE_SAFE] = 100, [PLACE_BALANCED] = 26, [PLACE_ECO] = 15};
         return (PlacePolicy){
             .forecast = {.window_samples = 15,
                          .variance_window_samples = 125,
@@ -53,12 +53,12 @@ PlacePolicy place_policy(PlaceStyle style)
             .fill_limit = 0.98,
             .packing_margin = 2.3,
             .move_overhead = 0.02,
-            .relief_opening = 0.1,
+            .relief_opening = 0.03,
             .empty_opening = 0.05,
             .balance_opening = 0.001,
-            .balance_gain = 0.0001,
+            .balance_gain = 0.00003,
             .empty_horizon = 7.5,
-            .balance_moves = 5,
+            .balance_moves = 16,
             .hold_rounds = 3,
             .interval_seconds = 300,
             .move_loss = 0.1,

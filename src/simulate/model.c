@@ -10,7 +10,7 @@
 #include "sched/lp.h"
 
 #define JOULES_PER_KWH 3.6e6
-#define PRICE_OF_SHORTAGE 34 /* of capacity that idles: as the policy `balanced` has it */
+#define PRICE_OF_SHORTAGE 26 /* of capacity that idles: as the policy `balanced` has it */
 
 typedef struct {
         const Scenario *scenario;
