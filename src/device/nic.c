@@ -92,7 +92,7 @@ static void check_offloads(const HostlerPart *part, GPtrArray *faults)
 /* What only a switch can do. */
 static void check_network(const HostlerPart *part, GPtrArray *faults)
 {
-        static const char *const of_switch[] = {"vlan", "native_vlan", "guard"};
+        static const char *const of_switch[] = {"vlan", "native_vlan", "guard", "shares", "reservation"};
         const HostlerNicProps *props = part->props;
         json_auto_t *json = record_to_json(kind_find("nic")->props, props, RECORD_STORED);
         if (props->network && props->forward && props->forward[0])
@@ -106,12 +106,23 @@ static void check_network(const HostlerPart *part, GPtrArray *faults)
                                faults);
 }
 
+static void check_reservation(const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerNicProps *props = part->props;
+        g_autofree char *pointer = g_strdup_printf("/spec/%s/reservation", part->name);
+        if (props->reservation != HOSTLER_UNSET && props->rate_from_vm != HOSTLER_UNSET &&
+            props->rate_from_vm < props->reservation)
+                faults_add(faults, pointer, "%" G_GINT64_FORMAT " is more than its rate_from_vm (%" G_GINT64_FORMAT ")",
+                           props->reservation, props->rate_from_vm);
+}
+
 static void nic_check(const DeviceContext *context, const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerNicProps *props = part->props;
         check_virtio(part, faults);
         check_offloads(part, faults);
         check_network(part, faults);
+        check_reservation(part, faults);
         for (size_t i = 0; props->forward && props->forward[i]; i++) {
                 g_autofree char *pointer = g_strdup_printf("/spec/%s/forward/%zu", part->name, i);
                 Forward forward;
@@ -366,6 +377,8 @@ static const DeviceSetter nic_setters[] = {
     {"rate_to_vm", set_port},
     {"burst_to_vm", set_port},
     {"peak_to_vm", set_port},
+    {"shares", device_set_allocation},
+    {"reservation", device_set_allocation},
     {NULL, NULL},
 };
 

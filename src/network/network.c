@@ -257,6 +257,7 @@ static void inherit(Attached *new, Attached *old)
                 new->number = old->number;
                 new->counted = old->counted;
         }
+        new->ceiling = old->ceiling;
         new->wants_device = old->wants_device;
         new->fd = fd_steal(&old->fd);
         if (!new->filter.known || !mac_equal(&new->mac, &old->mac))
@@ -324,6 +325,18 @@ void network_detach(Network *network, const char *vm_id, const char *part)
         g_mutex_lock(&network->lock);
         if (g_hash_table_remove(network->attached, key))
                 network_ask_round(network);
+        g_mutex_unlock(&network->lock);
+}
+
+void network_set_ceiling(Network *network, const char *vm_id, const char *part, uint32_t kbps)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
+        g_mutex_lock(&network->lock);
+        Attached *adapter = g_hash_table_lookup(network->attached, key);
+        if (adapter && adapter->ceiling != kbps) {
+                adapter->ceiling = kbps;
+                network_ask_round(network);
+        }
         g_mutex_unlock(&network->lock);
 }
 

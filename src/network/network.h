@@ -94,6 +94,8 @@ int network_take_device(Network *network, const char *vm_id, const char *part);
 void network_detach(Network *network, const char *vm_id, const char *part);
 /* What its guest has asked for; @groups are copied. Does not wait. */
 void network_set_filter(Network *network, const char *vm_id, const char *part, const RxFilter *filter);
+/* Of what it sends at most so much passes, besides the limit that its policy has; 0: all. Does not wait. */
+void network_set_ceiling(Network *network, const char *vm_id, const char *part, uint32_t kbps);
 
 /*
  * A device that gets a copy of every frame an adapter sends and receives, with tags as the adapter sees them. Does not
@@ -125,6 +127,8 @@ bool network_counts(Network *network, const char *vm_id, const char *part, Adapt
 bool network_counts_reset(Network *network, const char *vm_id, const char *part, GError **error);
 /* Asks every switch, so that network_each_counts() is of now. Blocks. */
 void network_sample(Network *network);
+/* What it has sent, as it was asked for last, counted or not; may begin anew. False: it is on no switch. */
+bool network_sent(Network *network, const char *vm_id, const char *part, uint64_t *ret_bytes);
 /* Of each adapter that is counted, as it was asked for last. Does not block. */
 typedef void (*CountsFunc)(const char *vm_id, const char *part, const AdapterCounts *counts, void *data);
 void network_each_counts(Network *network, CountsFunc each, void *data);

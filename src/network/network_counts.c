@@ -216,6 +216,16 @@ bool network_counts_reset(Network *network, const char *vm_id, const char *part,
         return count(network, vm_id, part, reset, NULL, error);
 }
 
+bool network_sent(Network *network, const char *vm_id, const char *part, uint64_t *ret_bytes)
+{
+        g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&network->lock);
+        const Attached *adapter = g_hash_table_lookup(network->attached, key);
+        if (adapter)
+                *ret_bytes = adapter->counted.last.tx_bytes;
+        return adapter != NULL;
+}
+
 void network_each_counts(Network *network, CountsFunc each, void *data)
 {
         GHashTableIter iter;

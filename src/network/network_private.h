@@ -26,12 +26,13 @@ typedef struct {
         GArray *guard; /* of IpAddress */
         LanHost *host; /* what its LAN tells it; NULL: nothing */
         Counted counted;
-        uint32_t number; /* 0: it has none yet */
-        RxFilter filter; /* its groups are `groups`'s */
-        GArray *groups;  /* of Mac */
-        char *captures;  /* key of the adapter whose frames it gets; NULL: it is an adapter itself */
-        int snaplen;     /* a capture's */
-        Erspan *erspan;  /* it gets the copies of a mirror for another host (`captures` is ""); NULL: not yet */
+        uint32_t number;  /* 0: it has none yet */
+        uint32_t ceiling; /* network_set_ceiling() */
+        RxFilter filter;  /* its groups are `groups`'s */
+        GArray *groups;   /* of Mac */
+        char *captures;   /* key of the adapter whose frames it gets; NULL: it is an adapter itself */
+        int snaplen;      /* a capture's */
+        Erspan *erspan;   /* it gets the copies of a mirror for another host (`captures` is ""); NULL: not yet */
         ErspanOptions erspan_options;
         uint64_t round;    /* a capture's: the one that puts it on */
         bool wants_device; /* a new device is to be made */

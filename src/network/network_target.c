@@ -145,6 +145,9 @@ static void make_port(Network *network, const json_t *of_switch, const Attached 
             .n_addresses = adapter->guard->len,
         };
         policy_resolve(levels, &port->policy);
+        Rate *rate = &port->policy.from_vm;
+        if (adapter->ceiling && (!rate->kbps || adapter->ceiling < rate->kbps))
+                *rate = (Rate){.kbps = adapter->ceiling, .burst_kbit = MAX(adapter->ceiling / 10, 1)};
         if (of_group && vlans_of(of_group, adapter->policy, &port->vlans, NULL))
                 return;
         port->vlans = (Vlans){.mode = VLAN_TRUNK};

@@ -121,3 +121,12 @@ double shares_pool_memory(ShareLevel level)
 {
         return shares_memory(level, 16384);
 }
+
+double shares_read(const char *text, double normal)
+{
+        if (!text || strcmp(text, "normal") == 0)
+                return normal;
+        if (strcmp(text, "low") == 0)
+                return normal / 2;
+        return strcmp(text, "high") == 0 ? normal * 2 : g_ascii_strtod(text, NULL);
+}

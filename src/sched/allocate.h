@@ -45,6 +45,10 @@ double allocate_fill(double capacity, const Claim *claims, unsigned n, double *r
  * who holds them. */
 bool allocate(double capacity, Claimant *claimants, unsigned n, GError **error);
 
+/* The same where it has to go on: reservations that cannot be kept (each was admitted, but there is less now than there
+ * was) keep nobody from getting its part by shares. False: the numbers contradict each other. */
+bool allocate_anyway(double capacity, Claimant *claimants, unsigned n);
+
 /* Where reservations exceed what there is for them. */
 typedef struct {
         int pool; /* -1: at the top */
@@ -78,3 +82,6 @@ double shares_memory(ShareLevel level, double megabytes);
 /* Of a pool: as much as of four processors, and of 16 GB. */
 double shares_pool_cpu(ShareLevel level);
 double shares_pool_memory(ShareLevel level);
+/* "low", "normal", "high", or a number of shares, as people say it; NULL: normal. On each scale low is half of @normal,
+ * and high twice as much. */
+double shares_read(const char *text, double normal);

@@ -164,6 +164,15 @@ bool allocate(double capacity, Claimant *claimants, unsigned n, GError **error)
         return true;
 }
 
+bool allocate_anyway(double capacity, Claimant *claimants, unsigned n)
+{
+        if (allocate(capacity, claimants, n, NULL))
+                return true;
+        for (unsigned i = 0; i < n; i++)
+                claimants[i].claim.reservation = 0;
+        return allocate(capacity, claimants, n, NULL);
+}
+
 bool allocate_keeps(double capacity, const Claimant *claimants, unsigned n, Shortage *ret_shortage)
 {
         g_autofree Claimant *all = g_memdup2(claimants, n * sizeof *claimants);
@@ -183,6 +192,12 @@ double allocate_reserved(const Claimant *claimants, unsigned n, int pool)
         return needs[pool + 1];
 }
 
+/* Three digits, or all of a large number. */
+static char *amount_text(double amount)
+{
+        return fabs(amount) < 1000 ? g_strdup_printf("%.3g", amount) : g_strdup_printf("%.0f", amount);
+}
+
 /* One level of it. */
 static void explain_level(GString *out, const Claimant *claimants, unsigned n, unsigned which)
 {
@@ -192,7 +207,8 @@ static void explain_level(GString *out, const Claimant *claimants, unsigned n, u
         for (unsigned i = 0; i < n; i++)
                 if (claimants[i].pool == claimant->pool && claimants[i].claim.demand > 0)
                         shares += claimants[i].claim.shares;
-        g_string_append_printf(out, "%.3g of %.3g wanted: ", claimant->granted, claimant->claim.demand);
+        g_autofree char *granted = amount_text(claimant->granted), *demand = amount_text(claimant->claim.demand);
+        g_string_append_printf(out, "%s of %s wanted: ", granted, demand);
         if (g_strcmp0(claimant->bound, "shares") == 0)
                 g_string_append_printf(out, "%g of %g shares%s%s", claimant->claim.shares, shares,
                                        claimant->pool >= 0 ? " in " : "",

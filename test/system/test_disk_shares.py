@@ -55,6 +55,17 @@ def test_shares(daemon):
     events = [event["data"] for event in daemon.json("event", "ls", "--object", "vm/two") if event["kind"] == "vm-allocation"]
     assert [event for event in events if event["resource"] == "disk0.iops" and near(event.get("ceiling"), IOPS / 3)], events
 
+    # In a pool within a pool: what the upper one counts, its disks count together, whatever their own shares are.
+    daemon.hostler("respool", "create", "shop", "disk_shares=3000")
+    daemon.hostler("respool", "create", "web", "parent=shop")
+    daemon.hostler("set", "two", "options.respool=web", "disk0.shares=low")
+    wait_until(lambda: near(ceiling(daemon, "one"), IOPS * 2 / 5) and near(ceiling(daemon, "two"), IOPS * 3 / 5), 60)
+    one, two = rates(daemon, ("one", "two"))
+    assert 1.25 < two / one < 1.8, f"shares 2000:3000 of {IOPS} gave {one:.0f} and {two:.0f}"
+    row = rows(daemon, "two")["disk0.iops"]
+    assert row["respool"] == "shop/web" and "shop" in row["reason"] and "3000 of 5000 shares" in row["reason"], row
+    daemon.hostler("set", "two", "options.respool=", "disk0.shares=")
+
     # A limit of its own stays one, and what it leaves is the other's.
     daemon.hostler("set", "one", "disk0.iops=20")
     wait_until(lambda: (ceiling(daemon, "two") or 0) > IOPS * 0.75, 60)

@@ -150,6 +150,89 @@ static void test_pools(void)
         g_assert_cmpstr(all[1].bound, ==, "limit");
 }
 
+#define TREE_POOLS 5
+#define TREE 40
+
+static void make_tree(GRand *random, Claimant *all)
+{
+        for (int i = 0; i < TREE; i++) {
+                all[i] = (Claimant){.claim = random_claim(random), .is_pool = i < TREE_POOLS, .expandable = true};
+                all[i].claim.reservation = MIN(all[i].claim.reservation, all[i].claim.limit) / TREE;
+                all[i].claim.limit = i < TREE_POOLS ? ALLOCATE_UNLIMITED : all[i].claim.limit;
+                all[i].pool = g_rand_int_range(random, -1, MIN(i, TREE_POOLS));
+        }
+}
+
+/* The same in trees of pools: shares doubled, and the VMs, which stand behind the pools, in another order. */
+static void test_invariance_of_trees(void)
+{
+        g_autoptr(GRand) random = g_rand_new_with_seed(6);
+        for (int round = 0; round < 200; round++) {
+                Claimant all[TREE], other[TREE];
+                make_tree(random, all);
+                for (int i = 0; i < TREE; i++) {
+                        other[i] = all[i < TREE_POOLS ? i : TREE - 1 - (i - TREE_POOLS)];
+                        other[i].claim.shares *= 2;
+                }
+                g_assert_true(allocate(60, all, TREE, NULL));
+                g_assert_true(allocate(60, other, TREE, NULL));
+                for (int i = 0; i < TREE; i++)
+                        g_assert_cmpfloat_with_epsilon(all[i < TREE_POOLS ? i : TREE - 1 - (i - TREE_POOLS)].granted,
+                                                       other[i].granted, 1e-9);
+        }
+}
+
+/* What people read, for each thing that can bind. */
+static void test_explanations(void)
+{
+        static const char *const sentences[] = {
+            "12 of 16 wanted: its limit",
+            "4 of 20 wanted: 1 of 6 shares",
+            "2 of 2 wanted: its demand; shop 12 of 16 wanted: its limit",
+            "6 of 9 wanted: 2000 of 12000 shares in shop; shop 12 of 16 wanted: its limit",
+            "3 of 4 wanted: its reservation; shop 12 of 16 wanted: its limit",
+            "1 of 1 wanted: its demand; shop 12 of 16 wanted: its limit",
+            "4 of 20 wanted: its reservation",
+        };
+        Claimant all[] = {pool("shop", 0, 12, 5, -1, true), vm("toy", 0, 1, 20, -1), vm("idle", 0, 5000, 2, 0),
+                          vm("busy", 0, 2000, 9, 0),        vm("safe", 3, 1, 4, 0),  vm("low", 0, 4999, 1, 0),
+                          vm("sure", 4, 1e-6, 20, -1)};
+        g_assert_true(allocate(20, all, G_N_ELEMENTS(all), NULL));
+        for (unsigned i = 0; i < G_N_ELEMENTS(all); i++) {
+                g_autofree char *sentence = allocate_explain(all, G_N_ELEMENTS(all), i);
+                g_assert_cmpstr(sentence, ==, sentences[i]);
+        }
+}
+
+static void test_large_amounts(void)
+{
+        Claimant one = vm("nic", 0, 1, 31140, -1);
+        g_assert_true(allocate(4604.4, &one, 1, NULL));
+        g_autofree char *sentence = allocate_explain(&one, 1, 0);
+        g_assert_cmpstr(sentence, ==, "4604 of 31140 wanted: 1 of 1 shares");
+}
+
+/* Where what was promised cannot be kept any more, all get their part by shares. */
+static void test_anyway(void)
+{
+        Claimant all[] = {vm("first", 8, 1, 20, -1), vm("second", 4, 3, 20, -1)};
+        g_assert_false(allocate(8, all, 2, NULL));
+        g_assert_true(allocate_anyway(8, all, 2));
+        g_assert_cmpfloat_with_epsilon(all[0].granted, 2, 1e-9);
+        g_assert_cmpfloat_with_epsilon(all[1].granted, 6, 1e-9);
+        all[0].claim.shares = NAN;
+        g_assert_false(allocate_anyway(8, all, 2));
+}
+
+static void test_scale(void)
+{
+        g_assert_cmpfloat(shares_read(NULL, 50), ==, 50);
+        g_assert_cmpfloat(shares_read("normal", 50), ==, 50);
+        g_assert_cmpfloat(shares_read("low", 50), ==, 25);
+        g_assert_cmpfloat(shares_read("high", 50), ==, 100);
+        g_assert_cmpfloat(shares_read("1234", 50), ==, 1234);
+}
+
 static void assert_fault(double capacity, Claimant *all, unsigned n, HostlerErrorCode code, const char *word)
 {
         g_autoptr(GError) error = NULL;
@@ -255,6 +338,11 @@ int main(int argc, char **argv)
         g_test_add_func("/allocate/nothing-left", test_nothing_left);
         g_test_add_func("/allocate/reservation-and-limit", test_reservation_and_limit);
         g_test_add_func("/allocate/invariance", test_invariance);
+        g_test_add_func("/allocate/invariance-of-trees", test_invariance_of_trees);
+        g_test_add_func("/allocate/explanations", test_explanations);
+        g_test_add_func("/allocate/explanations/large", test_large_amounts);
+        g_test_add_func("/allocate/anyway", test_anyway);
+        g_test_add_func("/allocate/scale", test_scale);
         g_test_add_func("/allocate/pools", test_pools);
         g_test_add_func("/allocate/admission", test_admission);
         g_test_add_func("/allocate/expandable", test_expandable);

@@ -404,6 +404,48 @@ static void test_damaged_rows(Fixture *fixture, const void *data)
                 g_bytes_unref(damaged[i].slots);
 }
 
+typedef struct {
+        Monitor *monitor;
+        gint ended;
+} Shared;
+
+static gpointer read_all_the_time(gpointer data)
+{
+        Shared *shared = data;
+        while (!g_atomic_int_get(&shared->ended)) {
+                float sample[METRICS], last;
+                int64_t step_ms;
+                monitor_latest(shared->monitor, "id1", sample);
+                monitor_dropped(shared->monitor);
+                points_at(shared->monitor, MIDNIGHT_MS + HOUR_MS, HOUR_MS, &step_ms, &last);
+        }
+        return NULL;
+}
+
+/* Rounds go on, and the VM comes and goes, while others read. */
+static void test_threads(Fixture *fixture, const void *data)
+{
+        g_autoptr(Monitor) monitor = monitor_new(fixture->store);
+        Shared shared = {monitor, 0};
+        GThread *readers[3];
+        int64_t now_ms = MIDNIGHT_MS, step_ms;
+        float last;
+        for (size_t i = 0; i < G_N_ELEMENTS(readers); i++)
+                readers[i] = g_thread_new("reader", read_all_the_time, &shared);
+        for (int round = 0; round < 100; round++, now_ms += 10000) {
+                round_at(fixture, monitor, now_ms, round);
+                if (round % 20 != 10)
+                        continue;
+                monitor_round_begin(monitor);
+                monitor_round_end(monitor, now_ms);
+        }
+        g_atomic_int_set(&shared.ended, 1);
+        for (size_t i = 0; i < G_N_ELEMENTS(readers); i++)
+                g_thread_join(readers[i]);
+        g_assert_cmpuint(points_at(monitor, now_ms, HOUR_MS, &step_ms, &last), ==, 100);
+        g_assert_cmpfloat(last, ==, 99);
+}
+
 /* ---- what it costs: --bench ---- */
 
 #define BENCH_VMS 1000
@@ -497,5 +539,6 @@ int main(int argc, char **argv)
         ADD("survives-a-restart", test_survives_a_restart);
         ADD("is-bounded", test_is_bounded);
         ADD("damaged-rows", test_damaged_rows);
+        ADD("threads", test_threads);
         return g_test_run();
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "host/host_facts.h"
+#include "vm/govern/adapters.h"
 #include "vm/govern/govern.h"
 #include "vm/govern/respool.h"
 
@@ -21,21 +22,12 @@ static double number_or(int64_t value, double otherwise)
         return value == HOSTLER_UNSET ? otherwise : (double)value;
 }
 
-static double shares_of(const char *text, unsigned cpus)
-{
-        static const char *const levels[] = {"low", "normal", "high"};
-        for (ShareLevel level = SHARES_LOW; text && level <= SHARES_HIGH; level++)
-                if (strcmp(text, levels[level]) == 0)
-                        return shares_cpu(level, cpus);
-        return text ? g_ascii_strtod(text, NULL) : shares_cpu(SHARES_NORMAL, cpus);
-}
-
 Claim claim_cpu(const HostlerSpec *spec)
 {
         const HostlerCpuProps *cpu = spec_part(spec, "cpu")->props;
         return (Claim){.reservation = number_or(cpu->reservation, 0) / 100,
                        .limit = cpu->limit == HOSTLER_UNSET ? ALLOCATE_UNLIMITED : (double)cpu->limit / 100,
-                       .shares = shares_of(cpu->shares, (unsigned)cpu->count)};
+                       .shares = shares_read(cpu->shares, shares_cpu(SHARES_NORMAL, (unsigned)cpu->count))};
 }
 
 bool claim_is_special(const HostlerSpec *spec)
@@ -57,7 +49,7 @@ static double reserved_memory(const HostlerSpec *spec)
 
 /* ---- who holds what ---- */
 
-static bool counts(Vm *vm)
+bool govern_counts(Vm *vm)
 {
         g_autofree char *key = g_strdup_printf("vm/%s", vm_id(vm));
         g_autofree char *holder = job_turn_holder(manager_jobs(vm_manager(vm)), key);
@@ -108,7 +100,7 @@ static GArray *claimants_of(Manager *manager, const HostlerRespoolConfigList *po
         for (guint i = 0; i < vms->len; i++) {
                 Vm *vm = g_ptr_array_index(vms, i);
                 g_autoptr(Spec) spec = vm_spec(vm);
-                if (vm == except || resource->reserved(&spec->value) == 0 || !counts(vm))
+                if (vm == except || resource->reserved(&spec->value) == 0 || !govern_counts(vm))
                         continue;
                 Claimant claimant = {.claim = {resource->reserved(&spec->value), ALLOCATE_UNLIMITED, 1, 0},
                                      .pool = respools_index(pools, spec_respool(&spec->value)),
@@ -179,7 +171,8 @@ bool govern_admit(Vm *vm, const HostlerSpec *spec, GError **error)
 {
         HostlerRespoolConfigList pools = respools_list(govern_respools(vm_manager(vm)));
         Resource cpu = cpu_resource(), memory = memory_resource();
-        bool admitted = admit(vm, spec, &cpu, &pools, error) && admit(vm, spec, &memory, &pools, error);
+        bool admitted = admit(vm, spec, &cpu, &pools, error) && admit(vm, spec, &memory, &pools, error) &&
+                        adapters_admit(vm, spec, error);
         record_list_clear(&hostler_respool_config_type, &pools);
         return admitted;
 }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "host/cgroup_group.h"
 #include "sched/enforce.h"
+#include "vm/govern/adapters.h"
 #include "vm/govern/disks.h"
 #include "vm/govern/memory.h"
 #include "vm/govern/respool.h"
@@ -43,6 +44,7 @@ struct Governor {
         CgroupParent parent;
         MemoryGovernor *memory;
         DiskGovernor *disks;
+        AdapterGovernor *adapters;
         Respools *respools;
         double weight; /* of all together, in force */
         double others; /* processors that all but VMs use, on average */
@@ -79,6 +81,7 @@ Governor *governor_new(Manager *manager)
         governor->respools = respools_new(manager_store(manager));
         governor->memory = memory_governor_new(manager);
         governor->disks = disk_governor_new();
+        governor->adapters = adapter_governor_new();
         governor->governed = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
         governor->last = g_array_new(FALSE, FALSE, sizeof(Claimant));
         governor->names = g_ptr_array_new_with_free_func(g_free);
@@ -97,6 +100,7 @@ void governor_free(Governor *governor)
         cgroup_parent_close(&governor->parent);
         memory_governor_free(governor->memory);
         disk_governor_free(governor->disks);
+        adapter_governor_free(governor->adapters);
         respools_free(governor->respools);
         g_hash_table_unref(governor->governed);
         g_array_unref(governor->last);
@@ -203,18 +207,6 @@ static double capacity_now(Governor *governor, double reserved, bool *ret_limite
         *ret_limited = limit < facts.cpus;
         double free = *ret_limited ? limit : facts.cpus - governor->others;
         return MAX(free, reserved + facts.cpus * LEAST_PART);
-}
-
-/* Reservations that cannot be kept any more (pools and VMs are admitted one by one, but a host may lose processors)
- * keep nobody from getting its part. */
-static bool allocate_anyway(double capacity, GArray *claimants)
-{
-        Claimant *all = (Claimant *)claimants->data;
-        if (allocate(capacity, all, claimants->len, NULL))
-                return true;
-        for (guint i = 0; i < claimants->len; i++)
-                all[i].claim.reservation = 0;
-        return allocate(capacity, all, claimants->len, NULL);
 }
 
 /* ---- four: act ---- */
@@ -375,7 +367,7 @@ static void make_round(Governor *governor, const GPtrArray *vms, const HostlerRe
         weigh(governor, vms, pools, members, claimants, &used);
         note_others(governor, used);
         double reserved = allocate_reserved((const Claimant *)claimants->data, claimants->len, -1);
-        if (!allocate_anyway(capacity_now(governor, reserved, &limited), claimants))
+        if (!allocate_anyway(capacity_now(governor, reserved, &limited), (Claimant *)claimants->data, claimants->len))
                 return;
         act_on_pools(governor, pools, members, claimants, limited);
         weigh_all(governor, act_on_vms(governor, members, claimants, limited));
@@ -387,7 +379,8 @@ void govern_round(Governor *governor, const GPtrArray *vms)
         HostlerRespoolConfigList pools = respools_list(governor->respools);
         governor->round++;
         memory_governor_round(governor->memory, vms, &pools);
-        disk_governor_round(governor->disks, governor->manager, vms);
+        disk_governor_round(governor->disks, governor->manager, vms, &pools);
+        adapter_governor_round(governor->adapters, governor->manager, vms, &pools);
         make_round(governor, vms, &pools);
         record_list_clear(&hostler_respool_config_type, &pools);
 }
@@ -448,6 +441,7 @@ bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
                 explain_cpu(governor, claimant, i, &governed->enforced, &ret_list->items[0]);
                 ret_list->count += memory_governor_explain(governor->memory, vm_id(vm), &ret_list->items[1]);
                 disk_governor_explain(governor->disks, vm_id(vm), ret_list);
+                adapter_governor_explain(governor->adapters, vm_id(vm), ret_list);
                 return true;
         }
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "nothing was allocated to it yet: it does not run");

@@ -21,6 +21,9 @@ void govern_round(Governor *governor, const GPtrArray *vms);
  * HOSTLER_ERROR_NO_CAPACITY says what is short and who holds it. */
 bool govern_admit(Vm *vm, const HostlerSpec *spec, GError **error);
 
+/* Whether what the VM reserves is held for it: it has a QEMU, or a start or change is under way. */
+bool govern_counts(Vm *vm);
+
 /* The same for all that is reserved, with @pools in place of what there is. */
 bool govern_admit_pools(Manager *manager, const HostlerRespoolConfigList *pools, GError **error);
 /* What members of pool @pool that run have reserved: processors, MiB. */

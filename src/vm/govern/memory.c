@@ -64,16 +64,6 @@ void memory_governor_free(MemoryGovernor *governor)
 
 /* ---- collect and weigh ---- */
 
-static double shares_of(const HostlerMemoryProps *memory)
-{
-        static const char *const levels[] = {"low", "normal", "high"};
-        double megabytes = (double)memory->size / MIB;
-        for (ShareLevel level = SHARES_LOW; memory->shares && level <= SHARES_HIGH; level++)
-                if (strcmp(memory->shares, levels[level]) == 0)
-                        return shares_memory(level, megabytes);
-        return memory->shares ? g_ascii_strtod(memory->shares, NULL) : shares_memory(SHARES_NORMAL, megabytes);
-}
-
 /* False for one that is to be left alone. */
 static bool claim_of(Vm *vm, const HostlerSpec *spec, const float sample[METRICS], MemoryClaim *ret_claim)
 {
@@ -81,13 +71,13 @@ static bool claim_of(Vm *vm, const HostlerSpec *spec, const float sample[METRICS
         const HostlerBalloonProps *balloon = spec_part(spec, "balloon")->props;
         if (balloon->target != HOSTLER_UNSET || isnan(sample[METRIC_MEMORY]) || isnan(sample[METRIC_GUEST_USED]))
                 return false;
-        *ret_claim =
-            (MemoryClaim){.size = (double)memory->size / MIB,
-                          .held = sample[METRIC_MEMORY] / MIB,
-                          .used = sample[METRIC_GUEST_USED] / MIB,
-                          .reservation = memory->reservation == HOSTLER_UNSET ? 0 : (double)memory->reservation / MIB,
-                          .limit = memory->limit == HOSTLER_UNSET ? ALLOCATE_UNLIMITED : (double)memory->limit / MIB,
-                          .shares = shares_of(memory)};
+        *ret_claim = (MemoryClaim){
+            .size = (double)memory->size / MIB,
+            .held = sample[METRIC_MEMORY] / MIB,
+            .used = sample[METRIC_GUEST_USED] / MIB,
+            .reservation = memory->reservation == HOSTLER_UNSET ? 0 : (double)memory->reservation / MIB,
+            .limit = memory->limit == HOSTLER_UNSET ? ALLOCATE_UNLIMITED : (double)memory->limit / MIB,
+            .shares = shares_read(memory->shares, shares_memory(SHARES_NORMAL, (double)memory->size / MIB))};
         return true;
 }
 

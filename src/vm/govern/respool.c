@@ -149,15 +149,6 @@ bool respools_replace(Respools *respools, const HostlerRespoolConfigList *wanted
 
 /* ---- as claimants ---- */
 
-static double shares_of(const char *text, double (*of)(ShareLevel))
-{
-        static const char *const levels[] = {"low", "normal", "high"};
-        for (ShareLevel level = SHARES_LOW; text && level <= SHARES_HIGH; level++)
-                if (strcmp(text, levels[level]) == 0)
-                        return of(level);
-        return text ? g_ascii_strtod(text, NULL) : of(SHARES_NORMAL);
-}
-
 static Claim claim_of(int64_t reservation, int64_t limit, double unit, double shares)
 {
         return (Claim){.reservation = reservation == HOSTLER_UNSET ? 0 : (double)reservation / unit,
@@ -165,17 +156,24 @@ static Claim claim_of(int64_t reservation, int64_t limit, double unit, double sh
                        .shares = shares};
 }
 
+static void add_claimant(const HostlerRespoolConfigList *list, size_t which, Claim claim, bool expandable,
+                         GArray *claimants)
+{
+        Claimant pool = {.claim = claim,
+                         .pool = parent_of(list, (int)which),
+                         .is_pool = true,
+                         .expandable = expandable,
+                         .name = list->items[which].name};
+        g_array_append_val(claimants, pool);
+}
+
 void respools_claim_cpu(const HostlerRespoolConfigList *list, GArray *claimants)
 {
         for (size_t i = 0; i < list->count; i++) {
                 const HostlerRespoolSpec *spec = list->items[i].spec;
-                double shares = shares_of(spec->cpu_shares, shares_pool_cpu);
-                Claimant pool = {.claim = claim_of(spec->cpu_reservation, spec->cpu_limit, 100, shares),
-                                 .pool = parent_of(list, (int)i),
-                                 .is_pool = true,
-                                 .expandable = spec->cpu_expandable,
-                                 .name = list->items[i].name};
-                g_array_append_val(claimants, pool);
+                double shares = shares_read(spec->cpu_shares, shares_pool_cpu(SHARES_NORMAL));
+                add_claimant(list, i, claim_of(spec->cpu_reservation, spec->cpu_limit, 100, shares),
+                             spec->cpu_expandable, claimants);
         }
 }
 
@@ -183,13 +181,26 @@ void respools_claim_memory(const HostlerRespoolConfigList *list, GArray *claiman
 {
         for (size_t i = 0; i < list->count; i++) {
                 const HostlerRespoolSpec *spec = list->items[i].spec;
-                double shares = shares_of(spec->memory_shares, shares_pool_memory);
-                Claimant pool = {.claim = claim_of(spec->memory_reservation, spec->memory_limit, MIB, shares),
-                                 .pool = parent_of(list, (int)i),
-                                 .is_pool = true,
-                                 .expandable = spec->memory_expandable,
-                                 .name = list->items[i].name};
-                g_array_append_val(claimants, pool);
+                double shares = shares_read(spec->memory_shares, shares_pool_memory(SHARES_NORMAL));
+                add_claimant(list, i, claim_of(spec->memory_reservation, spec->memory_limit, MIB, shares),
+                             spec->memory_expandable, claimants);
+        }
+}
+
+void respools_claim_disks(const HostlerRespoolConfigList *list, GArray *claimants)
+{
+        for (size_t i = 0; i < list->count; i++) {
+                Claim claim = {0, ALLOCATE_UNLIMITED, shares_read(list->items[i].spec->disk_shares, RESPOOL_DISKS), 0};
+                add_claimant(list, i, claim, true, claimants);
+        }
+}
+
+void respools_claim_adapters(const HostlerRespoolConfigList *list, GArray *claimants)
+{
+        for (size_t i = 0; i < list->count; i++) {
+                Claim claim = {0, ALLOCATE_UNLIMITED, shares_read(list->items[i].spec->nic_shares, RESPOOL_ADAPTERS),
+                               0};
+                add_claimant(list, i, claim, true, claimants);
         }
 }
 

@@ -11,6 +11,11 @@
 #include "vm/manager.h"
 
 #define RESPOOLS_DEEPEST 8
+/* Normal shares: of a disk, of an adapter; of a pool as much as four. */
+#define DISK_SHARES 1000.0
+#define ADAPTER_SHARES 50.0
+#define RESPOOL_DISKS (4 * DISK_SHARES)
+#define RESPOOL_ADAPTERS (4 * ADAPTER_SHARES)
 #define RESPOOL_GROUP "pool-" /* before the name of a pool's control group */
 
 typedef struct Respools Respools;
@@ -35,6 +40,9 @@ char *respools_path(const HostlerRespoolConfigList *list, int which, const char 
  */
 void respools_claim_cpu(const HostlerRespoolConfigList *list, GArray *claimants);
 void respools_claim_memory(const HostlerRespoolConfigList *list, GArray *claimants);
+/* Of disks and adapters a pool has shares alone. */
+void respools_claim_disks(const HostlerRespoolConfigList *list, GArray *claimants);
+void respools_claim_adapters(const HostlerRespoolConfigList *list, GArray *claimants);
 
 /* The pool that a VM is to be in; NULL: none. Borrowed. */
 const char *spec_respool(const HostlerSpec *spec);
