@@ -19,17 +19,10 @@
 #define STATE_CHECK_S 5
 #define SCHEDULE_S 3
 
-static void remove_for_ever(Manager *manager, Vm *vm)
+static void remove_for_ever(Vm *vm)
 {
-        g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
         HostlerVmRmArgs args = {.vm = (char *)vm_id(vm), .now = true};
-        Caller caller = manager_caller();
-        JobRequest request = {.verb = verb_handler(verb_find("vm", "rm")),
-                              .args = &args,
-                              .object = object,
-                              .turn_key = key,
-                              .caller = &caller};
-        job_submit(manager->jobs, &request, &id, NULL);
+        manager_ask(vm, "vm", "rm", &args, NULL);
 }
 
 static bool is_tight(Manager *manager)
@@ -49,7 +42,7 @@ static void empty_trash(Manager *manager)
                 items[i] = (TrashItem){vm_trashed_ms(trash->pdata[i]), vm_is_pinned(trash->pdata[i])};
         int next = trash_next(items, trash->len, clock_unix_ms(), is_tight(manager));
         if (next >= 0)
-                remove_for_ever(manager, trash->pdata[next]);
+                remove_for_ever(trash->pdata[next]);
 }
 
 static gpointer keep_house(gpointer data)

@@ -161,6 +161,19 @@ Caller manager_caller(void)
         return (Caller){.uid = getuid(), .gid = getgid(), .pid = getpid(), .role = ROLE_ADMIN};
 }
 
+void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, const char *key)
+{
+        g_autofree char *object = vm_object(vm), *turn = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
+        Caller caller = manager_caller();
+        JobRequest request = {.verb = verb_handler(verb_find(noun, verb)),
+                              .args = args,
+                              .object = object,
+                              .turn_key = turn,
+                              .caller = &caller,
+                              .key = key};
+        job_submit(manager_jobs(vm_manager(vm)), &request, &id, NULL);
+}
+
 /* ---- what it holds ---- */
 
 const char *manager_state_dir(Manager *manager)

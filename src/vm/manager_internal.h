@@ -56,6 +56,11 @@ void observe_start(Manager *manager);
 void observe_stop(Manager *manager);
 /* Who asks for the jobs that the daemon gives itself. */
 Caller manager_caller(void);
+/*
+ * Gives the daemon a job on @vm, with its turn. @args: of the verb; @key: so that it is asked for once, or NULL.
+ * Nothing comes of it while the store cannot be written.
+ */
+void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, const char *key);
 /* recover.c: what the row knows beyond the spec. */
 void vm_load(Vm *vm, const VmRow *row);
 /* recover.c: false while an adoption at daemon start is under way. */

@@ -16,7 +16,7 @@
 #include "vm/pool/move.h"
 #include "vm/pool/pools.h"
 #include "vm/pool/volume_verbs.h"
-#include "vm/snapshot/layers.h"
+#include "vm/snapshot/layers_work.h"
 #include "vm/snapshot/saved_state.h"
 #include "vm/snapshot/snapshot.h"
 #include "vm/warm/warm.h"
@@ -105,6 +105,15 @@ static bool operation_disk_forget(Manager *manager, const json_t *args, GError *
         return ok && volume_delete(path, error);
 }
 
+static char **vm_sources(Vm *vm)
+{
+        HostlerVmHistory history;
+        vm_history(vm, &history);
+        char **sources = layers_sources(&history);
+        record_clear(&hostler_vm_history_type, &history);
+        return sources;
+}
+
 bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
 {
         const char *id = json_string_value(json_object_get(args, "vm"));
@@ -112,6 +121,7 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
         if (!id || !g_uuid_string_is_valid(id))
                 return error_set(error, HOSTLER_ERROR_FAILED, NULL, "the journal names no VM");
         g_autofree char *dir = g_build_filename(manager_state_dir(manager), "vms", id, NULL);
+        g_auto(GStrv) sources = vm ? vm_sources(vm) : NULL;
         if (vm && !vm_kill(vm, "host-stop", error))
                 return false;
         if (!store_vm_delete(manager_store(manager), id, error))
@@ -119,6 +129,8 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
         if (vm)
                 manager_remove(manager, vm);
         warm_forget(manager, id);
+        for (char **source = sources; source && *source; source++)
+                layers_tidy_soon(manager, *source);
         return pools_forget_vm(manager, id, error) && dir_remove(dir, error);
 }
 

@@ -107,20 +107,13 @@ void vm_load(Vm *vm, const VmRow *row)
         vm->power = vm_has_open_run(vm) && runs_in(vm_dir(vm)) ? HOSTLER_POWER_RUNNING : vm_power_at_rest(vm);
 }
 
-static void autostart(Manager *manager, Vm *vm)
+static void autostart(Vm *vm)
 {
         g_autoptr(Spec) spec = vm_spec(vm);
-        g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
         const HostlerOptionsProps *options = spec_part(&spec->value, "options")->props;
         HostlerVmStartArgs args = {.vm = (char *)vm_id(vm)};
-        Caller caller = manager_caller();
-        JobRequest request = {.verb = verb_handler(verb_find("vm", "start")),
-                              .args = &args,
-                              .object = object,
-                              .turn_key = key,
-                              .caller = &caller};
         if (options->autostart && !vm_trashed_ms(vm))
-                job_submit(manager->jobs, &request, &id, NULL);
+                manager_ask(vm, "vm", "start", &args, NULL);
 }
 
 /* QEMU is alive and does not answer: tried again for as long as both of us live. */
@@ -155,7 +148,7 @@ static void adopt_one(gpointer data, gpointer user_data)
         else if (vm_is_live(vm))
                 leave_silent(recovery->manager, vm);
         else if (ran && was_cut_off(vm))
-                autostart(recovery->manager, vm);
+                autostart(vm);
         if (!vm_is_live(vm) && vm_power(vm) == HOSTLER_POWER_RUNNING)
                 vm_set_power(vm, vm_power_at_rest(vm), "it ended before it was adopted");
         set_recovering(vm, false);

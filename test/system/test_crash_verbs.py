@@ -1,11 +1,14 @@
 """The daemon is killed at each step of the verbs that change what is written down: schedules, templates, the trash, protection, devices, media,
 pools, resource pools, switches. That every verb has such a case is checked by test/unit/check-crash-table.py."""
+import contextlib
+import http.client
 import os
 import shutil
 
 from crash import api_of, check_whole, find, history_of, make
-from harness import Daemon, limit, skip
+from harness import Daemon, limit, skip, wait_until
 from test_crash_steps import Case, Clones, crash_everywhere, delete, newest_job, patch, post, remove, run, run_to_crash, trash
+from test_qemu_killed import act, mark, reads
 
 MIB = 1 << 20
 
@@ -165,4 +168,38 @@ def test_image_build():
         assert newest_job(daemon, "image.build")["state"] == "failed"
 
 
-CRASHED_BY_HAND = ("image.build",)
+CRASHED_BY_HAND = ("image.build", "snapshot.tidy")
+
+
+# ---- what follows by itself ----
+
+
+def layers_of(daemon, name):
+    return [layer["file"] for layer in history_of(daemon, find(daemon, name))["layers"]]
+
+
+def test_a_source_is_tidied_when_nobody_stands_on_it():
+    """By a job of its own, which is killed, or not: what was kept for a clone only is gone, and the disk reads what it read."""
+    flatten, rm = post("flatten"), delete("now=true&yes=true")
+    with Daemon(images=()) as daemon:
+        for number, (live, let_go, point) in enumerate([(True, flatten, None), (False, rm, None), (True, rm, "tidy"), (False, flatten, "@end")]):
+            source, clone = f"source{number}", f"clone{number}"
+            make(daemon, source, start=False)
+            mark(daemon, source, number + 1)
+            act(daemon, source, "start") if live else None
+            act(daemon, source, "clone", names=[clone])
+            assert len(layers_of(daemon, source)) == 2, "the clone stands on the lower one"
+            if point:
+                daemon.kill()
+                daemon.start(environment={"HOSTLER_CRASH_AT": f"snapshot.tidy:{point}"})
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                api_of(daemon).job(*let_go(clone))
+            if point:
+                daemon.process.wait(60)
+                daemon.start()
+            wait_until(lambda: len(layers_of(daemon, source)) == 1, 30, f"{source} is tidied")
+            check_whole(daemon)
+            assert reads(daemon, find(daemon, source), number + 1) and newest_job(daemon, "snapshot.tidy")["state"] == "done"
+            assert bool(find(daemon, source)["status"].get("pid")) == live
+            for name in (clone, source):
+                remove(daemon, name)

@@ -93,6 +93,7 @@ class World:
     def flatten(self, name, vm):
         self.api.job("POST", f"/v1/vms/{name}/flatten", {})
         vm.linked_to = None
+        self.api.settle()  # its source is tidied
 
     def suspend(self, name, vm):
         self.api.job("POST", f"/v1/vms/{name}/suspend", {})
@@ -113,6 +114,7 @@ class World:
     def remove(self, name, vm):
         self.api.job("DELETE", f"/v1/vms/{name}?now=true&yes=true")
         del self.vms[name]
+        self.api.settle()
 
     def restart_daemon(self, name, vm):
         self.daemon.restart(kill=True)

@@ -49,17 +49,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Cloning, cloning_clear)
 
 /* ---- what speaks against it ---- */
 
-static bool check_state(Vm *vm, GError **error)
-{
-        HostlerPower power = vm_power(vm);
-        g_autofree char *object = vm_object(vm);
-        if (power == HOSTLER_POWER_RUNNING || power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_OFF ||
-            power == HOSTLER_POWER_CRASHED)
-                return true;
-        return error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot clone: the VM is %s",
-                         hostler_power_enum.values[power]);
-}
-
 static bool check_names(const Cloning *cloning, GError **error)
 {
         char *const *names = cloning->args->names;
@@ -315,7 +304,7 @@ bool vm_clone(Job *job, const HostlerVmCloneArgs *args, HostlerVmList *ret_resul
                                    .args = args,
                                    .clones = g_ptr_array_new_with_free_func((GDestroyNotify)vm_unref)};
         *ret_result = (HostlerVmList){0};
-        if (!source || !check_state(source, error) || !ready_check_not(source, "clone", error) ||
+        if (!source || !layers_check_state(source, "clone", error) || !ready_check_not(source, "clone", error) ||
             !check_names(&cloning, error))
                 return false;
         cloning.source = args->instant && template_is(source) ? ready_vm(job, source, error) : vm_ref(source);

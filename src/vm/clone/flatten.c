@@ -122,6 +122,27 @@ static bool flatten_disks(Job *job, Vm *vm, const HostlerVmHistory *history, GEr
         return true;
 }
 
+/* Also for a run that goes on after the daemon has died, when its disks may stand on nobody any more. */
+static bool remember_sources(Job *job, const HostlerVmHistory *history, GError **error)
+{
+        json_t *names = json_array();
+        g_auto(GStrv) sources = layers_sources(history);
+        for (char **source = sources; *source; source++)
+                json_array_append_new(names, json_string(*source));
+        if (!job_is_dry_run(job) && !job_recall(job, "sources"))
+                return job_remember(job, "sources", names, error);
+        json_decref(names);
+        return true;
+}
+
+static void tidy_sources(Job *job)
+{
+        json_t *entry;
+        size_t i;
+        json_array_foreach ((json_t *)job_recall(job, "sources"), i, entry)
+                layers_tidy_soon(job_manager(job), json_string_value(entry));
+}
+
 bool vm_flatten(Job *job, const HostlerVmFlattenArgs *args, HostlerVm *ret_result, GError **error)
 {
         HostlerVmHistory history;
@@ -134,9 +155,11 @@ bool vm_flatten(Job *job, const HostlerVmFlattenArgs *args, HostlerVm *ret_resul
                                  hostler_power_enum.values[vm_power(vm)]);
         }
         vm_history(vm, &history);
-        bool ok = flatten_disks(job, vm, &history, error);
+        bool ok = remember_sources(job, &history, error) && flatten_disks(job, vm, &history, error);
         record_clear(&hostler_vm_history_type, &history);
-        if (ok)
-                vm_info(vm, ret_result);
-        return ok;
+        if (!ok)
+                return false;
+        tidy_sources(job);
+        vm_info(vm, ret_result);
+        return true;
 }

@@ -83,16 +83,8 @@ static char *identity_of(Vm *vm)
 static gpointer ask(gpointer data)
 {
         g_autoptr(Vm) vm = data;
-        Manager *manager = vm_manager(vm);
-        g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
         HostlerVmRenewIdentityArgs args = {.vm = (char *)vm_id(vm)};
-        Caller caller = manager_caller();
-        JobRequest request = {.verb = verb_handler(verb_find("vm", "renew-identity")),
-                              .args = &args,
-                              .object = object,
-                              .turn_key = key,
-                              .caller = &caller};
-        job_submit(manager_jobs(manager), &request, &id, NULL);
+        manager_ask(vm, "vm", "renew-identity", &args, NULL);
         return NULL;
 }
 

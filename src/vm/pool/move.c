@@ -82,17 +82,6 @@ static bool check_layers(const Moving *moving, GError **error)
         return true;
 }
 
-static bool check_state(const Moving *moving, GError **error)
-{
-        HostlerPower power = vm_power(moving->vm);
-        g_autofree char *object = vm_object(moving->vm);
-        if (power == HOSTLER_POWER_RUNNING || power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_OFF ||
-            power == HOSTLER_POWER_CRASHED)
-                return true;
-        return error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot move its disks: the VM is %s",
-                         hostler_power_enum.values[power]);
-}
-
 static bool check_pool(Manager *manager, const char *name, GError **error)
 {
         HostlerPoolConfig pool;
@@ -529,8 +518,8 @@ static bool check(Moving *moving, const HostlerDiskMoveArgs *args, const Hostler
         HostlerVmRuntime runtime;
         if (!disk)
                 return error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no disk called %s", args->disk);
-        if (!check_pool(vm_manager(moving->vm), args->pool, error) || !check_state(moving, error) ||
-            !check_layers(moving, error))
+        if (!check_pool(vm_manager(moving->vm), args->pool, error) ||
+            !layers_check_state(moving->vm, "move its disks", error) || !check_layers(moving, error))
                 return false;
         vm_runtime(moving->vm, &runtime);
         bool waits = vm_is_live(moving->vm) && !spec_part(&runtime.launched, args->disk);

@@ -68,6 +68,19 @@ void layers_set_origin(HostlerVmHistory *history, const char *part, const char *
             .part = g_strdup(part), .vm = g_strdup(vm), .disk = g_strdup(disk), .file = g_strdup(file)};
 }
 
+char **layers_sources(const HostlerVmHistory *history)
+{
+        g_autoptr(GStrvBuilder) sources = g_strv_builder_new();
+        for (size_t i = 0; i < history->origins.count; i++) {
+                bool known = false;
+                for (size_t k = 0; k < i; k++)
+                        known = known || g_str_equal(history->origins.items[k].vm, history->origins.items[i].vm);
+                if (!known)
+                        g_strv_builder_add(sources, history->origins.items[i].vm);
+        }
+        return g_strv_builder_end(sources);
+}
+
 bool layers_has(const HostlerVmHistory *history, const char *file)
 {
         return find_layer(history, file) != NULL;

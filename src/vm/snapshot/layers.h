@@ -46,6 +46,8 @@ void layers_unpin(HostlerVmHistory *history, const char *vm);
 /* What a linked clone's disk stands on; NULL: on its image or on nothing. */
 const HostlerDiskOrigin *layers_origin(const HostlerVmHistory *history, const char *part);
 void layers_set_origin(HostlerVmHistory *history, const char *part, const char *vm, const char *disk, const char *file);
+/* Ids of the VMs that its disks stand on, each once. g_strfreev. */
+char **layers_sources(const HostlerVmHistory *history);
 /* The disk stands on its image or on nothing now. */
 void layers_forget_origin(HostlerVmHistory *history, const char *part);
 /* File names from @file down to the last one; borrowed. g_ptr_array_unref. */

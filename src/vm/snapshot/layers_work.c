@@ -11,7 +11,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "vm/manager_internal.h"
 #include "vm/pool/pools.h"
 
 #define MERGE_POLL_US 20000
@@ -33,6 +35,18 @@ bool layers_hold(Vm *vm, const char *file)
         bool is = layers_has(&history, file);
         record_clear(&hostler_vm_history_type, &history);
         return is;
+}
+
+bool layers_check_state(Vm *vm, const char *what, GError **error)
+{
+        HostlerPower power = vm_power(vm);
+        g_autofree char *object = vm_object(vm);
+        if (power == HOSTLER_POWER_RUNNING || power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_OFF ||
+            power == HOSTLER_POWER_CRASHED)
+                return true;
+        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot %s: the VM is %s", what,
+                  hostler_power_enum.values[power]);
+        return power == HOSTLER_POWER_SUSPENDED && error_hint(error, "hostler resume %s", object + strlen("vm/"));
 }
 
 void layers_history(Vm *vm, HostlerVmHistory *ret_history)
@@ -267,6 +281,21 @@ bool layers_tidy(Job *job, Vm *vm, GError **error)
         }
         record_clear(&hostler_vm_history_type, &history);
         return ok;
+}
+
+void layers_tidy_soon(Manager *manager, const char *id)
+{
+        HostlerVmHistory history;
+        Waste waste;
+        g_autoptr(Vm) vm = manager_vm(manager, id, NULL);
+        HostlerSnapshotTidyArgs args = {.vm = (char *)id};
+        if (!vm)
+                return;
+        vm_history(vm, &history);
+        vm_pins(vm, &history);
+        if (layers_waste(&history, &waste))
+                manager_ask(vm, "snapshot", "tidy", &args, NULL);
+        record_clear(&hostler_vm_history_type, &history);
 }
 
 bool layers_let_go(Job *job, Vm *vm, const char *part, GError **error)

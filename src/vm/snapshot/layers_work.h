@@ -8,6 +8,11 @@
 bool layers_know(Vm *vm, const char *part);
 /* Whether @file is a layer of any of the VM's disks, as its history stands now. */
 bool layers_hold(Vm *vm, const char *file);
+/*
+ * Whether its disks are such that they can go on in new files, or in copies. @what: "take a snapshot".
+ * HOSTLER_ERROR_WRONG_STATE while it is suspended or on its way from one state to another.
+ */
+bool layers_check_state(Vm *vm, const char *what, GError **error);
 /* The history of a VM, in which each disk of its spec is known. The caller clears it. */
 void layers_history(Vm *vm, HostlerVmHistory *ret_history);
 /*
@@ -16,6 +21,8 @@ void layers_history(Vm *vm, HostlerVmHistory *ret_history);
  * all contents as before when a merge fails, for lack of space for instance.
  */
 bool layers_tidy(Job *job, Vm *vm, GError **error);
+/* Clones that stood on the VM with this id do not any more: what was kept for them goes, in a job of its own. */
+void layers_tidy_soon(Manager *manager, const char *id);
 typedef struct {
         const char *id;      /* of QEMU's job; the same for a disk whenever it is begun again */
         const char *node;    /* what is copied into */

@@ -15,25 +15,12 @@
 #include "vm/snapshot/schedule.h"
 #include "vm/vm_internal.h"
 
-static void submit(Vm *vm, const char *verb, const void *args, const char *idempotency)
-{
-        g_autofree char *object = vm_object(vm), *key = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
-        Caller caller = manager_caller();
-        JobRequest request = {.verb = verb_handler(verb_find("snapshot", verb)),
-                              .args = args,
-                              .object = object,
-                              .turn_key = key,
-                              .caller = &caller,
-                              .key = idempotency};
-        job_submit(manager_jobs(vm_manager(vm)), &request, &id, NULL);
-}
-
 static void take(Vm *vm, const HostlerSnapshotSchedule *schedule, int64_t now_ms)
 {
         g_autofree char *name = schedule_name(now_ms);
         HostlerSnapshotCreateArgs args = {
             .vm = (char *)vm_id(vm), .name = name, .disk_only = schedule->disks, .scheduled = true};
-        submit(vm, "create", &args, NULL);
+        manager_ask(vm, "snapshot", "create", &args, NULL);
 }
 
 /* Each is asked for once in an hour, whatever becomes of it. */
@@ -44,7 +31,7 @@ static void remove_surplus(Vm *vm, const HostlerVmHistory *history, int64_t now_
                 g_autofree char *key = g_strdup_printf("surplus/%s/%s/%" G_GINT64_FORMAT, vm_id(vm),
                                                        (char *)names->pdata[i], now_ms / 3600000);
                 HostlerSnapshotRmArgs args = {.vm = (char *)vm_id(vm), .snapshot = names->pdata[i]};
-                submit(vm, "rm", &args, key);
+                manager_ask(vm, "snapshot", "rm", &args, key);
         }
 }
 

@@ -348,19 +348,6 @@ static char *free_name(const HostlerVmHistory *history)
         }
 }
 
-static bool check_state(Vm *vm, GError **error)
-{
-        HostlerPower power = vm_power(vm);
-        g_autofree char *object = vm_object(vm);
-        if (power == HOSTLER_POWER_RUNNING || power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_OFF ||
-            power == HOSTLER_POWER_CRASHED)
-                return true;
-        error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot take a snapshot: the VM is %s",
-                  hostler_power_enum.values[power]);
-        return power != HOSTLER_POWER_SUSPENDED ? false
-                                                : error_hint(error, "hostler resume %s", object + strlen("vm/"));
-}
-
 static bool taking_init(Taking *taking, GError **error)
 {
         g_autoptr(Spec) spec = vm_spec(taking->vm);
@@ -476,7 +463,7 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         g_auto(Taking) taking = {.job = job, .vm = vm, .args = args};
-        if (!vm || !check_state(vm, error) || !taking_init(&taking, error) ||
+        if (!vm || !layers_check_state(vm, "take a snapshot", error) || !taking_init(&taking, error) ||
             (taking.full && (!vm_check_savable(vm, error) || !saved_state_check_room(vm, error))))
                 return false;
         g_autofree char *name = g_strdup(taking.snapshot.name);

@@ -68,3 +68,9 @@ bool snapshot_rm(Job *job, const HostlerSnapshotRmArgs *args, GError **error)
                    json_pack("{s:s}", "snapshot", args->snapshot));
         return true;
 }
+
+bool snapshot_tidy(Job *job, const HostlerSnapshotTidyArgs *args, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
+        return vm && layers_tidy(job, vm, error);
+}
