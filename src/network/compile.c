@@ -153,8 +153,23 @@ static void compile_vlan(Compiler *compiler, const Port *port)
 
 /* ---- the source address ---- */
 
+/* Its guest may have given it another address without our being told. */
+static bool cannot_tell(const Port *port)
+{
+        return port_is_adapter(port) && !port->filter.known;
+}
+
+static void learn_mark(const Port *port, Flow *flow, bool has_moved)
+{
+        if (cannot_tell(port) && !port->policy.mac_changes)
+                flow_learn_mark(flow, TABLE_MARKED, REG_MARK, has_moved, REG_RECEIVER, port->number);
+}
+
 static void forged_verdict(const Port *port, Flow *flow, bool accepted)
 {
+        learn_mark(port, flow, true);
+        if (cannot_tell(port) && port->policy.mac_changes && accepted)
+                flow_learn_source(flow, TABLE_LEARNED, REG_RECEIVER, port->number);
         if (accepted)
                 flow_resubmit(flow, port->policy.mac_spoofing ? TABLE_ADDRESS : TABLE_OWNERS);
 }
@@ -176,6 +191,7 @@ static void compile_source(Compiler *compiler, const Port *port)
                 return;
         Flow *own = compiler_add_from(compiler, TABLE_SOURCE, 100, FLOW_FORGED, port);
         match_mac(own, MATCH_ETH_SRC, address_of(port));
+        learn_mark(port, own, false);
         flow_resubmit(own, TABLE_ADDRESS);
         compile_forged_protocol(compiler, port, IPPROTO_TCP, port->policy.forged_tcp);
         compile_forged_protocol(compiler, port, IPPROTO_UDP, port->policy.forged_udp);
@@ -216,16 +232,38 @@ static bool take_destination(Compiler *compiler, int vid, const Mac *mac)
         return g_hash_table_add(compiler->destinations, g_strdup_printf("%d/%s", vid, address));
 }
 
+/* The frame is the port's. */
+static void give(Compiler *compiler, Flow *flow, const Port *port)
+{
+        deliver(compiler, flow, port);
+        if (port->group && compiler->listeners->len > 0)
+                flow_load(flow, REG_RECEIVERS_GROUP, 0, 32, port->group);
+        then_listeners(compiler, flow);
+}
+
 static void compile_unicast(Compiler *compiler, const Port *port, int vid, const Mac *mac)
 {
         Flow *flow = compiler_add(compiler, TABLE_DESTINATION, vid < 0 ? 79 : 80, FLOW_DESTINATION, port);
         if (vid >= 0)
                 match_vlan(flow, vid);
         match_mac(flow, MATCH_ETH_DST, mac);
-        deliver(compiler, flow, port);
-        if (port->group && compiler->listeners->len > 0)
-                flow_load(flow, REG_RECEIVERS_GROUP, 0, 32, port->group);
-        then_listeners(compiler, flow);
+        give(compiler, flow, port);
+}
+
+/* Those who may have addresses that only their frames tell. False: there are none. */
+static bool compile_learned(Compiler *compiler)
+{
+        bool any = false;
+        for (guint i = 0; i < compiler->model->n_ports; i++) {
+                const Port *port = &compiler->model->ports[i];
+                if (!cannot_tell(port) || !port->policy.mac_changes)
+                        continue;
+                Flow *flow = compiler_add(compiler, TABLE_UNKNOWN, 10, FLOW_DESTINATION, port);
+                flow_match(flow, MATCH_REG(REG_RECEIVER), port->number);
+                give(compiler, flow, port);
+                any = true;
+        }
+        return any;
 }
 
 /*
@@ -377,6 +415,11 @@ static void compile_destinations(Compiler *compiler)
         flow_resubmit(group, TABLE_GROUP);
         then_listeners(compiler, group);
         Flow *unknown = compiler_add(compiler, TABLE_DESTINATION, 10, FLOW_DESTINATION, NULL);
+        if (compile_learned(compiler)) {
+                flow_resubmit(unknown, TABLE_LEARNED);
+                flow_resubmit(unknown, TABLE_UNKNOWN);
+                unknown = compiler_add(compiler, TABLE_UNKNOWN, 0, FLOW_DESTINATION, NULL);
+        }
         for (guint i = 0; i < compiler->model->n_ports; i++)
                 if (compiler->model->ports[i].kind == PORT_UPLINK)
                         deliver(compiler, unknown, &compiler->model->ports[i]);
@@ -404,6 +447,17 @@ static void compile_output(Compiler *compiler, const Port *port, int vid, bool k
         flow_output(flow, port->number);
 }
 
+/* Looked up once, and then back here. */
+static void compile_mark(Compiler *compiler, const Port *port)
+{
+        Flow *look = compiler_add_egress(compiler, 235, FLOW_EGRESS, port);
+        flow_match_masked(look, MATCH_REG(REG_MARK), 0, 2);
+        flow_load(look, REG_MARK, 1, 1, 1);
+        flow_resubmit(look, TABLE_MARKED);
+        flow_resubmit(look, TABLE_EGRESS);
+        flow_match_masked(compiler_add_egress(compiler, 240, FLOW_MAC_CHANGES, port), MATCH_REG(REG_MARK), 1, 1);
+}
+
 static void compile_refusals(Compiler *compiler, const Port *port)
 {
         if (!port_is_adapter(port))
@@ -414,6 +468,8 @@ static void compile_refusals(Compiler *compiler, const Port *port)
                 compiler_add_egress(compiler, 260, FLOW_BLOCKED, port);
         if (has_moved(port) && !port->policy.mac_changes)
                 compiler_add_egress(compiler, 240, FLOW_MAC_CHANGES, port);
+        if (cannot_tell(port) && !port->policy.mac_changes)
+                compile_mark(compiler, port);
         if (port->isolated)
                 flow_match_masked(compiler_add_egress(compiler, 245, FLOW_ISOLATED, port), MATCH_REG(REG_ISOLATED), 1,
                                   1);
@@ -479,6 +535,9 @@ static void compile_defaults(Compiler *compiler)
                         {TABLE_AVERAGE, TABLE_SERVICE, FLOW_RATE},  {TABLE_SERVICE, TABLE_DESTINATION, FLOW_SERVICE}};
         for (gsize i = 0; i < G_N_ELEMENTS(defaults); i++)
                 flow_resubmit(compiler_add(compiler, defaults[i].table, 0, defaults[i].class, NULL), defaults[i].next);
+        /* Nothing was learned of it. */
+        flow_load(compiler_add(compiler, TABLE_LEARNED, 0, FLOW_DESTINATION, NULL), REG_RECEIVER, 0, 32, 0);
+        flow_load(compiler_add(compiler, TABLE_MARKED, 0, FLOW_MAC_CHANGES, NULL), REG_MARK, 0, 1, 0);
         compiler_add(compiler, TABLE_ADMISSION, 0, FLOW_ADMISSION, NULL);
         compiler_add(compiler, TABLE_EGRESS, 0, FLOW_EGRESS, NULL);
         /* No sender is a group. */
@@ -527,7 +586,7 @@ FlowTable *switch_compile(const SwitchModel *model, GError **error)
         compile_listeners(&compiler);
         for (guint i = 0; i < table->flows->len; i++) {
                 Flow *flow = table->flows->pdata[i];
-                if (flow->actions->len == 0)
+                if (flow_drops(flow))
                         flow->cookie |= COOKIE_DROPS;
         }
         flow_table_sort(table);

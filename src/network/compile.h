@@ -9,13 +9,19 @@
  *   20 addresses      IP, ARP and neighbour discovery of guarded ports
  *   30 rate           the meters of what the port sends: of its peak, then 31 of its average
  *   40 services       DHCP servers, router advertisements
- *   50 destination    to whom: 60 floods broadcasts, 61 goes to who wants the group
+ *   50 destination    to whom: 60 floods broadcasts, 61 goes to who wants the group; what nobody has, 51 may have
+ *                     learned, and 52 sends it on
  *   70–73 listeners   copies for promiscuous ports: of the switch, the VLAN, the sender's and the receiver's port group
+ *   79 marked         who has another address than its own, as learned from what it sends
  *   80 egress         once for each receiver, on a copy: isolation, MAC changes, tag off, out
  *
  * Registers: 1 port group, 2 port and 3 isolation of the sender; 4 "the source is another's"; 5 port group of the one
- * receiver; 6 which piece of a long list; 8–11 a bit for each promiscuous port that has its copy; 13 "this copy is for
- * a listener"; 15 the receiver.
+ * receiver; 6 which piece of a long list; 8–11 a bit for each promiscuous port that has its copy; 12 "the receiver has
+ * another address"; 13 "this copy is for a listener"; 15 the receiver.
+ *
+ * An adapter that cannot tell which address its guest gave it is judged by what it sends: where changes are accepted,
+ * an address that is nobody's is taken for its own too; where they are not, it gets nothing from its first frame with
+ * another address to its next one with its own. Open vSwitch notes that within half a second.
  *
  * Each flow's cookie says for what it stands and for which port, so that its counters are that policy's.
  */

@@ -16,12 +16,15 @@ enum {
         TABLE_AVERAGE = 31,
         TABLE_SERVICE = 40,
         TABLE_DESTINATION = 50,
+        TABLE_LEARNED = 51,
+        TABLE_UNKNOWN = 52,
         TABLE_BROADCAST = 60,
         TABLE_GROUP = 61,
         TABLE_LISTEN_SWITCH = 70,
         TABLE_LISTEN_VLAN = 71,
         TABLE_LISTEN_SENDER = 72,
         TABLE_LISTEN_RECEIVER = 73,
+        TABLE_MARKED = 79,
         TABLE_EGRESS = 80
 };
 
@@ -32,6 +35,7 @@ enum {
         REG_RECEIVERS_GROUP = 5,
         REG_PIECE = 6,
         REG_HAS_COPY = 8, /* and the three after it */
+        REG_MARK = 12,    /* bit 0: it has another address; bit 1: that was looked up */
         REG_IS_COPY = 13,
         REG_RECEIVER = 15
 };

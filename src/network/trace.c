@@ -131,7 +131,7 @@ static void enter(Trace *trace, uint8_t number)
                 const Flow *flow = trace->table->flows->pdata[i];
                 if (flow->table != number || !matches(trace, flow))
                         continue;
-                bool drops = flow->actions->len == 0;
+                bool drops = flow_drops(flow);
                 add_step(trace, drops ? TRACE_DROP : TRACE_PASS, number, COOKIE_PORT(flow->cookie), flow->cookie);
                 trace->depth++;
                 carry_out(trace, flow->actions, 0, flow->actions->len);
@@ -171,6 +171,9 @@ static void carry_out(Trace *trace, const GArray *actions, guint from, guint to)
                 case ACTION_POP_VLAN:
                         trace->tag = 0;
                         break;
+                case ACTION_LEARN_SOURCE:
+                case ACTION_LEARN_MARK:
+                        break; /* of later frames */
                 case ACTION_CLONE:
                         carry_out(&copy, actions, i + 1, i + 1 + action->number);
                         i += action->number;

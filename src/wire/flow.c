@@ -112,9 +112,17 @@ bool flow_does_same(const Flow *a, const Flow *b)
                 const FlowAction *one = &g_array_index(a->actions, FlowAction, i);
                 const FlowAction *other = &g_array_index(b->actions, FlowAction, i);
                 same = one->kind == other->kind && one->number == other->number && one->reg == other->reg &&
-                       one->offset == other->offset && one->bits == other->bits;
+                       one->offset == other->offset && one->bits == other->bits && one->table == other->table;
         }
         return same;
+}
+
+bool flow_drops(const Flow *flow)
+{
+        for (guint i = 0; i < flow->actions->len; i++)
+                if (g_array_index(flow->actions, FlowAction, i).kind < ACTION_LEARN_SOURCE)
+                        return false;
+        return true;
 }
 
 void flow_table_sort(FlowTable *table)
@@ -208,6 +216,19 @@ void flow_pop_vlan(Flow *flow)
         add_action(flow, (FlowAction){.kind = ACTION_POP_VLAN});
 }
 
+void flow_learn_source(Flow *flow, uint8_t table, int reg, uint32_t port)
+{
+        add_action(flow, (FlowAction){.kind = ACTION_LEARN_SOURCE, .number = port, .reg = reg, .table = table});
+}
+
+void flow_learn_mark(Flow *flow, uint8_t table, int reg, bool mark, int of, uint32_t port)
+{
+        add_action(
+            flow,
+            (FlowAction){
+                .kind = ACTION_LEARN_MARK, .number = port, .reg = reg, .offset = of, .bits = mark, .table = table});
+}
+
 void flow_clone(Flow *flow, uint32_t count)
 {
         add_action(flow, (FlowAction){.kind = ACTION_CLONE, .number = count});
@@ -248,6 +269,20 @@ static void print_match(GString *text, const FlowMatch *match)
         print_bytes(text, match->mask, decl->length);
 }
 
+static void print_learn(GString *text, const FlowAction *action)
+{
+        g_string_append_printf(text, "learn(table=%u,priority=%d,cookie=%u,delete_learned,", action->table,
+                               FLOW_LEARN_PRIORITY, action->number);
+        if (action->kind == ACTION_LEARN_MARK)
+                g_string_append_printf(text, "reg%u=%u,load:%u->NXM_NX_REG%u[0])", action->offset, action->number,
+                                       action->bits, action->reg);
+        else
+                g_string_append_printf(text,
+                                       "idle_timeout=%d,NXM_OF_VLAN_TCI[0..11],NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],"
+                                       "load:%u->NXM_NX_REG%u[])",
+                                       FLOW_LEARN_IDLE_S, action->number, action->reg);
+}
+
 static void print_action(GString *text, const FlowAction *action)
 {
         switch (action->kind) {
@@ -267,6 +302,10 @@ static void print_action(GString *text, const FlowAction *action)
                 return;
         case ACTION_POP_VLAN:
                 g_string_append(text, "pop_vlan");
+                return;
+        case ACTION_LEARN_SOURCE:
+        case ACTION_LEARN_MARK:
+                print_learn(text, action);
                 return;
         case ACTION_CLONE:
                 break;

@@ -57,13 +57,19 @@ typedef enum {
         ACTION_LOAD,      /* number, into `bits` bits of register `reg` from bit `offset` */
         ACTION_PUSH_VLAN, /* number: VID 1–4095 */
         ACTION_POP_VLAN,
-        ACTION_CLONE /* number: how many of the actions that follow work on a copy of the frame */
+        ACTION_CLONE, /* number: how many of the actions that follow work on a copy of the frame */
+        /* From then on, flows of table `table` that the switch makes itself, and that go with the flow they come of: */
+        ACTION_LEARN_SOURCE, /* load number, a port's, into register `reg` for frames to where this one came from */
+        ACTION_LEARN_MARK    /* load `bits` into bit 0 of register `reg` for frames with number in register `offset` */
 } ActionKind;
+
+#define FLOW_LEARN_PRIORITY 100
+#define FLOW_LEARN_IDLE_S 300 /* a source that is silent for so long is forgotten */
 
 typedef struct {
         ActionKind kind;
         uint32_t number;
-        uint8_t reg, offset, bits;
+        uint8_t reg, offset, bits, table;
 } FlowAction;
 
 typedef struct {
@@ -92,6 +98,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FlowTable, flow_table_free)
 void flow_table_sort(FlowTable *table);
 /* By table, priority and match: 0 when the one takes the other's place. */
 int flow_compare(const Flow *a, const Flow *b);
+/* Whether frames end at it: it does nothing with them, though it may learn from them. */
+bool flow_drops(const Flow *flow);
 /* Whether they do the same under the same cookie. */
 bool flow_does_same(const Flow *a, const Flow *b);
 /* A line a meter and a line a flow, as ovs-ofctl(8) reads them. Caller frees. */
@@ -112,5 +120,9 @@ void flow_resubmit(Flow *flow, uint8_t table);
 void flow_load(Flow *flow, int reg, int offset, int bits, uint32_t value);
 void flow_push_vlan(Flow *flow, uint16_t vid);
 void flow_pop_vlan(Flow *flow);
+/* Frames in this VLAN to the address that this one came from: @reg is loaded with @port in table @table. */
+void flow_learn_source(Flow *flow, uint8_t table, int reg, uint32_t port);
+/* Frames with @port in register @of: bit 0 of @reg is @mark after table @table. */
+void flow_learn_mark(Flow *flow, uint8_t table, int reg, bool mark, int of, uint32_t port);
 /* The next @count actions work on a copy. */
 void flow_clone(Flow *flow, uint32_t count);

@@ -23,7 +23,12 @@ enum {
         OF_ACTION_SET_FIELD = 25,
         OF_ACTION_EXPERIMENTER = 0xffff
 };
-enum { NICIRA_REG_LOAD = 7, NICIRA_RESUBMIT_TABLE = 14, NICIRA_CLONE = 42 };
+enum { NICIRA_REG_LOAD = 7, NICIRA_RESUBMIT_TABLE = 14, NICIRA_LEARN = 16, NICIRA_CLONE = 42 };
+enum { LEARN_DELETE_LEARNED = 2 };
+/* What a learned flow matches or does, with the number of bits (struct nx_action_learn). */
+enum { LEARN_MATCH = 0, LEARN_LOAD = 1 << 11, LEARN_VALUE = 1 << 13 };
+/* Nicira's names of fields that OpenFlow calls otherwise. */
+enum { NXM_ETH_DST = 0x00000206, NXM_ETH_SRC = 0x00000406, NXM_VLAN_TCI = 0x00000802 };
 #define NICIRA_IN_PORT 0xfff8
 enum { METER_KBPS = 1, METER_BURST = 4 };
 enum { BUNDLE_ATOMIC = 1, BUNDLE_ORDERED = 2 };
@@ -165,6 +170,52 @@ static void put_push_vlan(GByteArray *out, uint16_t vid)
         end_action(out, set);
 }
 
+static void put_register(GByteArray *out, int reg)
+{
+        const MatchDecl *decl = match_decl(MATCH_REG(reg));
+        openflow_put(out, OXM_HEADER(decl->oxm_class, decl->oxm_field, 0, decl->length), 4);
+        openflow_put(out, 0, 2); /* from its first bit on */
+}
+
+/* The learned flow matches in its field @to what this frame has in its field @from. */
+static void put_learn_field(GByteArray *out, int bits, uint32_t from, uint32_t to)
+{
+        openflow_put(out, LEARN_MATCH | bits, 2);
+        openflow_put(out, from, 4);
+        openflow_put(out, 0, 2);
+        openflow_put(out, to, 4);
+        openflow_put(out, 0, 2);
+}
+
+static void put_learn_value(GByteArray *out, int what, int bits, uint32_t value, int reg)
+{
+        openflow_put(out, LEARN_VALUE | what | bits, 2);
+        openflow_put(out, value, (bits + 15) / 16 * 2);
+        put_register(out, reg);
+}
+
+static void put_learn(GByteArray *out, const FlowAction *action)
+{
+        bool is_source = action->kind == ACTION_LEARN_SOURCE;
+        guint at = begin_nicira(out, NICIRA_LEARN);
+        openflow_put(out, is_source ? FLOW_LEARN_IDLE_S : 0, 2);
+        openflow_put(out, 0, 2); /* no other time limit */
+        openflow_put(out, FLOW_LEARN_PRIORITY, 2);
+        openflow_put(out, action->number, 8); /* cookie */
+        openflow_put(out, LEARN_DELETE_LEARNED, 2);
+        openflow_put(out, action->table, 1);
+        put_zeros(out, 5);
+        if (is_source) {
+                put_learn_field(out, 12, NXM_VLAN_TCI, NXM_VLAN_TCI);
+                put_learn_field(out, 48, NXM_ETH_SRC, NXM_ETH_DST);
+                put_learn_value(out, LEARN_LOAD, 32, action->number, action->reg);
+        } else {
+                put_learn_value(out, LEARN_MATCH, 32, action->number, action->offset);
+                put_learn_value(out, LEARN_LOAD, 1, action->bits, action->reg);
+        }
+        end_action(out, at);
+}
+
 static void put_actions(GByteArray *out, const GArray *actions, guint from, guint to);
 
 /* The copied actions lie inside. */
@@ -195,6 +246,10 @@ static void put_actions(GByteArray *out, const GArray *actions, guint from, guin
                         break;
                 case ACTION_POP_VLAN:
                         end_action(out, begin_action(out, OF_ACTION_POP_VLAN));
+                        break;
+                case ACTION_LEARN_SOURCE:
+                case ACTION_LEARN_MARK:
+                        put_learn(out, action);
                         break;
                 case ACTION_CLONE:
                         put_clone(out, actions, i + 1, i + 1 + action->number);

@@ -146,7 +146,7 @@ void rig_adapter(Rig *rig, int n, const char *group, const char *policy)
                            .policy = own,
                            .mtu = HOSTLER_UNSET,
                            .guard = guard,
-                           .has_filter = true};
+                           .has_filter = !rig->dumb[n]};
         network_attach(rig->network, &adapter, rig->fds[n] < 0, &error);
         g_assert_no_error(error);
         if (rig->fds[n] < 0)

@@ -11,7 +11,8 @@
 typedef struct {
         Network *network;
         char *folder;
-        int fds[RIG_ADAPTERS]; /* the device of adapter n; -1: not plugged */
+        bool dumb[RIG_ADAPTERS]; /* it cannot tell what its guest asks for; counts from the next rig_adapter() on */
+        int fds[RIG_ADAPTERS];   /* the device of adapter n; -1: not plugged */
 } Rig;
 
 /* Whether there are switches on this machine for us; else the test is skipped, saying why. */

@@ -223,6 +223,59 @@ static void test_mac_stolen(void)
         check(1, frame_to(1, rig_mac(3)), "3");
 }
 
+static AdapterCounts counts_of(int n)
+{
+        g_autoptr(GError) error = NULL;
+        g_autofree char *part = g_strdup_printf("nic%d", n);
+        AdapterCounts counts;
+        network_counts(rig.network, "rig", part, &counts, &error);
+        g_assert_no_error(error);
+        return counts;
+}
+
+/* What Open vSwitch learned from the last frames counts within half a second. */
+static void check_soon(int from, RigFrame frame, const char *expected)
+{
+        gint64 end_ms = clock_monotonic_ms() + 30000;
+        g_autofree char *got = rig_send(&rig, from, &frame);
+        while (strcmp(got, expected) != 0 && clock_monotonic_ms() < end_ms) {
+                g_usleep(20000);
+                g_free(got);
+                got = rig_send(&rig, from, &frame);
+        }
+        g_assert_cmpstr(got, ==, expected);
+}
+
+/* An adapter that cannot tell is judged by what it sends. */
+static void test_mac_learned(void)
+{
+        Mac changed = {{2, 7, 7, 7, 7, 7}};
+        RigFrame own = frame_to(2, rig_mac(1)), moved = own, stolen = own;
+        moved.from = changed;
+        stolen.from = rig_mac(3);
+        begin();
+        rig.dumb[2] = true;
+        rig_adapter(&rig, 2, "web", "{}");
+        check(1, frame_to(1, changed), "");
+        check(2, moved, "1");
+        check_soon(1, frame_to(1, changed), "2");
+        check(1, frame_to(1, rig_mac(2)), "2");
+        check(2, stolen, "1");
+        check(1, frame_to(1, rig_mac(3)), "3");
+        rig_adapter(&rig, 2, "web", "{'mac_changes': 'reject'}");
+        check_soon(1, frame_to(1, changed), "");
+        check(2, own, "1");
+        check_soon(1, frame_to(1, rig_mac(2)), "2");
+        check(2, moved, "1");
+        check_soon(1, frame_to(1, rig_mac(2)), "");
+        check(1, frame_to(1, RIG_BROADCAST), "3 4");
+        g_assert_cmpuint(counts_of(2).mac_changes, >, 0);
+        check(2, own, "1");
+        check_soon(1, frame_to(1, rig_mac(2)), "2");
+        check_soon(1, frame_to(1, RIG_BROADCAST), "2 3 4");
+        rig.dumb[2] = false;
+}
+
 /* ---- promiscuous ---- */
 
 static void test_promiscuous_classes(void)
@@ -329,16 +382,6 @@ static void test_counts(void)
         rig_adapter(&rig, 1, "web", "{'forged_transmits': 'reject', 'dhcp_server': 'reject'}");
         network_counts(rig.network, "rig", "nic1", &before, &error);
         g_assert_cmpuint(before.forged, ==, after.forged);
-}
-
-static AdapterCounts counts_of(int n)
-{
-        g_autoptr(GError) error = NULL;
-        g_autofree char *part = g_strdup_printf("nic%d", n);
-        AdapterCounts counts;
-        network_counts(rig.network, "rig", part, &counts, &error);
-        g_assert_no_error(error);
-        return counts;
 }
 
 static void note_counts(const char *vm_id, const char *part, const AdapterCounts *counts, void *data)
@@ -552,6 +595,7 @@ static const struct {
     {"blocked", test_blocked},
     {"mac-changes", test_mac_changes},
     {"mac-stolen", test_mac_stolen},
+    {"mac-learned", test_mac_learned},
     {"promiscuous-classes", test_promiscuous_classes},
     {"promiscuous-scopes", test_promiscuous_scopes},
     {"promiscuous-asked", test_promiscuous_asked},

@@ -137,6 +137,9 @@ static void carry_out(Walk *walk, const GArray *actions, guint from, guint to)
                 case ACTION_POP_VLAN:
                         walk->vid = 0;
                         break;
+                case ACTION_LEARN_SOURCE:
+                case ACTION_LEARN_MARK:
+                        break; /* of later frames */
                 case ACTION_CLONE:
                         g_assert_cmpuint(i + action->number, <, to);
                         carry_out(&copy, actions, i + 1, i + 1 + action->number);

@@ -16,10 +16,10 @@
 static const struct {
         uint8_t table;
         const char *name;
-} tables[] = {{0, "admission"},  {5, "vlan"},   {10, "source"},    {15, "owners"},    {16, "owners"},
-              {20, "addresses"}, {30, "peak"},  {31, "average"},   {40, "services"},  {50, "destination"},
-              {60, "broadcast"}, {61, "group"}, {70, "listeners"}, {71, "listeners"}, {72, "listeners"},
-              {73, "listeners"}, {80, "egress"}};
+} tables[] = {{0, "admission"},    {5, "vlan"},       {10, "source"},      {15, "owners"},    {16, "owners"},
+              {20, "addresses"},   {30, "peak"},      {31, "average"},     {40, "services"},  {51, "learned"},
+              {52, "destination"}, {79, "learned"},   {50, "destination"}, {60, "broadcast"}, {61, "group"},
+              {70, "listeners"},   {71, "listeners"}, {72, "listeners"},   {73, "listeners"}, {80, "egress"}};
 
 static const char *table_name(uint8_t table)
 {
