@@ -5,15 +5,29 @@ import sys
 import time
 
 ROUNDS = 9
+LEAST_ROUNDS = 3
+LIMIT_S = 120
 
 
-def interleave(actions, rounds=ROUNDS):
+def wait_for(condition, timeout_s=LIMIT_S, every_s=0.001):
+    """Looks often, for a time is taken; never without end."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {timeout_s} s"
+        time.sleep(every_s)
+
+
+def interleave(actions, rounds=ROUNDS, budget_s=LIMIT_S):
     """Runs each of {name: function} in turn, @rounds times after one run that is not counted; {name: [milliseconds]}.
 
+    When @budget_s have passed no further round is begun, but for the first three: on a loaded machine there are fewer samples instead of none.
     A function that returns a float has timed itself (it had to prepare something first); otherwise all of it is timed.
     """
     samples = {name: [] for name in actions}
+    end = time.monotonic() + budget_s
     for turn in range(rounds + 1):
+        if turn > LEAST_ROUNDS and time.monotonic() > end:
+            break
         for name, action in actions.items():
             start = time.perf_counter()
             own = action()

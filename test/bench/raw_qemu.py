@@ -61,13 +61,17 @@ class RawQemu:
         file = os.open(path, flags, 0o600)
         socket.send_fds(self.connection, [json.dumps({"execute": "getfd", "arguments": {"fdname": "state"}}).encode() + b"\n"], [file])
         os.close(file)
-        assert "return" in self.read()
+        self.answer()
 
     def read(self):
         return json.loads(self.stream.readline())
 
     def command(self, name, **arguments):
         self.stream.write(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        return self.answer()
+
+    def answer(self):
+        """What comes back of a command, whatever events come before."""
         while True:
             reply = self.read()
             if "return" in reply:

@@ -1,29 +1,27 @@
 /*
- * Saved states: QEMU writes its migration stream to a file descriptor and reads it back from one. See saved_state.h.
+ * Saved states: QEMU's stream (stream.h) in files with a length and a checksum (state_sum.h). See saved_state.h.
  *
- * The checksum is CRC-32 (gzip's polynomial): it tells damage from a full disk or a power cut, not malice; the file is
- * the daemon's own and nobody else can write it.
+ * A guest that runs has its memory written ahead: what it changes meanwhile is written once more, so that it has to
+ * stand still for the last of it only. That takes hardly longer than writing memory once. Where memory changes faster
+ * than a file can be written, QEMU keeps one moment apart and writes that behind the guest, for which each page costs
+ * it two calls into the kernel.
  */
 #include "vm/snapshot/saved_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libdeflate.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process_memory.h"
 #include "base/units.h"
+#include "vm/snapshot/state_sum.h"
+#include "vm/snapshot/stream.h"
 
-#define POLL_US 5000
-#define FIRST_POLL_US 500
-#define CANCEL_MS 50000
 #define DEVICES_BYTES (64LL << 20)
-#define CHUNK (1024 * 1024)
 
 static int open_state(Vm *vm, const char *file, int flags, GError **error)
 {
@@ -32,119 +30,6 @@ static int open_state(Vm *vm, const char *file, int flags, GError **error)
         if (fd < 0)
                 error_set_errno(error, errno, NULL, "cannot open the saved state %s", path);
         return fd;
-}
-
-/* CRC and length of a whole file. */
-static bool checksum(int fd, int64_t *ret_bytes, int64_t *ret_crc, GError **error)
-{
-        g_autofree unsigned char *chunk = g_malloc(CHUNK);
-        uint32_t crc = 0;
-        *ret_bytes = 0;
-        for (;;) {
-                ssize_t length = pread(fd, chunk, CHUNK, *ret_bytes);
-                if (length < 0)
-                        return error_set_errno(error, errno, NULL, "cannot read the saved state");
-                if (length == 0)
-                        break;
-                crc = libdeflate_crc32(crc, chunk, (size_t)length);
-                *ret_bytes += length;
-        }
-        *ret_crc = (int64_t)crc;
-        return true;
-}
-
-/* "completed", "failed", "active"…; NULL and error when QEMU does not say. Caller frees. */
-static char *migration_status(Qmp *qmp, double *ret_percent, char **ret_detail, GError **error)
-{
-        json_t *info = NULL;
-        if (!qmp_call(qmp, "query-migrate", NULL, &info, error))
-                return NULL;
-        json_t *ram = json_object_get(info, "ram");
-        double total = (double)json_integer_value(json_object_get(ram, "total"));
-        double left = (double)json_integer_value(json_object_get(ram, "remaining"));
-        const char *status = json_string_value(json_object_get(info, "status"));
-        *ret_percent = total > 0 ? 100.0 * (total - left) / total : -1;
-        *ret_detail = g_strdup(json_string_value(json_object_get(info, "error-desc")));
-        char *copy = g_strdup(status ? status : "none");
-        json_decref(info);
-        return copy;
-}
-
-/* @job NULL: no progress to tell. */
-static bool wait_migration(Qmp *qmp, Job *job, GCancellable *cancellable, GError **error)
-{
-        for (gulong pause_us = FIRST_POLL_US;; pause_us = MIN(2 * pause_us, POLL_US)) {
-                double percent;
-                g_autofree char *detail = NULL;
-                g_autofree char *status = migration_status(qmp, &percent, &detail, error);
-                if (!status || g_cancellable_set_error_if_cancelled(cancellable, error))
-                        return false;
-                if (strcmp(status, "completed") == 0)
-                        return true;
-                if (strcmp(status, "failed") == 0 || strcmp(status, "cancelled") == 0)
-                        return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU could not move the VM's memory: %s",
-                                         detail ? detail : status);
-                if (job)
-                        job_progress(job, percent, "writing memory");
-                g_usleep(pause_us);
-        }
-}
-
-static bool set_speed(Qmp *qmp, GError **error)
-{
-        /* 0 is not "unlimited" in 7.2; the largest number it takes is. */
-        return qmp_call(qmp, "migrate-set-parameters", json_pack("{s:I}", "max-bandwidth", (json_int_t)G_MAXINT64),
-                        NULL, error);
-}
-
-static bool set_behind(Qmp *qmp, bool behind, GError **error)
-{
-        json_t *args =
-            json_pack("{s:[{s:s, s:b}]}", "capabilities", "capability", "background-snapshot", "state", behind);
-        return qmp_call(qmp, "migrate-set-capabilities", args, NULL, error);
-}
-
-/* QEMU has said no, which it does as long as a migration is being cancelled; not: it is gone. */
-static bool is_refused(Qmp *qmp)
-{
-        g_autoptr(GError) problem = NULL;
-        return !set_behind(qmp, false, &problem) && qmp_error_class(problem);
-}
-
-static bool is_behind(Qmp *qmp)
-{
-        json_auto_t *capabilities = NULL;
-        json_t *entry;
-        size_t i;
-        if (!qmp_call(qmp, "query-migrate-capabilities", NULL, &capabilities, NULL))
-                return false;
-        json_array_foreach (capabilities, i, entry)
-                if (g_strcmp0(json_string_value(json_object_get(entry, "capability")), "background-snapshot") == 0)
-                        return json_is_true(json_object_get(entry, "state"));
-        return false;
-}
-
-static bool is_at_it(Qmp *qmp)
-{
-        double percent;
-        g_autofree char *detail = NULL, *status = migration_status(qmp, &percent, &detail, NULL);
-        return g_strcmp0(status, "setup") == 0 || g_strcmp0(status, "active") == 0 || g_strcmp0(status, "device") == 0;
-}
-
-/*
- * A QEMU 7.2 that is made to give up writing behind its guest hangs for ever: what it has protected against writing
- * stays so, and its main loop waits for one of those pages. So it is left to come to its end, which takes no longer
- * than the writing.
- */
-void saved_state_cancel(Qmp *qmp)
-{
-        int64_t end = clock_monotonic_ms() + CANCEL_MS;
-        if (!is_behind(qmp))
-                qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
-        while (is_at_it(qmp) && clock_monotonic_ms() < end)
-                g_usleep(POLL_US);
-        while (is_refused(qmp) && clock_monotonic_ms() < end)
-                g_usleep(POLL_US);
 }
 
 /* At most: its memory, what says which page is which, its devices and their memory. */
@@ -188,55 +73,83 @@ static bool is_reserved(Vm *vm, int fd)
         return wanted != HOSTLER_UNSET && fstat(fd, &info) == 0 && (int64_t)info.st_blocks * 512 >= wanted;
 }
 
-/* QEMU and we have one file, and one place in it. */
-static bool cut_to_length(int fd, GError **error)
+/* @sum is freed; its file is the caller's. */
+static bool describe(StateSum *sum_taken, const char *file, HostlerSavedState *ret_saved, GError **error)
 {
-        off_t length = lseek(fd, 0, SEEK_CUR);
-        return (length >= 0 && ftruncate(fd, length) == 0) ||
-               error_set_errno(error, errno, NULL, "cannot write the saved state");
-}
-
-static bool feed(Qmp *qmp, Job *job, int fd, GError **error)
-{
-        return set_speed(qmp, error) &&
-               qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
-               qmp_call(qmp, "migrate", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
-               wait_migration(qmp, job, job_cancellable(job), error);
-}
-
-static bool write_state(Vm *vm, Job *job, const char *file, bool behind, HostlerSavedState *ret_saved, GError **error)
-{
-        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | (behind ? 0 : O_TRUNC), error) : -1;
-        if (fd < 0)
-                return false;
-        int64_t bytes = 0, crc = 0;
-        /* A QEMU that cannot go on in the middle of it hangs, and has to be helped (process_memory.h). */
-        ProcessId process = vm_process(vm);
-        behind = behind && is_reserved(vm, fd) && process_memory_can_unprotect(&process);
-        set_behind(qmp, behind, NULL);
-        bool ok = feed(qmp, job, fd, error);
-        /* A failed one is ended by the undo of who asked. */
-        if (ok && behind)
-                set_behind(qmp, false, NULL);
-        ok = ok && cut_to_length(fd, error) && checksum(fd, &bytes, &crc, error);
-        if (ok && fdatasync(fd) < 0)
-                ok = error_set_errno(error, errno, NULL, "cannot write the saved state");
         record_init(&hostler_saved_state_type, ret_saved);
-        ret_saved->file = ok ? g_strdup(file) : NULL;
-        ret_saved->bytes = bytes;
-        ret_saved->crc = crc;
-        return ok;
+        if (!state_sum_end(sum_taken, &ret_saved->bytes, &ret_saved->crc, error))
+                return false;
+        ret_saved->file = g_strdup(file);
+        return true;
+}
+
+static bool write_still(Qmp *qmp, Job *job, int fd, const char *file, HostlerSavedState *ret_saved, GError **error)
+{
+        StateSum *sum = state_sum_follow(fd);
+        if (stream_begin(qmp, fd, error) && stream_wait(qmp, job, error))
+                return describe(sum, file, ret_saved, error);
+        /* What has begun is ended by the undo of who asked. */
+        state_sum_drop(sum);
+        return false;
 }
 
 bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
 {
-        return write_state(vm, job, file, false, ret_saved, error);
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error) : -1;
+        if (fd < 0)
+                return false;
+        stream_set_mode(qmp, STREAM_AT_ONCE, NULL);
+        return write_still(qmp, job, fd, file, ret_saved, error);
 }
 
-bool saved_state_write_behind(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
+/* ---- of a guest that runs ---- */
+
+/* The guest stands still until QEMU keeps the moment apart; where it cannot, until all is written. */
+static bool write_behind(Vm *vm, Qmp *qmp, Job *job, int fd, const char *file, const SavedMoment *moment,
+                         HostlerSavedState *ret_saved, GError **error)
 {
-        return write_state(vm, job, file, true, ret_saved, error);
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return error_set_errno(error, errno, NULL, "cannot write the saved state");
+        if (!moment->stop(moment->data, error) || !moment->hold(moment->data, error))
+                return false;
+        /* A QEMU that cannot go on in the middle of it hangs, and has to be helped (process_memory.h). */
+        ProcessId process = vm_process(vm);
+        bool behind = is_reserved(vm, fd) && process_memory_can_unprotect(&process);
+        stream_set_mode(qmp, behind ? STREAM_BEHIND : STREAM_AT_ONCE, NULL);
+        if (!write_still(qmp, job, fd, file, ret_saved, error))
+                return false;
+        stream_set_mode(qmp, STREAM_AT_ONCE, NULL);
+        return true;
+}
+
+static bool hold_and_end(Qmp *qmp, Job *job, const SavedMoment *moment, GError **error)
+{
+        bool ok = moment->stop(moment->data, error) && stream_wait_devices(qmp, job, error) &&
+                  moment->hold(moment->data, error) && stream_go_on(qmp, error) && stream_wait(qmp, job, error) &&
+                  qmp_call(qmp, "cont", NULL, NULL, error);
+        if (ok)
+                stream_set_mode(qmp, STREAM_AT_ONCE, NULL);
+        return ok;
+}
+
+bool saved_state_write_running(Vm *vm, Job *job, const char *file, const SavedMoment *moment,
+                               HostlerSavedState *ret_saved, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT, error) : -1;
+        bool near = false;
+        if (fd < 0 || !stream_set_mode(qmp, STREAM_AHEAD, error))
+                return false;
+        StateSum *sum = state_sum_follow(fd);
+        bool ok = stream_begin(qmp, fd, error) && stream_wait_near_end(qmp, job, &near, error);
+        if (ok && near && hold_and_end(qmp, job, moment, error))
+                return describe(sum, file, ret_saved, error);
+        state_sum_drop(sum);
+        if (!ok || near)
+                return false;
+        stream_cancel(qmp);
+        return write_behind(vm, qmp, job, fd, file, moment, ret_saved, error);
 }
 
 static bool say_damaged(Vm *vm, const char *how, GError **error)
@@ -263,7 +176,7 @@ bool saved_state_is_whole(Vm *vm, const HostlerSavedState *saved)
         int fd = open_state(vm, saved->file, O_RDONLY, NULL);
         if (fd < 0)
                 return false;
-        bool read = checksum(fd, &bytes, &crc, NULL);
+        bool read = state_sum_whole(fd, &bytes, &crc, NULL);
         close(fd);
         return read && bytes == saved->bytes && crc == saved->crc;
 }
@@ -279,7 +192,7 @@ bool saved_state_check(Vm *vm, GError **error)
         int fd = open_state(vm, SAVED_STATE_FILE, O_RDONLY, NULL);
         if (fd < 0)
                 return say_damaged(vm, "missing", error);
-        bool read = checksum(fd, &bytes, &crc, NULL);
+        bool read = state_sum_whole(fd, &bytes, &crc, NULL);
         close(fd);
         if (!read || bytes != want_bytes)
                 return say_damaged(vm, "cut short", error);
@@ -292,9 +205,7 @@ bool saved_state_load_file(Vm *vm, GCancellable *cancellable, const char *path, 
         autoclose int fd = qmp ? open(path, O_RDONLY | O_CLOEXEC) : -1;
         if (fd < 0)
                 return qmp && error_set_errno(error, errno, NULL, "cannot open the saved state %s", path);
-        return qmp_call_with_fd(qmp, "getfd", json_pack("{s:s}", "fdname", "state"), fd, NULL, error) &&
-               qmp_call(qmp, "migrate-incoming", json_pack("{s:s}", "uri", "fd:state"), NULL, error) &&
-               wait_migration(qmp, NULL, cancellable, error);
+        return stream_load(qmp, fd, cancellable, error);
 }
 
 bool saved_state_load(Vm *vm, GCancellable *cancellable, GError **error)
@@ -326,7 +237,7 @@ bool saved_state_write_devices(Vm *vm, Job *job, const char *path, GError **erro
         autoclose int fd = qmp ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
         if (fd < 0)
                 return qmp && error_set_errno(error, errno, NULL, "cannot write %s", path);
-        return leave_memory(vm, true, error) && feed(qmp, job, fd, error);
+        return leave_memory(vm, true, error) && stream_begin(qmp, fd, error) && stream_wait(qmp, job, error);
 }
 
 bool saved_state_is_there(Vm *vm)

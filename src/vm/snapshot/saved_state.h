@@ -17,16 +17,23 @@ bool saved_state_check_room(Vm *vm, GError **error);
  * HOSTLER_ERROR_NO_CAPACITY. Where the file system cannot, that is no error.
  */
 bool saved_state_reserve(Vm *vm, const char *file, GError **error);
-/* Has QEMU end its writing of a state, if it is at it. Behind a guest that can take as long as the writing. */
-void saved_state_cancel(Qmp *qmp);
 /* The VM must stand still. Writes and syncs @file (a name in its folder), and records length and checksum in the
  * runtime when @committed by the caller. */
 bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error);
+/* What is done in between when the state of a guest that runs is written. */
+typedef struct {
+        bool (*stop)(void *data, GError **error); /* the guest is to stand still now */
+        bool (*hold)(void *data, GError **error); /* it does: what else belongs to the moment that is written */
+        void *data;
+} SavedMoment;
 /*
- * The same, but the guest goes on as soon as QEMU can keep the moment apart (it is told by the host's kernel of each
- * page that is written); where it cannot, or @file has not been reserved, the VM stands still.
+ * The same of a guest that runs, with the moment that it is of in its middle; the guest goes on when it returns true.
+ * It stands still for what it has changed last, as a rule; when it changes its memory faster than the file is written,
+ * until QEMU can keep the moment apart (it is told by the host's kernel of each page that is written), and where QEMU
+ * cannot, or @file has not been reserved, until all is written.
  */
-bool saved_state_write_behind(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error);
+bool saved_state_write_running(Vm *vm, Job *job, const char *file, const SavedMoment *moment,
+                               HostlerSavedState *ret_saved, GError **error);
 /* HOSTLER_ERROR_FAILED with a hint when it is missing, cut short or damaged. */
 bool saved_state_check(Vm *vm, GError **error);
 /*

@@ -1,8 +1,7 @@
 /*
- * Taking a snapshot. The guest stands still while each disk goes on in a new layer and, of a full snapshot, its devices
- * are written to a file and QEMU begins to keep that moment's memory apart (or, where it cannot, has written it): all
- * is of one moment. Only what is written down after that makes it a snapshot, so one that is cut off leaves the VM as
- * it was.
+ * Taking a snapshot. The guest stands still while each disk goes on in a new layer and, of a full snapshot, the last of
+ * its memory and its devices are written to a file (saved_state.h): all is of one moment. Only what is written down
+ * after that makes it a snapshot, so one that is cut off leaves the VM as it was.
  */
 #include "vm/snapshot/snapshot.h"
 
@@ -23,6 +22,7 @@
 #include "vm/snapshot/keepsakes.h"
 #include "vm/snapshot/layers_work.h"
 #include "vm/snapshot/saved_state.h"
+#include "vm/snapshot/stream.h"
 
 char *snapshot_memory_file(const char *snapshot)
 {
@@ -237,7 +237,7 @@ static void end_writing(Vm *vm, Qmp *qmp)
 {
         ProcessId process = vm_process(vm);
         process_memory_unprotect(&process);
-        saved_state_cancel(qmp);
+        stream_cancel(qmp);
         process_memory_unprotect(&process);
 }
 
@@ -411,14 +411,34 @@ static bool save_keepsakes(const Taking *taking, GError **error)
         return keepsakes_copy(taking->vm, folder, error);
 }
 
+static bool stop_guest(void *data, GError **error)
+{
+        Taking *taking = data;
+        return !job_step(taking->job, "stop", "let the guest stand still") || stand_still(taking, error);
+}
+
+/* What is of the moment beside memory. */
+static bool hold_moment(void *data, GError **error)
+{
+        Taking *taking = data;
+        if (job_step(taking->job, "layers", "let each disk go on in its new layer") && taking->live &&
+            !switch_layers(taking->vm, &taking->history.heads, taking->layers, error))
+                return false;
+        return !keepsakes_are_there(taking->vm) ||
+               !job_step(taking->job, "keepsakes", "keep what firmware and TPM remember") ||
+               save_keepsakes(taking, error);
+}
+
+/* With the moment in its middle when the guest runs. */
 static bool save_memory(Taking *taking, const char *memory, GError **error)
 {
         g_autofree char *folder = vm_path(taking->vm, SNAPSHOT_FOLDER);
+        SavedMoment moment = {.stop = stop_guest, .hold = hold_moment, .data = taking};
         HostlerSavedState saved;
-        if (!taking->full)
-                return true;
-        if (!dir_ensure(folder, error) || !(taking->run ? saved_state_write_behind : saved_state_write)(
-                                              taking->vm, taking->job, memory, &saved, error))
+        bool ok = dir_ensure(folder, error) &&
+                  (taking->run ? saved_state_write_running(taking->vm, taking->job, memory, &moment, &saved, error)
+                               : saved_state_write(taking->vm, taking->job, memory, &saved, error));
+        if (!ok)
                 return false;
         taking->snapshot.memory = g_new0(HostlerSavedState, 1);
         *taking->snapshot.memory = saved;
@@ -445,13 +465,8 @@ static bool take(Taking *taking, GError **error)
         g_autofree char *memory = snapshot_memory_file(taking->snapshot.name);
         if (job_step(taking->job, "files", "make a new layer for each disk") && !prepare_layers(taking, memory, error))
                 return false;
-        if (job_step(taking->job, "stop", "let the guest stand still") && !stand_still(taking, error))
-                return false;
-        if (job_step(taking->job, "layers", "let each disk go on in its new layer") && taking->live &&
-            !switch_layers(taking->vm, &taking->history.heads, taking->layers, error))
-                return false;
-        if (keepsakes_are_there(taking->vm) &&
-            job_step(taking->job, "keepsakes", "keep what firmware and TPM remember") && !save_keepsakes(taking, error))
+        bool running = taking->full && taking->run, dry = job_is_dry_run(taking->job);
+        if ((!running || dry) && (!stop_guest(taking, error) || !hold_moment(taking, error)))
                 return false;
         if (taking->full && job_step(taking->job, "memory", "write memory and devices") &&
             !save_memory(taking, memory, error))
@@ -472,39 +487,75 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         return snapshot_info(vm, name, ret_result);
 }
 
-static bool write_memory(Job *job, Vm *vm, const char *file, bool run, GError **error)
+/* ---- for clones ---- */
+
+typedef struct {
+        Job *job;
+        Vm *vm;
+        const char *keepsakes; /* absolute */
+        const char *memory;
+        HostlerVmHistory history;
+        json_t *layers;
+        bool live, run;
+} Freezing;
+
+static bool freeze_stop(void *data, GError **error)
+{
+        Freezing *freezing = data;
+        g_autoptr(Qmp) qmp = freezing->run ? vm_require_qmp(freezing->vm, error) : NULL;
+        return !freezing->run || (qmp && qmp_call(qmp, "stop", NULL, NULL, error));
+}
+
+static bool freeze_hold(void *data, GError **error)
+{
+        Freezing *freezing = data;
+        return (!freezing->live || switch_layers(freezing->vm, &freezing->history.heads, freezing->layers, error)) &&
+               (!keepsakes_are_there(freezing->vm) || keepsakes_copy(freezing->vm, freezing->keepsakes, error));
+}
+
+static bool freeze_memory(Freezing *freezing, GError **error)
 {
         HostlerSavedState saved;
-        g_autofree char *path = vm_path(vm, file), *folder = g_path_get_dirname(path);
+        g_autofree char *path = vm_path(freezing->vm, freezing->memory), *folder = g_path_get_dirname(path);
+        SavedMoment moment = {.stop = freeze_stop, .hold = freeze_hold, .data = freezing};
         if (!dir_ensure(folder, error) ||
-            !(run ? saved_state_write_behind : saved_state_write)(vm, job, file, &saved, error))
+            !(freezing->run
+                  ? saved_state_write_running(freezing->vm, freezing->job, freezing->memory, &moment, &saved, error)
+                  : saved_state_write(freezing->vm, freezing->job, freezing->memory, &saved, error)))
                 return false;
         record_clear(&hostler_saved_state_type, &saved);
         return true;
 }
 
+static bool freeze(Freezing *freezing, GError **error)
+{
+        Vm *vm = freezing->vm;
+        bool apart = !freezing->memory || !freezing->run;
+        return (!freezing->memory || !freezing->run || reserve(vm, freezing->memory, error)) &&
+               snapshot_make_layers(vm, &freezing->history.heads, freezing->layers, error) &&
+               (!freezing->live || open_layers(vm, &freezing->history.heads, freezing->layers, error)) &&
+               (!apart || (freeze_stop(freezing, error) && freeze_hold(freezing, error))) &&
+               (!freezing->memory || freeze_memory(freezing, error)) && write_layers(vm, freezing->layers, error) &&
+               go_on(vm, freezing->run, error);
+}
+
 bool snapshot_freeze(Job *job, Vm *vm, const char *keepsakes, const char *memory, GError **error)
 {
         g_autofree char *copy = vm_path(vm, keepsakes);
-        bool run = vm_power(vm) == HOSTLER_POWER_RUNNING, live = vm_is_live(vm);
-        g_autoptr(Qmp) qmp = live ? vm_require_qmp(vm, error) : NULL;
-        HostlerVmHistory history;
-        if (live && !qmp)
-                return false;
+        Freezing freezing = {.job = job,
+                             .vm = vm,
+                             .keepsakes = copy,
+                             .memory = memory,
+                             .live = vm_is_live(vm),
+                             .run = vm_power(vm) == HOSTLER_POWER_RUNNING};
         if (!job_step(job, "freeze", "let each disk go on in a new layer"))
                 return true;
-        layers_history(vm, &history);
-        json_auto_t *layers = snapshot_layer_names(vm, &history.heads);
-        json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(vm), "layers", layers, "keepsakes", keepsakes,
-                                 "memory", memory ? memory : "", "run", run);
-        bool ok = job_undo(job, "snapshot-undo", undo, error) && (!memory || !run || reserve(vm, memory, error)) &&
-                  snapshot_make_layers(vm, &history.heads, layers, error) &&
-                  (!live || open_layers(vm, &history.heads, layers, error)) &&
-                  (!run || qmp_call(qmp, "stop", NULL, NULL, error)) &&
-                  (!live || switch_layers(vm, &history.heads, layers, error)) &&
-                  (!keepsakes_are_there(vm) || keepsakes_copy(vm, copy, error)) &&
-                  (!memory || write_memory(job, vm, memory, run, error)) && write_layers(vm, layers, error) &&
-                  go_on(vm, run, error);
-        record_clear(&hostler_vm_history_type, &history);
+        layers_history(vm, &freezing.history);
+        freezing.layers = snapshot_layer_names(vm, &freezing.history.heads);
+        json_t *undo = json_pack("{s:s, s:O, s:s, s:s, s:b}", "vm", vm_id(vm), "layers", freezing.layers, "keepsakes",
+                                 keepsakes, "memory", memory ? memory : "", "run", freezing.run);
+        bool ok = job_undo(job, "snapshot-undo", undo, error) && freeze(&freezing, error);
+        record_clear(&hostler_vm_history_type, &freezing.history);
+        json_decref(freezing.layers);
         return ok;
 }
