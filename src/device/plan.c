@@ -172,7 +172,7 @@ void plan_to_argv(const Plan *plan, GPtrArray *argv)
                 step_to_argv(&g_array_index(plan->steps, Step, i), argv);
 }
 
-static bool step_run(const Step *step, Qmp *qmp, GError **error)
+static bool step_request(const Step *step, QmpRequest *ret_request, GError **error)
 {
         static const char *const commands[] = {
             [STEP_OBJECT] = "object-add", [STEP_CHARDEV] = "chardev-add", [STEP_BLOCKDEV] = "blockdev-add",
@@ -180,7 +180,15 @@ static bool step_run(const Step *step, Qmp *qmp, GError **error)
         };
         if (step->kind == STEP_ARGUMENT)
                 return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "this can only be given when QEMU is started");
-        return qmp_call(qmp, commands[step->kind], json_incref(step->args), NULL, error);
+        *ret_request = (QmpRequest){.command = commands[step->kind], .arguments = step->args};
+        return true;
+}
+
+static bool step_run(const Step *step, Qmp *qmp, GError **error)
+{
+        QmpRequest request = {0};
+        return step_request(step, &request, error) &&
+               qmp_call(qmp, request.command, json_incref(request.arguments), NULL, error);
 }
 
 static bool device_is_there(Qmp *qmp, const char *id)
@@ -298,6 +306,15 @@ bool plan_run(const Plan *plan, Qmp *qmp, GError **error)
                 return false;
         }
         return true;
+}
+
+bool plan_run_at_once(const Plan *plan, Qmp *qmp, GError **error)
+{
+        g_autofree QmpRequest *requests = g_new0(QmpRequest, plan->steps->len + 1);
+        for (guint i = 0; i < plan->steps->len; i++)
+                if (!step_request(&g_array_index(plan->steps, Step, i), &requests[i], error))
+                        return false;
+        return qmp_call_all(qmp, requests, plan->steps->len, error);
 }
 
 bool plan_is_there(const Plan *plan, Qmp *qmp)

@@ -61,6 +61,8 @@ void plan_chardev_null(Plan *plan, const char *id);
 void plan_to_argv(const Plan *plan, GPtrArray *argv);
 /* Tells the running QEMU, step by step; on failure what was done is taken back. */
 bool plan_run(const Plan *plan, Qmp *qmp, GError **error);
+/* The same without waiting in between, of a QEMU that is ended when anything fails: nothing is taken back. */
+bool plan_run_at_once(const Plan *plan, Qmp *qmp, GError **error);
 /* Whether all its devices are in the running QEMU already. */
 bool plan_is_there(const Plan *plan, Qmp *qmp);
 /*

@@ -227,7 +227,7 @@ static bool plug(const VmContext *context, Qmp *qmp, bool incoming, GError **err
                         return false;
                 type->plan(&context->context, part, plan);
         }
-        return plan_run(plan, qmp, error) && (incoming || qmp_call(qmp, "system_reset", NULL, NULL, error));
+        return plan_run_at_once(plan, qmp, error) && (incoming || qmp_call(qmp, "system_reset", NULL, NULL, error));
 }
 
 static bool complete(Vm *vm, bool incoming, GError **error)

@@ -376,6 +376,26 @@ bool qmp_call(Qmp *qmp, const char *command, json_t *arguments_taken, json_t **r
         return call(qmp, command, arguments_taken, -1, QMP_TIMEOUT_MS, NULL, ret_result, error);
 }
 
+bool qmp_call_all(Qmp *qmp, const QmpRequest *requests, size_t count, GError **error)
+{
+        int64_t deadline_ms = clock_monotonic_ms() + QMP_TIMEOUT_MS;
+        g_autofree Waiter **waiters = g_new0(Waiter *, count + 1);
+        bool ok = true;
+        for (size_t i = 0; i < count; i++) {
+                Pending *pending = pending_new(requests[i].command, QMP_TIMEOUT_MS);
+                waiters[i] = pending->waiter = waiter_new();
+                submit(qmp, pending, json_incref(requests[i].arguments), -1);
+        }
+        for (size_t i = 0; i < count; i++) {
+                g_autoptr(Waiter) waiter = waiters[i];
+                bool answered = waiter_wait(waiter, deadline_ms, NULL) == WAIT_ANSWERED;
+                if (ok)
+                        ok = answered ? waiter_take(waiter, NULL, error)
+                                      : set_late(error, requests[i].command, QMP_TIMEOUT_MS);
+        }
+        return ok;
+}
+
 const char *qmp_error_class(const GError *error)
 {
         return error_tag(error);

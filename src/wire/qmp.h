@@ -52,6 +52,15 @@ void qmp_close(Qmp *qmp);
 bool qmp_call_full(Qmp *qmp, const char *command, json_t *arguments_taken, int64_t timeout_ms,
                    GCancellable *cancellable, json_t **ret_result, GError **error);
 bool qmp_call(Qmp *qmp, const char *command, json_t *arguments_taken, json_t **ret_result, GError **error);
+typedef struct {
+        const char *command;
+        json_t *arguments; /* borrowed; NULL: none */
+} QmpRequest;
+/*
+ * Sends all of them before the first reply is waited for. QEMU carries them out in this order, also those behind one
+ * that fails; the first failure is the error. Returns when all have been answered. Any thread but the context's.
+ */
+bool qmp_call_all(Qmp *qmp, const QmpRequest *requests, size_t count, GError **error);
 /* The class of the refusal that this error is about, however often it was wrapped ("GenericError", "DeviceNotFound"),
  * or NULL. */
 const char *qmp_error_class(const GError *error);
