@@ -170,6 +170,12 @@ bool file_sync(const char *path, GError **error)
         return true;
 }
 
+bool file_sync_alone(const char *path, GError **error)
+{
+        autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+        return (fd >= 0 && fsync(fd) == 0) || error_set_errno(error, errno, NULL, "Cannot sync %s", path);
+}
+
 bool dir_ensure(const char *path, GError **error)
 {
         if (g_mkdir_with_parents(path, 0700) < 0)

@@ -34,6 +34,8 @@ char *file_read_tail(const char *path, gsize limit, gsize *ret_length);
 int file_open_beneath(const char *dir, const char *relative, int flags, mode_t mode, GError **error);
 /* Waits until file @path and its name in its folder are on the disk. */
 bool file_sync(const char *path, GError **error);
+/* The same but for the name in its folder, which the caller syncs (file_sync() of the folder does). */
+bool file_sync_alone(const char *path, GError **error);
 /* mkdir -p with 0700. */
 bool dir_ensure(const char *path, GError **error);
 /* Removes a tree without following symlinks; absent is success. */

@@ -108,6 +108,13 @@ static bool copy_disk(Cloning *cloning, const char *from, const char *to, GError
         return process_run(&options, NULL, error) && file_sync(to, error);
 }
 
+/* The VM's own folder is synced when all is in it (keepsakes_place()). */
+static bool sync_layer(Vm *clone, const char *path, GError **error)
+{
+        g_autofree char *folder = g_path_get_dirname(path);
+        return strcmp(folder, vm_dir(clone)) == 0 ? file_sync_alone(path, error) : file_sync(path, error);
+}
+
 static bool make_disk(Cloning *cloning, Vm *clone, const HostlerDiskLayer *disk, HostlerVmHistory *history,
                       GError **error)
 {
@@ -122,7 +129,8 @@ static bool make_disk(Cloning *cloning, Vm *clone, const HostlerDiskLayer *disk,
                 return copy_disk(cloning, from, to, error);
         layers_set_origin(history, disk->part, vm_id(cloning->source), disk->part, disk->file);
         return volume_info(from, &info, error) &&
-               volume_create_overlay(to, from, volume_format(from), info.size_bytes, error) && file_sync(to, error);
+               volume_create_overlay(to, from, volume_format(from), info.size_bytes, error) &&
+               sync_layer(clone, to, error);
 }
 
 static bool make_disks(Cloning *cloning, Vm *clone, HostlerVmHistory *history, GError **error)
