@@ -101,12 +101,8 @@ static bool hold_loaded(Vm *vm, GError **error)
         return true;
 }
 
-static bool start_saved(Job *job, Vm *vm, bool run, GError **error)
+static bool load_saved(Job *job, Vm *vm, GError **error)
 {
-        /* A revert has read all of it already. */
-        if (!job_recall(job, SAVED_STATE_CHECKED) && job_step(job, "check", "check the saved state") &&
-            !saved_state_check(vm, error))
-                return false;
         if (!prepare_capacity(job, vm, error))
                 return false;
         if (job_step(job, "spawn", "start QEMU, waiting for the saved state") && !vm_launch(vm, true, error))
@@ -114,7 +110,44 @@ static bool start_saved(Job *job, Vm *vm, bool run, GError **error)
         if (job_step(job, "load", "load memory and devices") &&
             (!saved_state_load(vm, job_cancellable(job), error) || !vm_connect_parts(vm, error)))
                 return false;
-        if (job_step(job, "settings", "set what only a started QEMU can be told") && !prepare_launched(vm, error))
+        return !job_step(job, "settings", "set what only a started QEMU can be told") || prepare_launched(vm, error);
+}
+
+typedef struct {
+        Vm *vm;
+        GError *problem;
+} Check;
+
+static gpointer check_saved(gpointer data)
+{
+        Check *check = data;
+        return GINT_TO_POINTER(saved_state_check(check->vm, &check->problem));
+}
+
+/*
+ * A QEMU can be given a damaged state as long as its guest does not run: it is checked while it is loaded, and what the
+ * check finds says more than what QEMU made of it. After a revert all of it has been read already.
+ */
+static bool load_checked(Job *job, Vm *vm, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        Check check = {.vm = vm};
+        if (job_recall(job, SAVED_STATE_CHECKED) || !job_step(job, "check", "check the saved state"))
+                return load_saved(job, vm, error);
+        GThread *thread = g_thread_new("check", check_saved, &check);
+        bool loaded = load_saved(job, vm, &local);
+        if (!g_thread_join(thread)) {
+                g_propagate_error(error, check.problem);
+                return false;
+        }
+        if (!loaded)
+                g_propagate_error(error, g_steal_pointer(&local));
+        return loaded;
+}
+
+static bool start_saved(Job *job, Vm *vm, bool run, GError **error)
+{
+        if (!load_checked(job, vm, error))
                 return false;
         if (!run)
                 return !job_step(job, "hold", "leave it paused") || hold_loaded(vm, error);
