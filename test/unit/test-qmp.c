@@ -177,6 +177,34 @@ static void test_answers_out_of_order(void)
         fixture_close(&fixture);
 }
 
+/* All are sent before the first is answered, and all answered before it returns. */
+static void test_all_at_once(void)
+{
+        static const FakeStep script[] = {
+            {FAKE_EXPECT, "object-add", "{\"a\": 1}"},
+            {FAKE_EXPECT, "netdev_add", NULL},
+            {FAKE_EXPECT, "device_add", NULL},
+            {FAKE_REPLY, "object-add", NULL},
+            {FAKE_REFUSE, "netdev_add", "GenericError"},
+            {FAKE_REFUSE, "device_add", "DeviceNotFound"},
+            {FAKE_EXPECT, "cont", NULL},
+            {FAKE_REPLY},
+            {FAKE_END},
+        };
+        Fixture fixture;
+        g_autoptr(GError) error = NULL;
+        json_auto_t *arguments = json_pack("{s:i}", "a", 1);
+        const QmpRequest requests[] = {{"object-add", arguments}, {"netdev_add", NULL}, {"device_add", NULL}};
+        const QmpRequest last[] = {{"cont", NULL}};
+        start(&fixture, script);
+        g_assert_false(qmp_call_all(fixture.qmp, requests, G_N_ELEMENTS(requests), &error));
+        g_assert_cmpstr(qmp_error_class(error), ==, "GenericError");
+        g_clear_error(&error);
+        g_assert_true(qmp_call_all(fixture.qmp, last, 1, &error));
+        g_assert_true(qmp_call_all(fixture.qmp, NULL, 0, &error));
+        fixture_close(&fixture);
+}
+
 static void test_events(void)
 {
         static const FakeStep script[] = {
@@ -380,6 +408,7 @@ int main(int argc, char **argv)
         g_test_add_func("/qmp/call", test_call);
         g_test_add_func("/qmp/refusal", test_refusal);
         g_test_add_func("/qmp/answers-out-of-order", test_answers_out_of_order);
+        g_test_add_func("/qmp/all-at-once", test_all_at_once);
         g_test_add_func("/qmp/events", test_events);
         g_test_add_func("/qmp/silence", test_silence);
         g_test_add_func("/qmp/cancel", test_cancel);
