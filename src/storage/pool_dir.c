@@ -5,12 +5,12 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/pool.h"
+#include "storage/pool_answers.h"
 
 #define MARK ".hostler-pool"
 #define MARK_MAX 64 /* bytes: a pool's name and a newline */
@@ -50,6 +50,13 @@ static bool dir_unmake(const HostlerPoolConfig *pool, GError **error)
 
 static bool dir_check(const HostlerPoolConfig *pool, GError **error)
 {
+        struct statvfs st;
+        g_autoptr(GError) local = NULL;
+        if (!pool_answers(pool->path, &st, &local) &&
+            g_error_matches(local, HOSTLER_ERROR, HOSTLER_ERROR_UNRESPONSIVE)) {
+                g_propagate_error(error, g_steal_pointer(&local));
+                return error_wrap(error, HOSTLER_ERROR_UNRESPONSIVE, NULL, "pool %s", pool->name);
+        }
         g_autofree char *mark = read_mark(pool);
         if (g_strcmp0(mark, pool->name) == 0 || strcmp(pool->name, POOL_DEFAULT) == 0)
                 return true;
@@ -61,8 +68,8 @@ static bool dir_check(const HostlerPoolConfig *pool, GError **error)
 static bool dir_space(const HostlerPoolConfig *pool, PoolSpace *ret_space, GError **error)
 {
         struct statvfs st;
-        if (statvfs(pool->path, &st) < 0)
-                return error_set_errno(error, errno, NULL, "cannot look at %s", pool->path);
+        if (!pool_answers(pool->path, &st, error))
+                return false;
         *ret_space = (PoolSpace){.size_bytes = (int64_t)st.f_blocks * (int64_t)st.f_frsize,
                                  .free_bytes = (int64_t)st.f_bavail * (int64_t)st.f_frsize};
         return true;

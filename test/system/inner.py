@@ -109,7 +109,7 @@ class Host:
         return self.folder / name
 
     def close(self):
-        self.output("umount", "/data")
+        self.output("sync")
         self.cut()
 
     def command(self, disks):

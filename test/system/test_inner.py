@@ -1,11 +1,12 @@
 """What takes a kernel of its own, in a host in a guest: control groups of version 2 with all controllers, who may make them, and what they do to
-QEMUs that compute under KVM."""
+QEMUs that compute under KVM; disks on a real NFS share."""
 import os
 import pathlib
 import subprocess
 import time
 
 import harness
+import inner_nfs
 from harness import Daemon, limit, wait_until
 from inner import Host, report
 from test_allocation import bound_all, explain, group_of
@@ -135,9 +136,40 @@ def give(group):
         os.chown(path, NOBODY, NOBODY)
 
 
+def pool_state(daemon):
+    return next(pool for pool in daemon.json("pool", "ls") if pool["name"] == "share")["state"]
+
+
+def on_a_share():
+    """A pool on a real NFS share, and what is said and done while the server is away."""
+    exported, share = pathlib.Path("/data/export"), pathlib.Path("/data/share")
+    for folder in (exported, share):
+        folder.mkdir()
+    inner_nfs.export(exported)
+    inner_nfs.mount(share)
+    with Daemon(images=()) as daemon:
+        daemon.hostler("pool", "create", "share", "--path", share)
+        daemon.hostler("create", "web", "memory.size=64M", "disk0.size=1M", "disk0.pool=share")
+        daemon.hostler("snapshot", "create", "web", "one")
+        assert len(list(exported.rglob("disk0*.qcow2"))) == 2
+        inner_nfs.stop()
+        wait_until(lambda: pool_state(daemon) == "missing", 30)
+        refusal = daemon.refused(1, "start", "web")
+        assert "pool share" in refusal and "does not answer" in refusal and "server" in refusal, refusal
+        daemon.hostler("create", "other", "memory.size=64M", "disk0.size=1M")
+        assert {vm["name"] for vm in daemon.json("ls")} == {"web", "other"}, "nobody else waits"
+        inner_nfs.start(exported)
+        (share / ".hostler-pool").read_text()  # comes once the server's time of grace is over
+        wait_until(lambda: pool_state(daemon) == "ready", 60)
+        daemon.hostler("revert", "web", "one")
+    subprocess.run(["umount", share], check=True)
+    inner_nfs.stop()
+
+
 @limit(900)
 def test_inner_host():
     with Host(cgroup="v2", modules=("kvm_amd",)) as host:
         check_host(host)
         host.call(who_may)
         host.call(shares_reservation_limit, timeout=200)
+        host.call(on_a_share, timeout=200)
