@@ -4,9 +4,8 @@
 #include "wire/guest_agent.h"
 
 /*
- * Runs @script by the guest's /bin/sh with @words (NULL-terminated, at most GUEST_SCRIPT_WORDS) as $1, $2…, which are
- * never part of the script's text. The rest as guest_agent_exec(). Anything but exit code 0 is the caller's to judge.
+ * Runs @script by the guest's /bin/sh with @words (NULL-terminated) as $1, $2…, which are never part of the script's
+ * text. The rest as guest_agent_exec(). Anything but exit code 0 is the caller's to judge.
  */
-#define GUEST_SCRIPT_WORDS 16
 bool guest_script_run(GuestAgent *agent, const char *script, const char *const *words, GBytes *input,
                       int64_t timeout_ms, GCancellable *cancellable, GuestExecResult *ret_result, GError **error);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "device/address.h"
+#include "device/guest_script.h"
 #include "vm/device/output.h"
 
 /* Of all questions together, and for each. */
@@ -63,14 +64,10 @@ static void take_answers(const Look *look, GBytes *out, HostlerDeviceInfoList *l
 static void ask_guest(const Look *look, HostlerDeviceInfoList *list)
 {
         GuestExecResult result = {0};
-        g_autoptr(GPtrArray) argv = g_ptr_array_new();
         if (look->asked->len == 0)
                 return;
-        for (guint i = 0; i < 4; i++)
-                g_ptr_array_add(argv, (gpointer)((const char *const[]){"sh", "-c", runner, "sh"})[i]);
-        g_ptr_array_extend(argv, look->words, NULL, NULL);
-        g_ptr_array_add(argv, NULL);
-        if (!guest_agent_exec(look->agent, (const char *const *)argv->pdata, NULL,
+        g_ptr_array_add(look->words, NULL);
+        if (!guest_script_run(look->agent, runner, (const char *const *)look->words->pdata, NULL,
                               GUEST_MS + QUESTION_MS * (int64_t)look->asked->len, NULL, &result, NULL))
                 return;
         take_answers(look, result.out, list);
