@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "device/device.h"
+#include "device/guest_script.h"
 
 typedef struct {
         bool udp;
@@ -345,9 +346,50 @@ static bool set_address(const DeviceChange *change, GError **error)
         return nic_set_address(change, error);
 }
 
+/* $1: MAC address, $2: MTU. Prints what the interface has then. */
+static const char mtu_script[] = "for n in /sys/class/net/*; do [ \"$(cat $n/address)\" = \"$1\" ] || continue;"
+                                 " ip link set ${n##*/} mtu $2; exec cat $n/mtu; done";
+
+/* Caller frees; NULL: nobody was told. */
+static char *tell_mtu(const DeviceChange *change, const char *const *words)
+{
+        GuestExecResult result = {0};
+        if (!change->agent || !guest_script_run(change->agent, mtu_script, words, NULL, GUEST_AGENT_TIMEOUT_MS,
+                                                change->cancellable, &result, NULL))
+                return NULL;
+        gsize length;
+        const char *bytes = g_bytes_get_data(result.out, &length);
+        g_autofree char *text = g_strndup(bytes ? bytes : "", length);
+        guest_exec_result_clear(&result);
+        return *g_strstrip(text) ? g_steal_pointer(&text) : NULL;
+}
+
+/* What QEMU told the guest at its start is the most that the guest's driver takes, and cannot be taken back. */
+static bool set_mtu(const DeviceChange *change, GError **error)
+{
+        const HostlerNicProps *old = change->old_part->props, *new = change->new_part->props;
+        const DeviceContext *context = change->context;
+        g_autofree char *mtu = g_strdup_printf("%" G_GINT64_FORMAT, new->mtu);
+        const char *const words[] = {new->mac ? new->mac : "", mtu, NULL};
+        if (new->mtu == HOSTLER_UNSET || (old->mtu != HOSTLER_UNSET && new->mtu > old->mtu)) {
+                change->change->state = g_strdup("pending");
+                change->change->detail = g_strdup("needs a new start of the VM");
+                return true;
+        }
+        if (new->network && old->network && context->port_keep &&
+            !context->port_keep(change->new_part, change->old_part, context->data, error))
+                return false;
+        change->change->device = g_strdup(mtu);
+        change->change->guest = tell_mtu(change, words);
+        if (!change->change->guest)
+                change->change->detail = g_strdup("the guest has no agent: it learns it from DHCP, or when it starts");
+        return true;
+}
+
 static const DeviceSetter nic_setters[] = {
     {"forward", set_forward},
     {"link", set_link},
+    {"mtu", set_mtu},
     {"network", set_port},
     {"vlan", set_port},
     {"native_vlan", set_port},

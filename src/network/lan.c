@@ -124,22 +124,24 @@ char *lan_host_name(const char *text)
         return name;
 }
 
-char *lan_config(const Lan *lan, const char *folder, const char *interface, char *const *upstream)
+char *lan_config(const Lan *lan, const char *folder, const char *served, const char *user, const char *interface,
+                 char *const *upstream)
 {
         g_autofree char *mask = subnet_netmask(&lan->subnet), *start = ip_text(&lan->subnet.address);
         GString *text = g_string_new("# Written by hostlerd.\n");
         g_string_append_printf(text,
-                               "interface=%s\nbind-dynamic\nuser=root\ngroup=root\npid-file=\nlog-facility=-\n"
+                               "interface=%s\nbind-dynamic\nuser=%s\ngroup=nogroup\npid-file=\nlog-facility=-\n"
                                "no-hosts\nno-resolv\nno-poll\ndomain-needed\nbogus-priv\n"
                                "domain=%s\nlocal=/%s/\nexpand-hosts\naddn-hosts=%s/names\n",
-                               interface, lan->domain, lan->domain, folder);
+                               interface, user, lan->domain, lan->domain, served);
         for (; upstream && *upstream; upstream++)
                 g_string_append_printf(text, "server=%s\n", *upstream);
         if (lan->dhcp)
                 g_string_append_printf(text,
-                                       "dhcp-range=%s,static,%s," LEASE_TIME "\ndhcp-authoritative\nno-ping\n"
+                                       "dhcp-range=%s,static,%s," LEASE_TIME
+                                       "\ndhcp-authoritative\ndhcp-ignore=tag:!known\nno-ping\n"
                                        "dhcp-hostsfile=%s/hosts\ndhcp-optsfile=%s/options\ndhcp-leasefile=%s/leases\n",
-                                       start, mask, folder, folder, folder);
+                                       start, mask, served, served, folder);
         return g_string_free(text, FALSE);
 }
 

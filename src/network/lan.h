@@ -43,9 +43,10 @@ void lan_host_free(LanHost *host);
 /* A name as DNS takes it: "Web_1" → "web-1". Caller frees. */
 char *lan_host_name(const char *text);
 
-/* dnsmasq's configuration; what is in @folder (absolute) are the files below. @upstream: name servers to ask, NULL:
- * none. Each text is the caller's. */
-char *lan_config(const Lan *lan, const char *folder, const char *interface, char *const *upstream);
+/* dnsmasq's configuration for a process of @user; what is in @served (absolute) are the files below, its leases are in
+ * @folder. @upstream: name servers to ask, NULL: none. Each text is the caller's. */
+char *lan_config(const Lan *lan, const char *folder, const char *served, const char *user, const char *interface,
+                 char *const *upstream);
 /* @hosts: of LanHost. */
 char *lan_hosts(const GPtrArray *hosts);                   /* "hosts" */
 char *lan_options(const Lan *lan, const GPtrArray *hosts); /* "options" */

@@ -302,10 +302,13 @@ bool nat_apply(const char *table, const NatLan *lans, guint n_lans, GError **err
         json_auto_t *ruleset = json_loads(text, 0, NULL);
         json_auto_t *own = nat_difference(ruleset, table, lans, n_lans, &foreign);
         json_auto_t *others = foreign;
+        /* Ours first: nothing passes a foreign chain that is not translated yet. */
+        if (own && !run(own, error))
+                return false;
         /* A firewall that lets nobody change its table has the last word. */
         if (others && !run(others, &refused))
                 g_warning("switches: the host's firewall takes no rule of ours: %s", refused->message);
-        return !own || run(own, error);
+        return true;
 }
 
 int nat_watch(void)

@@ -46,7 +46,9 @@ Network *network_new(const char *folder, const char *refusal)
         network->refusal = refusal;
         network->folder = g_build_filename(folder, "lan", NULL);
         network->uplinks = g_strdup_printf("%s-uplinks", folder);
+        network->forward = g_strdup_printf("%s-forwards", folder);
         g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, folder, -1);
+        network->served = g_strdup_printf("/run/hostler-dns-%.8s", hash);
         network->table = g_strdup_printf("hostler_%.8s", hash);
         network->host_fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
         network->ovs = ovs_new(folder);
@@ -83,6 +85,8 @@ void network_free(Network *network)
         g_free(network->folder);
         g_free(network->table);
         g_free(network->uplinks);
+        g_free(network->forward);
+        g_free(network->served);
         fd_close(&network->host_fd);
         g_hash_table_unref(network->switches);
         g_hash_table_unref(network->groups);

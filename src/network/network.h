@@ -92,6 +92,17 @@ bool network_attach(Network *network, const Adapter *adapter, bool new_device, G
 int network_take_device(Network *network, const char *vm_id, const char *part);
 /* Takes it off; not there is fine. Does not wait. */
 void network_detach(Network *network, const char *vm_id, const char *part);
+/* An address that somebody on a LAN has. */
+typedef struct {
+        Mac mac;
+        IpAddress address;
+        bool lease; /* by DHCP; else it answers to it */
+} NetworkLearned;
+/* Of an adapter, by the leases of its LAN and by who the LAN's router has heard: of NetworkLearned; g_array_unref.
+ * Blocks. */
+GArray *network_learned(Network *network, const char *vm_id, const char *part);
+/* Another adapter ("VM ID/part") of its LAN that this address was given to; caller frees. NULL: none. */
+char *network_address_holder(Network *network, const char *vm_id, const char *part, const IpAddress *address);
 /* What its guest has asked for; @groups are copied. Does not wait. */
 void network_set_filter(Network *network, const char *vm_id, const char *part, const RxFilter *filter);
 /* Of what it sends at most so much passes, besides the limit that its policy has; 0: all. Does not wait. */

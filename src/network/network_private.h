@@ -48,11 +48,12 @@ typedef struct {
 } Trial;
 
 struct Network {
-        const char *refusal;  /* static */
-        char *folder, *table; /* `table`: of the host's packet filter */
-        char *uplinks;        /* folder of theirs, which outlives the switch */
-        Ovs *ovs;             /* of the thread */
-        int host_fd;          /* the host's network namespace */
+        const char *refusal;    /* static */
+        char *folder, *table;   /* `table`: of the host's packet filter */
+        char *uplinks;          /* folder of theirs, which outlives the switch */
+        char *forward, *served; /* RouterPlace */
+        Ovs *ovs;               /* of the thread */
+        int host_fd;            /* the host's network namespace */
         GThread *thread;
         int wake_fd;
 

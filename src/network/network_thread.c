@@ -68,6 +68,8 @@ static bool make_devices(Network *network, const GPtrArray *targets, GError **er
                         const TargetPort *port = &g_array_index(target->ports, TargetPort, k);
                         if (port->is_router)
                                 continue;
+                        if (!port->wants_device)
+                                tap_resize(port->device, port->mtu);
                         int fd = port->wants_device ? tap_open(port->device, port->mtu, error) : -1;
                         if (port->wants_device && fd < 0)
                                 return false;
@@ -95,8 +97,11 @@ static bool shape_devices(Thread *thread, const GPtrArray *targets, GError **err
 
 static RouterPlace place_of(Network *network)
 {
-        return (RouterPlace){
-            .folder = network->folder, .host_fd = network->host_fd, .switch_pid = ovs_switch_process(network->ovs).pid};
+        return (RouterPlace){.folder = network->folder,
+                             .host_fd = network->host_fd,
+                             .switch_pid = ovs_switch_process(network->ovs).pid,
+                             .served = network->served,
+                             .forward = network->forward};
 }
 
 static void note_new_device(TargetSwitch *target, const char *device)
@@ -158,6 +163,9 @@ static bool apply_nat(Thread *thread, const GPtrArray *targets, GError **error)
         if (back < 0 || !namespace_enter(thread->network->host_fd, error))
                 return false;
         bool ok = nat_apply(thread->network->table, (NatLan *)lans->data, lans->len, error);
+        RouterPlace place = place_of(thread->network);
+        if (!own && strangers_go(thread->network))
+                router_forward_no_more(&place);
         if (thread->nat_fd < 0)
                 thread->nat_fd = nat_watch();
         namespace_return(back);

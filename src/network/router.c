@@ -6,7 +6,10 @@
  */
 #include "network/router.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -16,6 +19,7 @@
 #include "network/namespace.h"
 
 #define PROGRAM "/usr/sbin/dnsmasq"
+#define FORWARD "/proc/sys/net/ipv4/ip_forward"
 /* Both ends of each way out have the same addresses: they are on different devices. RFC 3927: never routed. */
 #define TRANSIT_HOST "169.254.77.1"
 #define TRANSIT_ROUTER "169.254.77.2"
@@ -50,6 +54,24 @@ void router_free(Router *router)
 static char *folder_of(const RouterPlace *place, const Router *router)
 {
         return g_build_filename(place->folder, router->key, NULL);
+}
+
+static char *served_of(const RouterPlace *place, const Router *router)
+{
+        return g_build_filename(place->served, router->key, NULL);
+}
+
+/* Whatever umask this daemon has. */
+static bool make_readable(const char *path, GError **error)
+{
+        return dir_ensure(path, error) &&
+               (chmod(path, 0755) == 0 || error_set_errno(error, errno, NULL, "Cannot open the folder %s", path));
+}
+
+/* dnsmasq's package makes it a user of its own. */
+static const char *user_of_dnsmasq(void)
+{
+        return getpwnam("dnsmasq") ? "dnsmasq" : "nobody";
 }
 
 /* ---- name servers of the host ---- */
@@ -140,7 +162,7 @@ static bool make_devices(const RouterPlace *place, const Router *router, GError 
         bool ok = namespace_ip(lines->str, error) && namespace_no_offloads("net0", error);
         g_string_free(lines, TRUE);
         if (ok && router->lan.nat)
-                namespace_set("/proc/sys/net/ipv4/ip_forward", "1");
+                namespace_set(FORWARD, "1");
         return ok;
 }
 
@@ -179,6 +201,28 @@ static bool attach_switch_end(const Router *router, GError **error)
         return namespace_ip(line, error);
 }
 
+/* What it was before is on the disk first. */
+static bool forward(const RouterPlace *place, GError **error)
+{
+        g_autofree char *is = file_read(FORWARD, 16, NULL, NULL);
+        const char *boot = host_boot_id();
+        if (is && *is == '0' && !file_write_atomic(place->forward, boot, strlen(boot), 0600, true, error))
+                return false;
+        if (!is || *is == '0')
+                namespace_set(FORWARD, "1");
+        return true;
+}
+
+void router_forward_no_more(const RouterPlace *place)
+{
+        g_autofree char *boot = file_read(place->forward, 100, NULL, NULL);
+        if (!boot)
+                return;
+        if (strcmp(boot, host_boot_id()) == 0)
+                namespace_set(FORWARD, "0");
+        unlink(place->forward);
+}
+
 static bool attach_host_end(const RouterPlace *place, const Router *router, GError **error)
 {
         g_autofree char *subnet = subnet_text(&router->lan.subnet);
@@ -190,9 +234,7 @@ static bool attach_host_end(const RouterPlace *place, const Router *router, GErr
                 return true;
         if (back < 0)
                 return false;
-        bool ok = namespace_enter(place->host_fd, error) && namespace_ip(lines, error);
-        if (ok)
-                namespace_set("/proc/sys/net/ipv4/ip_forward", "1");
+        bool ok = namespace_enter(place->host_fd, error) && namespace_ip(lines, error) && forward(place, error);
         namespace_return(back);
         close(back);
         return ok;
@@ -210,7 +252,8 @@ bool router_make(const RouterPlace *place, const Router *router, bool *ret_made,
 {
         g_autofree char *folder = folder_of(place, router);
         g_auto(GStrv) upstream = upstream_of(&router->lan);
-        g_autofree char *config = lan_config(&router->lan, folder, "net0", upstream);
+        g_autofree char *served = served_of(place, router);
+        g_autofree char *config = lan_config(&router->lan, folder, served, user_of_dnsmasq(), "net0", upstream);
         g_autofree char *shape = shape_of(router, config), *mark = g_build_filename(folder, "shape", NULL);
         *ret_made = false;
         if (runs(folder) && has_text(folder, "shape", shape))
@@ -233,14 +276,16 @@ bool router_serve(const RouterPlace *place, const Router *router, GError **error
 {
         g_autofree char *folder = folder_of(place, router);
         g_autofree char *hosts = lan_hosts(router->hosts), *names = lan_names(router->hosts);
-        g_autofree char *options = lan_options(&router->lan, router->hosts);
+        g_autofree char *options = lan_options(&router->lan, router->hosts), *served = served_of(place, router);
         const char *const files[][2] = {{"hosts", hosts}, {"names", names}, {"options", options}};
         bool changed = false;
+        if (!make_readable(place->served, error) || !make_readable(served, error))
+                return false;
         for (gsize i = 0; i < G_N_ELEMENTS(files); i++) {
-                if (has_text(folder, files[i][0], files[i][1]))
+                if (has_text(served, files[i][0], files[i][1]))
                         continue;
                 changed = true;
-                if (!put_text(folder, files[i][0], files[i][1], error))
+                if (!put_text(served, files[i][0], files[i][1], error))
                         return false;
         }
         ProcessId program;
@@ -260,9 +305,13 @@ void routers_end_others(const RouterPlace *place, const GPtrArray *routers)
                 if (wanted)
                         continue;
                 g_autofree char *folder = g_build_filename(place->folder, name, NULL);
+                g_autofree char *served = g_build_filename(place->served, name, NULL);
                 end(folder);
                 dir_remove(folder, NULL);
+                dir_remove(served, NULL);
         }
+        if (routers->len == 0)
+                rmdir(place->served);
 }
 
 void routers_watch(const RouterPlace *place, const GPtrArray *routers, GArray *fds)

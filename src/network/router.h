@@ -2,7 +2,8 @@
  * Routers: for each LAN a network namespace with a port on the LAN's switch, where dnsmasq answers under a keeper, and,
  * with NAT, a way to the host. What the host's firewall says of its own ports does not concern it.
  *
- *   FOLDER/SWITCH.VLAN/   folder of dnsmasq's keeper, with the files dnsmasq reads
+ *   FOLDER/SWITCH.VLAN/   folder of dnsmasq's keeper, with its configuration and its leases
+ *   SERVED/SWITCH.VLAN/   files that dnsmasq reads again when it is told; by then it is not root any more
  *
  *   guest — switch — net0 [router] up0 — hsg… [host] — world
  *
@@ -30,13 +31,17 @@ void router_free(Router *router);
 
 typedef struct {
         const char *folder;
-        int host_fd;    /* the host's network namespace */
-        int switch_pid; /* a process in the switch's */
+        int host_fd;         /* the host's network namespace */
+        int switch_pid;      /* a process in the switch's */
+        const char *served;  /* folder of what dnsmasq reads while it runs, as a user who may not see the other one */
+        const char *forward; /* file that is there while the host forwards because of us alone */
 } RouterPlace;
 /* HOSTLER_ERROR_UNSUPPORTED when dnsmasq is not installed. */
 bool router_is_installed(GError **error);
 /* Makes it if it does not run as it should; *@ret_made: its port's device is a new one. */
 bool router_make(const RouterPlace *place, const Router *router, bool *ret_made, GError **error);
+/* The host forwards no more, if it did not before the first router with NAT. In the host's namespace. */
+void router_forward_no_more(const RouterPlace *place);
 /* Tells it who is there, if that has changed. */
 bool router_serve(const RouterPlace *place, const Router *router, GError **error);
 /* Ends those that are not among @routers (of Router). */

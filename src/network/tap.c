@@ -46,3 +46,15 @@ int tap_open(const char *name, int mtu, GError **error)
         }
         return bring_up(name, mtu, error) ? fd_steal(&fd) : -1;
 }
+
+void tap_resize(const char *name, int mtu)
+{
+        struct ifreq request = {0};
+        autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        g_strlcpy(request.ifr_name, name, sizeof request.ifr_name);
+        if (fd < 0 || ioctl(fd, SIOCGIFMTU, &request) < 0 || request.ifr_mtu == mtu)
+                return;
+        request.ifr_mtu = mtu;
+        if (ioctl(fd, SIOCSIFMTU, &request) < 0)
+                g_warning("%s cannot have an MTU of %d: %s", name, mtu, g_strerror(errno));
+}

@@ -14,3 +14,5 @@ char *tap_name(const char *vm_id, const char *part);
  * descriptor is the adapter's: QEMU's to be. -1 and HOSTLER_ERROR_DENIED, _FAILED.
  */
 int tap_open(const char *name, int mtu, GError **error);
+/* Gives one that is there another MTU; what fails is logged. */
+void tap_resize(const char *name, int mtu);

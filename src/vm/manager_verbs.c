@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "hostler-handlers.h"
 #include "vm/manager.h"
+#include "vm/network/ports.h"
 
 /* ---- VMs ---- */
 
@@ -74,6 +75,8 @@ bool vm_show(const Call *call, const HostlerVmShowArgs *args, HostlerVm *ret_res
                 return false;
         }
         vm_info(vm, ret_result);
+        if (ret_result->status)
+                ports_learned(vm, &ret_result->status->addresses);
         return true;
 }
 

@@ -7,6 +7,7 @@
 #include "hostler-handlers.h"
 #include "vm/change.h"
 #include "vm/govern/govern.h"
+#include "vm/network/ports.h"
 
 bool vm_set(Job *job, const HostlerVmSetArgs *args, HostlerPropertyChangeList *ret_result, GError **error)
 {
@@ -54,6 +55,8 @@ bool vm_rename(Job *job, const HostlerVmRenameArgs *args, HostlerVm *ret_result,
                 event_emit(manager_events(manager), "vm-changed", object,
                            json_pack("{s:I}", "generation", (json_int_t)vm_generation(vm)));
         }
+        if (!job_is_dry_run(job))
+                ports_renamed(manager, vm);
         vm_info(vm, ret_result);
         return true;
 }

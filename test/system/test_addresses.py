@@ -85,6 +85,8 @@ def made_up_host():
         world = None
         try:
             world = World()
+            with open("/proc/sys/net/ipv4/ip_forward", "w") as file:
+                file.write("0")
             firewall()
             daemon.start("--system")
             with daemon:
@@ -97,6 +99,11 @@ def made_up_host():
 
 def nft(*words):
     return subprocess.run(["nft", *words], check=True, capture_output=True, text=True).stdout
+
+
+def forwards():
+    with open("/proc/sys/net/ipv4/ip_forward") as file:
+        return file.read().strip()
 
 
 def firewall():
@@ -132,7 +139,40 @@ def check_first_look(daemon):
     assert "nameserver 10.77.1.1" in names and "search internal" in names
     daemon.guest("web1", "ping", "-c", "1", "-W", "5", "web2")
     assert "10.77.1.3" in daemon.guest("web1", "nslookup", "web2.internal")
-    assert "1500" in daemon.guest("web1", "cat", "/sys/class/net/eth0/mtu")
+    assert daemon.guest("web1", "cat", "/sys/class/net/eth0/mtu") == "1450"
+
+
+def check_dnsmasq(daemon):
+    """It is not root, and what it may do beyond its user is the network's: CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW."""
+    with open(f"/proc/{pid_of(daemon, 'dnsmasq')[0]}/status") as file:
+        status = dict(line.split(":", 1) for line in file)
+    assert "0" not in status["Uid"].split() and int(status["CapEff"], 16) & ~(1 << 10 | 1 << 12 | 1 << 13) == 0, status
+
+
+def check_mtu(daemon):
+    """Less at once, in the guest as on its way; more than the switch carries never, more than it was started with later."""
+    row, = daemon.json("set", "web1", "nic0.mtu=1300")
+    assert (row["state"], row["guest"]) == ("applied", "1300"), row
+    assert daemon.guest("web1", "cat", "/sys/class/net/eth0/mtu") == "1300"
+    assert "the switch carries 1450" in daemon.refused(2, "set", "web1", "nic0.mtu=1451")
+    assert [row["state"] for row in daemon.json("set", "web1", "nic0.mtu=1400")] == ["pending"]
+    daemon.hostler("set", "web1", "nic0.mtu=1300")
+
+
+def check_learned(daemon):
+    """Who says that a guest has an address, and who has it by right; names follow their VMs."""
+    def known(vm, address):
+        return next((row for row in daemon.show(vm)["status"]["addresses"] if row["address"] == address and row.get("nic") == "nic0"), {})
+    wait_until(lambda: set(known("web1", "10.77.1.2").get("source", "").split(",")) == {"agent", "lease", "arp"}, 60)
+    daemon.guest("web2", "ip", "addr", "add", "10.77.1.2/24", "dev", "eth0")
+    daemon.run("exec", "web2", "--", "ping", "-c", "1", "-W", "1", "-I", "10.77.1.2", "10.77.1.1")
+    wait_until(lambda: known("web2", "10.77.1.2").get("conflict") == "web1.nic0", 30)
+    daemon.guest("web2", "ip", "addr", "del", "10.77.1.2/24", "dev", "eth0")
+    assert "conflict" not in known("web1", "10.77.1.2")
+    wait_until(lambda: daemon.run("exec", "web1", "--", "sh", "-c", "ip neigh flush dev eth0; ping -c 1 -W 2 10.77.1.1").returncode == 0, 30, "its own again")
+    daemon.hostler("rename", "web2", "front")
+    wait_until(lambda: "10.77.1.3" in daemon.run("exec", "web1", "--", "nslookup", "front.internal").stdout, 10)
+    daemon.hostler("rename", "front", "web2")
 
 
 def check_firewall(daemon, world):
@@ -304,16 +344,21 @@ def test_uplinks_on_trial():
 
 @limit(300)
 def test_guests_with_addresses():
+    before = os.listdir("/run")
     with made_up_host() as (daemon, world):
-        daemon.hostler("switch", "create", "lan", "uplink=nat", "subnet=10.77.1.0/24")
+        daemon.hostler("switch", "create", "lan", "uplink=nat", "subnet=10.77.1.0/24", "mtu=1450")
         daemon.hostler("portgroup", "create", "lan", "web")
         for vm in ("web1", "web2"):
             daemon.hostler("create", vm, "--image", "tiny", "--start", "nic0.network=lan/web", *SMALL)
         for vm in ("web1", "web2"):
             daemon.hostler("wait", vm, "agent", timeout=180)
         check_first_look(daemon)
+        assert forwards() == "1"
+        check_dnsmasq(daemon)
         check_firewall(daemon, world)
         check_by_hand(daemon)
+        check_learned(daemon)
+        check_mtu(daemon)
         check_crashes(daemon)
         check_uplink(daemon)
         for vm in ("web1", "web2"):
@@ -321,7 +366,18 @@ def test_guests_with_addresses():
             daemon.hostler("rm", "--now", "-y", vm)
         daemon.hostler("switch", "rm", "lan")
         wait_until(lambda: not pid_of(daemon, "dnsmasq") and not pid_of(daemon, "ovs"), 20)
+        wait_until(lambda: forwards() == "0", 20, "the host forwards no more")
+        assert not [name for name in os.listdir("/run") if name.startswith("hostler-dns-") and name not in before]
         assert "hostler" not in nft("list", "ruleset") and "hsg" not in ip("link")
+
+
+def check_old_firewall(daemon):
+    """One that nft cannot change is told of."""
+    def seen():
+        return next(check for check in daemon.json("doctor") if check["name"] == "forwarding")
+    assert seen()["ok"]
+    if shutil.which("iptables-legacy", path="/usr/sbin") and subprocess.run(["/usr/sbin/iptables-legacy", "-P", "FORWARD", "DROP"]).returncode == 0:
+        assert not seen()["ok"] and "iptables-legacy" in seen()["hint"]
 
 
 def test_bad_addresses():
@@ -344,6 +400,12 @@ def test_bad_addresses():
                "nic0.mtu=1500": "the switch carries 1400", "nic0.ip_address=dhcp,10.77.1.9": "either", "nic0.dns=1.2.3": "nic0"}
         for word, why in bad.items():
             assert why in daemon.refused(2, "set", "web1", word), word
+        mac = daemon.show("web1")["spec"]["nic0"]["mac"]
+        assert f"web1.nic0 has {mac}" in daemon.refused(2, "create", "web2", "--image", "tiny", "nic0.network=lan/web", f"nic0.mac={mac}")
+        for bad in ("nic0.mac=01:00:5e:00:00:01", "nic0.vlan=4096", "nic0.vlan=trunk:0"):
+            daemon.refused(2, "set", "web1", bad)
+        assert "web1.nic0" in daemon.refused(4, "portgroup", "rm", "lan", "web")
+        check_old_firewall(daemon)
         assert "web1.nic0 has 10.77.1.9" in daemon.refused(2, "create", "web2", "--image", "tiny", "nic0.network=lan/web", "nic0.ip_address=10.77.1.9")
         daemon.hostler("rm", "--now", "-y", "web1")
         daemon.hostler("switch", "rm", "lan")

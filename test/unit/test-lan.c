@@ -193,12 +193,13 @@ static void test_dnsmasq(void)
                "tag:h1,option:netmask,255.255.0.0\ntag:h1,option:router,10.1.2.254\n"
                "tag:h1,option:dns-server,192.0.2.53,192.0.2.54\ntag:h1,option:domain-name,example\n"
                "tag:h1,option:domain-search,a.example,b\ntag:h1,option:mtu,1400\n");
-        expect(lan_config(&lan, "/f", "net0", (char *const *)upstream),
-               "# Written by hostlerd.\ninterface=net0\nbind-dynamic\nuser=root\ngroup=root\npid-file=\n"
+        expect(lan_config(&lan, "/f", "/s", "nobody", "net0", (char *const *)upstream),
+               "# Written by hostlerd.\ninterface=net0\nbind-dynamic\nuser=nobody\ngroup=nogroup\npid-file=\n"
                "log-facility=-\nno-hosts\nno-resolv\nno-poll\ndomain-needed\nbogus-priv\ndomain=internal\n"
-               "local=/internal/\nexpand-hosts\naddn-hosts=/f/names\nserver=192.0.2.1\n"
-               "dhcp-range=10.1.2.0,static,255.255.255.0,12h\ndhcp-authoritative\nno-ping\ndhcp-hostsfile=/f/hosts\n"
-               "dhcp-optsfile=/f/options\ndhcp-leasefile=/f/leases\n");
+               "local=/internal/\nexpand-hosts\naddn-hosts=/s/names\nserver=192.0.2.1\n"
+               "dhcp-range=10.1.2.0,static,255.255.255.0,12h\ndhcp-authoritative\ndhcp-ignore=tag:!known\nno-"
+               "ping\ndhcp-hostsfile=/s/hosts\n"
+               "dhcp-optsfile=/s/options\ndhcp-leasefile=/f/leases\n");
         expect(lan_host_name("Web_1.x"), "web-1-x");
 }
 
@@ -210,7 +211,7 @@ static void test_no_gateway(void)
         g_assert_true(read_lan("{}", "{\"subnet\": \"10.1.2.0/24\", \"dhcp\": false}", &lan));
         expect(lan_options(&lan, none), "option:router\noption:dns-server,10.1.2.1\noption:domain-name,internal\n"
                                         "option:mtu,1500\n");
-        g_autofree char *config = lan_config(&lan, "/f", "net0", NULL);
+        g_autofree char *config = lan_config(&lan, "/f", "/s", "nobody", "net0", NULL);
         g_assert_null(strstr(config, "dhcp"));
         g_assert_null(strstr(config, "server="));
 }

@@ -52,7 +52,7 @@ static bool attach(const VmContext *context, const HostlerPart *part, const Host
                            .switch_name = words[0],
                            .group = words[1],
                            .policy = policy,
-                           .mtu = started->mtu,
+                           .mtu = props->mtu,
                            .guard = guard,
                            .host = plan.host,
                            .has_filter = started->model == HOSTLER_NIC_MODEL_VIRTIO_NET_PCI};
@@ -201,6 +201,15 @@ void ports_asked(Vm *vm, const char *part)
 
 /* ---- checks ---- */
 
+static bool is_on(const HostlerPart *part, const char *switch_name, const char *group)
+{
+        const HostlerNicProps *nic = nic_of(part);
+        if (!nic || !nic->network)
+                return false;
+        g_auto(GStrv) words = g_strsplit(nic->network, "/", 2);
+        return (!switch_name || strcmp(words[0], switch_name) == 0) && (!group || g_strcmp0(words[1], group) == 0);
+}
+
 static void refuse(GPtrArray *faults, const HostlerPart *part, const char *property, const char *why)
 {
         g_autofree char *pointer = g_strdup_printf("/spec/%s/%s", part->name, property);
@@ -216,6 +225,37 @@ static void check_group(Manager *manager, const HostlerPart *part, GPtrArray *fa
                 refuse(faults, part, "network", error->message);
         else if (!network_has_group(manager_network(manager), words[0], words[1]))
                 refuse(faults, part, "network", "there is no such port group; `hostler switch ls` lists them");
+}
+
+/* Who else on the switch has the address of this adapter. Caller frees; NULL: nobody. */
+static char *mac_holder(Manager *manager, const char *id, const HostlerPart *part)
+{
+        const HostlerNicProps *nic = part->props;
+        g_autoptr(GPtrArray) vms = manager_vms(manager, false);
+        g_auto(GStrv) words = g_strsplit(nic->network, "/", 2);
+        for (guint i = 0; nic->mac && i < vms->len; i++) {
+                Vm *vm = vms->pdata[i];
+                g_autoptr(Spec) spec = vm_spec(vm);
+                for (size_t k = 0; strcmp(vm_id(vm), id) != 0 && k < spec->value.count; k++) {
+                        const HostlerPart *other = &spec->value.items[k];
+                        g_autofree char *name = vm_name(vm);
+                        if (is_on(other, words[0], NULL) && g_strcmp0(nic_of(other)->mac, nic->mac) == 0)
+                                return g_strdup_printf("%s.%s", name, other->name);
+                }
+        }
+        return NULL;
+}
+
+static void check_mac(Manager *manager, const char *id, const HostlerSpec *spec, const HostlerPart *part,
+                      GPtrArray *faults)
+{
+        const HostlerNicProps *nic = part->props;
+        g_autofree char *holder = mac_holder(manager, id, part), *why = NULL;
+        for (const HostlerPart *other = spec->items; !holder && nic->mac && other < part; other++)
+                if (nic_of(other) && g_strcmp0(nic_of(other)->mac, nic->mac) == 0)
+                        holder = g_strdup(other->name);
+        if (holder)
+                refuse(faults, part, "mac", why = g_strdup_printf("%s has %s", holder, nic->mac));
 }
 
 static void check_nic(Manager *manager, const char *vm_id, const HostlerPart *part, GPtrArray *faults)
@@ -242,20 +282,14 @@ static void check_nic(Manager *manager, const char *vm_id, const HostlerPart *pa
 void ports_check(Manager *manager, Vm *vm, const HostlerSpec *spec, GPtrArray *faults)
 {
         for (size_t i = 0; i < spec->count; i++)
-                if (nic_of(&spec->items[i]))
+                if (nic_of(&spec->items[i])) {
                         check_nic(manager, vm_id(vm), &spec->items[i], faults);
+                        if (nic_of(&spec->items[i])->network)
+                                check_mac(manager, vm_id(vm), spec, &spec->items[i], faults);
+                }
 }
 
 /* ---- who is where ---- */
-
-static bool is_on(const HostlerPart *part, const char *switch_name, const char *group)
-{
-        const HostlerNicProps *nic = nic_of(part);
-        if (!nic || !nic->network)
-                return false;
-        g_auto(GStrv) words = g_strsplit(nic->network, "/", 2);
-        return strcmp(words[0], switch_name) == 0 && (!group || g_strcmp0(words[1], group) == 0);
-}
 
 static void add_users(Vm *vm, const HostlerSpec *spec, const char *switch_name, const char *group, GStrvBuilder *users)
 {
@@ -268,6 +302,7 @@ static void add_users(Vm *vm, const HostlerSpec *spec, const char *switch_name, 
         }
 }
 
+/* @switch_name NULL: on all of them. */
 static void follow(Manager *manager, Vm *vm, const char *switch_name)
 {
         HostlerVmRuntime runtime;
@@ -291,6 +326,11 @@ static void follow(Manager *manager, Vm *vm, const char *switch_name)
         vm_context_clear(&context);
         context = (VmContext){0};
         record_clear(&hostler_vm_runtime_type, &runtime);
+}
+
+void ports_renamed(Manager *manager, Vm *vm)
+{
+        follow(manager, vm, NULL);
 }
 
 void ports_follow(Manager *manager, const char *switch_name)
