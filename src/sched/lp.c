@@ -12,7 +12,6 @@
 struct Lp {
         Clp_Simplex *model;
         int rows, columns;
-        bool solved;
 };
 
 Lp *lp_new(void)
@@ -45,13 +44,11 @@ int lp_add_row(Lp *lp, double lower, double upper, int n, const int *columns, co
 
 bool lp_solve(Lp *lp, GError **error)
 {
-        if (lp->solved)
-                Clp_primal(lp->model, 0);
-        else
-                Clp_initialSolve(lp->model);
+        /* Not Clp_initialSolve(): what it does beforehand to make a program smaller loses memory (CoinUtils 2.11,
+         * implied_free_action), and ours are small. */
+        Clp_primal(lp->model, 0);
         int status = Clp_status(lp->model);
-        lp->solved = status == SOLVED;
-        if (lp->solved)
+        if (status == SOLVED)
                 return true;
         return error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s",
                          status == INFEASIBLE  ? "no solution satisfies all constraints"
