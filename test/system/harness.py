@@ -227,14 +227,14 @@ def cached_image(name):
     """Folder of an image that `hostler image build` made once on this machine by today's recipes. Several tests may come here at once."""
     folder = IMAGES / recipes() / name.replace(":", "_")
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with open(IMAGES / "lock", "w") as lock:
+    with open(IMAGES / f"{folder.name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             with Daemon(images=()) as builder:
                 builder.hostler("image", "build", name, timeout=IMAGE_BUILD_LIMIT_S)
                 for old in IMAGES.iterdir():
                     if old.is_dir() and old.name != recipes():
-                        shutil.rmtree(old)
+                        shutil.rmtree(old, ignore_errors=True)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(builder.state / "images" / folder.name, f"{folder}.new", dirs_exist_ok=True)
                 os.rename(f"{folder}.new", folder)
