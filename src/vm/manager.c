@@ -12,6 +12,7 @@
 #include "vm/manager_internal.h"
 #include "vm/network/ports.h"
 #include "vm/pool/pools.h"
+#include "vm/vm_internal.h"
 
 /* Waiting for an adoption at daemon start: its own limit is shorter. */
 #define READY_TIMEOUT_MS 30000
@@ -124,6 +125,13 @@ static void finish_jobs(Manager *manager)
         manager->jobs = NULL;
 }
 
+/* They may wait for answers, too. */
+static void finish_asides(Manager *manager)
+{
+        while (g_atomic_int_get(&manager->asides) > 0)
+                g_main_context_iteration(NULL, TRUE);
+}
+
 void manager_free(Manager *manager)
 {
         if (!manager)
@@ -135,8 +143,10 @@ void manager_free(Manager *manager)
         g_clear_pointer(&manager->probe, g_thread_join);
         if (manager->silent)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);
+        finish_asides(manager);
         finish_jobs(manager);
         disconnect_all(manager);
+        finish_asides(manager);
         network_free(manager->network);
         warm_pool_free(manager->warm);
         g_hash_table_unref(manager->names);
@@ -165,6 +175,8 @@ void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, c
 {
         g_autofree char *object = vm_object(vm), *turn = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
         Caller caller = manager_caller();
+        if (g_cancellable_is_cancelled(vm_manager(vm)->cancellable))
+                return;
         JobRequest request = {.verb = verb_handler(verb_find(noun, verb)),
                               .args = args,
                               .object = object,
@@ -172,6 +184,30 @@ void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, c
                               .caller = &caller,
                               .key = key};
         job_submit(manager_jobs(vm_manager(vm)), &request, &id, NULL);
+}
+
+typedef struct {
+        Vm *vm;
+        void (*work)(Vm *vm);
+} Aside;
+
+static gpointer aside_thread(gpointer data)
+{
+        g_autofree Aside *aside = data;
+        Manager *manager = vm_manager(aside->vm);
+        aside->work(aside->vm);
+        vm_unref(aside->vm);
+        g_atomic_int_dec_and_test(&manager->asides);
+        g_main_context_wakeup(NULL);
+        return NULL;
+}
+
+void vm_aside(Vm *vm, const char *name, void (*work)(Vm *vm))
+{
+        Aside *aside = g_new(Aside, 1);
+        *aside = (Aside){.vm = vm_ref(vm), .work = work};
+        g_atomic_int_inc(&vm_manager(vm)->asides);
+        g_thread_unref(g_thread_new(name, aside_thread, aside));
 }
 
 /* ---- what it holds ---- */

@@ -16,6 +16,7 @@ struct Manager {
         GCond kvm_known;
         GThread *recovery, *probe;
         gint jobs_ended; /* atomic: the end of the daemon may go on */
+        gint asides;     /* atomic: how many run */
         bool recovering; /* until the main loop has told the end of the recovery; main thread only */
         GThread *scheduling;
         unsigned rounds;                     /* housekeeping.c, that thread only */
@@ -58,7 +59,7 @@ void observe_stop(Manager *manager);
 Caller manager_caller(void);
 /*
  * Gives the daemon a job on @vm, with its turn. @args: of the verb; @key: so that it is asked for once, or NULL.
- * Nothing comes of it while the store cannot be written.
+ * Nothing comes of it while the store cannot be written, or once the daemon's end has begun.
  */
 void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, const char *key);
 /* recover.c: what the row knows beyond the spec. */

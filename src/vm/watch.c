@@ -45,18 +45,11 @@ static void ask_agent(VmWatch *watch);
 
 /* ---- the process ---- */
 
-static gpointer ended_thread(gpointer data)
-{
-        g_autoptr(Vm) vm = data;
-        vm_record_exit(vm);
-        return NULL;
-}
-
 static gboolean on_ended(gint fd, GIOCondition condition, gpointer data)
 {
         VmWatch *watch = data;
         watch->ended = 0;
-        g_thread_unref(g_thread_new("vm-exit", ended_thread, vm_ref(watch->vm)));
+        vm_aside(watch->vm, "vm-exit", vm_record_exit);
         return G_SOURCE_REMOVE;
 }
 

@@ -218,6 +218,8 @@ def test_io_error_while_memory_is_written(daemon):
     daemon.guest("web1", "sh", "-c", "mkdir -p /tmp/m; mount -t tmpfs none /tmp/m; dd if=/dev/urandom of=/tmp/m/x bs=1M count=60 2> /dev/null; md5sum /tmp/m/x > /root/sum; sync")
     api = api_of(daemon)
     with xfs() as place, mounted(place, folder):
+        # So slow that it fails before all is written.
+        subprocess.run(["mount", "-o", "remount,sync", place], check=True)
         job = api.call("POST", "/v1/vms/web1/snapshots", {"name": "one"})
         wait_until(lambda: written(pid) > 8 * MIB or api.call("GET", f"/v1/jobs/{job['id']}")["state"] in ENDED, 60, "memory is written", every=0.001)
         shut_down(place)

@@ -80,12 +80,10 @@ static char *identity_of(Vm *vm)
         return name;
 }
 
-static gpointer ask(gpointer data)
+static void ask(Vm *vm)
 {
-        g_autoptr(Vm) vm = data;
         HostlerVmRenewIdentityArgs args = {.vm = (char *)vm_id(vm)};
         manager_ask(vm, "vm", "renew-identity", &args, NULL);
-        return NULL;
 }
 
 bool identity_renew_soon(Vm *vm)
@@ -96,7 +94,7 @@ bool identity_renew_soon(Vm *vm)
         if (holder)
                 return true;
         if (of)
-                g_thread_unref(g_thread_new("identity", ask, vm_ref(vm)));
+                vm_aside(vm, "identity", ask);
         return of != NULL;
 }
 

@@ -60,15 +60,8 @@ void guest_thaw(Vm *vm)
         set_freezing(vm, false);
 }
 
-static gpointer thaw_thread(gpointer data)
-{
-        g_autoptr(Vm) vm = data;
-        guest_thaw(vm);
-        return NULL;
-}
-
 void guest_thaw_if_left(Vm *vm)
 {
         if (is_frozen(vm) && !set_freezing(vm, true))
-                g_thread_unref(g_thread_new("thaw", thaw_thread, vm_ref(vm)));
+                vm_aside(vm, "thaw", guest_thaw);
 }
