@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "base/file.h"
 
 #define WAIT_US (3 * G_USEC_PER_SEC)
 
