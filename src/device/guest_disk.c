@@ -18,7 +18,8 @@
 /*
  * Leaves in $b the name of the block device, or ends. A disk is found where it sits, because not all guests show serial
  * numbers of all buses; on USB by the adapter's serial number, on SAS by its port. AHCI has six ports, each with its
- * own bus, the old controllers two with two drives each.
+ * own bus, the old controllers two with two drives each. Quoted where they are tested: a pattern that nothing matched
+ * when the loop began would match again there, and a disk that came between be taken for one called "*", which is all.
  */
 #define FIND                                                                                                           \
         "a=/sys/bus/pci/devices/$1; c=/sys/bus/pci/devices/$3; s=$4; n=$5; b=; d=/none\n"                              \
@@ -33,7 +34,7 @@
         "    [ \"$(cat $f/sas_device/*/phy_identifier)\" = $s ] && set -- \"$@\" $f/target*/*/block/*; done;;\n"       \
         "*) set -- $a/virtio*/block/* $a/nvme/nvme*/nvme*n*;;\n"                                                       \
         "esac 2>/dev/null\n"                                                                                           \
-        "for f in \"$@\"; do [ -e $f ] && b=${f##*/}; done\n"                                                          \
+        "for f in \"$@\"; do [ -e \"$f\" ] && b=${f##*/}; done\n"                                                      \
         "[ -n \"$b\" ] || exit 0\n"
 
 const char guest_disk_line[] =
@@ -43,17 +44,17 @@ static const char size_script[] = FIND "cat /sys/block/$b/size";
 
 static const char rescan_script[] = "for h in /sys/bus/pci/devices/$3/host*/scsi_host/host*/scan"
                                     " /sys/bus/pci/devices/$3/*/host*/scsi_host/host*/scan; do"
-                                    " [ -e $h ] && echo '- - -' > $h; done";
+                                    " [ -e \"$h\" ] && echo '- - -' > $h; done";
 
 /* Mounts and swap by device numbers and names of the disk and its partitions; then who else has it open. */
 static const char used_script[] =
     FIND "for d in /sys/block/$b /sys/block/$b/$b*; do\n"
-         "  [ -e $d/dev ] || continue\n"
+         "  [ -e \"$d/dev\" ] || continue\n"
          "  n=$(cat $d/dev); f=/dev/${d##*/}\n"
          "  while read -r i p v r m x; do [ $v = $n ] && echo \"mounted on $m\" && exit; done < /proc/self/mountinfo\n"
          "  while read -r v m x; do [ $v = $f ] && echo \"mounted on $m\" && exit; done < /proc/mounts\n"
          "  while read -r v x; do [ $v = $f ] && echo swap && exit; done < /proc/swaps\n"
-         "  for h in $d/holders/*; do [ -e $h ] && echo \"part of ${h##*/}\" && exit; done\n"
+         "  for h in $d/holders/*; do [ -e \"$h\" ] && echo \"part of ${h##*/}\" && exit; done\n"
          "done";
 
 /* Written out, and on SCSI given up: its driver would complain of a disk that vanishes. */

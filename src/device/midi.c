@@ -34,5 +34,5 @@ const DeviceType midi_device = {
     .setters = midi_setters,
     .host_end = midi_host_end,
     .guest = "for d in /sys/bus/usb/devices/*; do [ \"$(cat $d/serial 2>/dev/null)\" = \"$0\" ] || continue; "
-             "for m in $d/*/sound/card*/midiC*; do [ -e $m ] && echo /dev/snd/${m##*/}; done; done",
+             "for m in $d/*/sound/card*/midiC*; do [ -e \"$m\" ] && echo /dev/snd/${m##*/}; done; done",
 };

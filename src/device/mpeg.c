@@ -40,5 +40,5 @@ const DeviceType mpeg_device = {
     .remove = own_usb_remove,
     .setters = mpeg_setters,
     .guest = "for d in /sys/bus/usb/devices/*; do [ \"$(cat $d/serial 2>/dev/null)\" = \"$0\" ] || continue; "
-             "for v in $d/*/video4linux/video*; do [ -e $v ] && echo /dev/${v##*/} && break; done; done",
+             "for v in $d/*/video4linux/video*; do [ -e \"$v\" ] && echo /dev/${v##*/} && break; done; done",
 };

@@ -133,7 +133,8 @@ static void scsi_plan(const DeviceContext *context, const HostlerPart *part, Pla
 
 static const char scsi_guest[] =
     "a=/sys/bus/pci/devices/$1; d=$(readlink $a/driver) || exit; for h in $a/host*/scsi_host/host* "
-    "$a/virtio*/host*/scsi_host/host*; do [ -e $h ] && echo ${d##*/} ${h##*/} can_queue $(cat $h/can_queue) && exit;"
+    "$a/virtio*/host*/scsi_host/host*; do [ -e \"$h\" ] && echo ${d##*/} ${h##*/} can_queue $(cat $h/can_queue) && "
+    "exit;"
     " done; echo ${d##*/}";
 
 const DeviceType scsi_device = {
