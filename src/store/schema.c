@@ -43,6 +43,11 @@ const char *const schema_steps[] = {
     "CREATE TABLE address ("
     "  vm TEXT NOT NULL, part TEXT NOT NULL, network TEXT NOT NULL, address TEXT NOT NULL,"
     "  PRIMARY KEY (vm, part), UNIQUE (network, address)) STRICT, WITHOUT ROWID;",
+    /* Each on its own, so that who changes one needs no lock around them all. They were one setting. */
+    "CREATE TABLE pool (name TEXT PRIMARY KEY, config TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "INSERT INTO pool SELECT json_extract(each.value, '$.name'), each.value"
+    "  FROM setting, json_each(setting.value) AS each WHERE setting.key = 'pools';"
+    "DELETE FROM setting WHERE key = 'pools';",
     NULL,
 };
 

@@ -135,6 +135,12 @@ bool store_address_delete(Store *store, const char *vm, const char *part, GError
 bool store_address_each(Store *store, const char *network, void (*each)(const AddressRow *row, void *data), void *data,
                         GError **error);
 
+/* Pools. @config: JSON. Durable; deleting one that is absent is success. */
+bool store_pool_put(Store *store, const char *name, const char *config, GError **error);
+bool store_pool_delete(Store *store, const char *name, GError **error);
+/* By name. */
+bool store_pool_each(Store *store, void (*each)(const char *config, void *data), void *data, GError **error);
+
 /* Small named values (schema-free settings, the probe's verdict). NULL when absent. Caller frees. */
 char *store_get(Store *store, const char *key);
 bool store_set(Store *store, const char *key, const char *value, GError **error);

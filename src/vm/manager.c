@@ -64,7 +64,6 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
 {
         g_autoptr(Manager) manager = g_new0(Manager, 1);
         g_mutex_init(&manager->lock);
-        g_mutex_init(&manager->pools_turn);
         manager->pool_marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
         g_cond_init(&manager->kvm_known);
         g_cond_init(&manager->observe_end);
@@ -155,7 +154,6 @@ void manager_free(Manager *manager)
         g_object_unref(manager->cancellable);
         g_mutex_clear(&manager->lock);
         g_clear_pointer(&manager->governor, governor_free);
-        g_mutex_clear(&manager->pools_turn);
         pools_clear(manager);
         g_hash_table_unref(manager->pool_marks);
         g_clear_pointer(&manager->monitor, monitor_free);

@@ -33,8 +33,6 @@ struct Manager {
         GThread *observer;     /* observe.c */
         GCond observe_end;
 
-        GMutex pools_turn; /* who changes the table of pools; taken before `lock` */
-
         GHashTable *pool_marks; /* name → highest mark of fullness that was told of; the observer's own */
 
         GMutex lock;

@@ -472,6 +472,92 @@ static void test_migration(Fixture *fixture, const void *data)
         g_assert_true(error_is(error, HOSTLER_ERROR_UNSUPPORTED));
 }
 
+/* All up to, and without, the first that says @text; g_free. */
+static const char **steps_before(const char *text)
+{
+        g_autoptr(GPtrArray) steps = g_ptr_array_new();
+        for (int i = 0; !strstr(schema_steps[i], text); i++)
+                g_ptr_array_add(steps, (char *)schema_steps[i]);
+        g_ptr_array_add(steps, NULL);
+        return (const char **)g_ptr_array_free(g_steal_pointer(&steps), FALSE);
+}
+
+static void add_config(const char *config, void *data)
+{
+        g_ptr_array_add(data, g_strdup(config));
+}
+
+static GPtrArray *all_pools(Store *store)
+{
+        g_autoptr(GError) error = NULL;
+        GPtrArray *configs = g_ptr_array_new_with_free_func(g_free);
+        g_assert_true(store_pool_each(store, add_config, configs, &error));
+        g_assert_no_error(error);
+        return configs;
+}
+
+static void test_pools(Fixture *fixture, const void *data)
+{
+        g_autoptr(GError) error = NULL;
+        g_assert_true(store_pool_put(fixture->store, "slow", "{\"name\":\"slow\"}", &error));
+        g_assert_true(store_pool_put(fixture->store, "fast", "{}", &error));
+        g_assert_true(store_pool_put(fixture->store, "fast", "{\"name\":\"fast\"}", &error));
+        g_assert_no_error(error);
+        reopen(fixture);
+        g_autoptr(GPtrArray) both = all_pools(fixture->store);
+        g_assert_cmpint(both->len, ==, 2);
+        g_assert_cmpstr(both->pdata[0], ==, "{\"name\":\"fast\"}");
+        g_assert_true(store_pool_delete(fixture->store, "fast", &error));
+        g_assert_true(store_pool_delete(fixture->store, "fast", &error));
+        g_autoptr(GPtrArray) one = all_pools(fixture->store);
+        g_assert_cmpint(one->len, ==, 1);
+}
+
+/* A file of the version in which all pools were one setting; @setting: NULL: there were none. */
+static void migrate_pools(const char *path, const char *setting)
+{
+        g_autofree const char **older = steps_before("CREATE TABLE pool");
+        g_autoptr(GError) error = NULL;
+        sqlite3 *db;
+        g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+        g_assert_true(schema_migrate(db, older, &error));
+        g_assert_no_error(error);
+        g_autofree char *sql =
+            g_strdup_printf("INSERT INTO setting VALUES ('other', 'stays')%s%s%s", setting ? ", ('pools', '" : "",
+                            setting ? setting : "", setting ? "')" : "");
+        g_assert_cmpint(sqlite3_exec(db, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+        sqlite3_close(db);
+}
+
+/* What is in the store once it has opened such a file. */
+static GPtrArray *migrated_pools(const char *dir, const char *setting)
+{
+        g_autoptr(GError) error = NULL;
+        g_autofree char *path = g_build_filename(dir, "older.db", NULL);
+        migrate_pools(path, setting);
+        g_autoptr(Store) store = store_open(path, &error);
+        g_assert_no_error(error);
+        g_autofree char *other = store_get(store, "other"), *gone = store_get(store, "pools");
+        g_assert_cmpstr(other, ==, "stays");
+        g_assert_null(gone);
+        GPtrArray *pools = all_pools(store);
+        g_assert_cmpint(g_unlink(path), ==, 0);
+        return pools;
+}
+
+static void test_pools_migration(Fixture *fixture, const void *data)
+{
+        g_autoptr(GPtrArray) two =
+            migrated_pools(fixture->dir, "[{\"name\":\"fast\",\"type\":\"dir\",\"path\":\"/srv/it''s \\u00fc\"},"
+                                         "{\"name\":\"slow\",\"type\":\"dir\",\"path\":\"/mnt\"}]");
+        g_assert_cmpint(two->len, ==, 2);
+        g_assert_cmpstr(two->pdata[0], ==, "{\"name\":\"fast\",\"type\":\"dir\",\"path\":\"/srv/it's \\u00fc\"}");
+        g_assert_cmpstr(two->pdata[1], ==, "{\"name\":\"slow\",\"type\":\"dir\",\"path\":\"/mnt\"}");
+        g_autoptr(GPtrArray) none = migrated_pools(fixture->dir, "[]");
+        g_autoptr(GPtrArray) never = migrated_pools(fixture->dir, NULL);
+        g_assert_cmpint(none->len + never->len, ==, 0);
+}
+
 static void test_state_lock(void)
 {
         g_autoptr(GError) error = NULL;
@@ -538,6 +624,8 @@ int main(int argc, char **argv)
             {"/store/killed-writer", test_killed_writer},
             {"/store/full-disk", test_full_disk},
             {"/store/migration", test_migration},
+            {"/store/pools", test_pools},
+            {"/store/pools/migration", test_pools_migration},
         };
         g_test_init(&argc, &argv, NULL);
         for (guint i = 0; i < G_N_ELEMENTS(tests); i++)

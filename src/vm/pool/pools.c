@@ -1,8 +1,9 @@
 /*
- * The table of pools, kept in the store as one setting, and the way from a layer's name to its file. See pools.h.
+ * The table of pools, each a row of the store, and the way from a layer's name to its file. See pools.h.
  */
 #include "vm/pool/pools.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -11,27 +12,42 @@
 #include "vm/manager_internal.h"
 #include "vm/snapshot/layers.h"
 
-#define SETTING "pools"
-
 /* ---- the table ---- */
+
+typedef struct {
+        Manager *manager;
+        GError *error;
+} Loading;
+
+static void append(HostlerPoolConfigList *pools, const HostlerPoolConfig *pool)
+{
+        pools->items = g_renew(HostlerPoolConfig, pools->items, pools->count + 1);
+        record_copy(&hostler_pool_config_type, pool, &pools->items[pools->count++]);
+}
+
+static void load_one(const char *config, void *data)
+{
+        Loading *loading = data;
+        HostlerPoolConfig pool;
+        json_auto_t *json = json_loads(config, 0, NULL);
+        if (loading->error || !record_from_json(&hostler_pool_config_type, json, "/pool", &pool, &loading->error))
+                return;
+        append(&loading->manager->pools, &pool);
+        record_clear(&hostler_pool_config_type, &pool);
+}
 
 bool pools_load(Manager *manager, GError **error)
 {
-        g_autofree char *text = store_get(manager->store, SETTING);
-        json_auto_t *json = text ? json_loads(text, 0, NULL) : json_array();
-        return record_list_from_json(&hostler_pool_config_type, json, "/pools", &manager->pools, error);
+        Loading loading = {.manager = manager};
+        bool ok = store_pool_each(manager->store, load_one, &loading, error);
+        if (loading.error)
+                g_propagate_error(error, loading.error);
+        return ok && !loading.error;
 }
 
 void pools_clear(Manager *manager)
 {
         record_list_clear(&hostler_pool_config_type, &manager->pools);
-}
-
-static bool store_all(Manager *manager, const HostlerPoolConfigList *pools, GError **error)
-{
-        json_auto_t *json = record_list_to_json(&hostler_pool_config_type, pools, RECORD_STORED);
-        g_autofree char *text = json_dumps(json, JSON_COMPACT);
-        return store_set(manager->store, SETTING, text, error);
 }
 
 void pools_list(Manager *manager, HostlerPoolConfigList *ret_pools)
@@ -87,48 +103,42 @@ bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **erro
         return true;
 }
 
-/* @replaced: what the table is from now on, taken. Under pools_turn, which nobody takes for anything else. */
-static bool replace(Manager *manager, HostlerPoolConfigList *replaced_taken, GError **error)
+static gint compare(gconstpointer a, gconstpointer b)
 {
-        bool ok = store_all(manager, replaced_taken, error);
-        g_mutex_lock(&manager->lock);
-        HostlerPoolConfigList old = ok ? manager->pools : *replaced_taken;
-        if (ok)
-                manager->pools = *replaced_taken;
-        g_mutex_unlock(&manager->lock);
-        record_list_clear(&hostler_pool_config_type, &old);
-        return ok;
+        return strcmp(((const HostlerPoolConfig *)a)->name, ((const HostlerPoolConfig *)b)->name);
 }
 
+/* Who makes or forgets a pool has its turn, so that its row and its place in the table change as one. */
 bool pools_add(Manager *manager, const HostlerPoolConfig *pool, GError **error)
 {
-        HostlerPoolConfigList pools;
-        size_t at = 0;
-        g_autoptr(GMutexLocker) turn = g_mutex_locker_new(&manager->pools_turn);
-        pools_list(manager, &pools);
-        while (at < pools.count && strcmp(pools.items[at].name, pool->name) < 0)
-                at++;
-        pools.items = g_renew(HostlerPoolConfig, pools.items, pools.count + 1);
-        memmove(&pools.items[at + 1], &pools.items[at], (pools.count - at) * sizeof *pools.items);
-        record_copy(&hostler_pool_config_type, pool, &pools.items[at]);
-        pools.count++;
-        return replace(manager, &pools, error);
+        json_auto_t *json = record_to_json(&hostler_pool_config_type, pool, RECORD_STORED);
+        g_autofree char *text = json_dumps(json, JSON_COMPACT);
+        if (!store_pool_put(manager->store, pool->name, text, error))
+                return false;
+        g_mutex_lock(&manager->lock);
+        append(&manager->pools, pool);
+        qsort(manager->pools.items, manager->pools.count, sizeof *pool, compare);
+        g_mutex_unlock(&manager->lock);
+        return true;
 }
 
 bool pools_remove(Manager *manager, const char *name, GError **error)
 {
-        HostlerPoolConfigList pools;
-        size_t kept = 0;
-        g_autoptr(GMutexLocker) turn = g_mutex_locker_new(&manager->pools_turn);
-        pools_list(manager, &pools);
-        for (size_t i = 0; i < pools.count; i++) {
-                if (strcmp(pools.items[i].name, name) == 0)
-                        record_clear(&hostler_pool_config_type, &pools.items[i]);
-                else
-                        pools.items[kept++] = pools.items[i];
+        HostlerPoolConfig gone = {0};
+        if (!store_pool_delete(manager->store, name, error))
+                return false;
+        g_mutex_lock(&manager->lock);
+        HostlerPoolConfigList *pools = &manager->pools;
+        for (size_t i = 0; !gone.name && i < pools->count; i++) {
+                if (strcmp(pools->items[i].name, name) != 0)
+                        continue;
+                gone = pools->items[i];
+                memmove(&pools->items[i], &pools->items[i + 1], (--pools->count - i) * sizeof gone);
         }
-        pools.count = kept;
-        return replace(manager, &pools, error);
+        g_mutex_unlock(&manager->lock);
+        if (gone.name)
+                record_clear(&hostler_pool_config_type, &gone);
+        return true;
 }
 
 /* ---- who is in them ---- */

@@ -20,7 +20,7 @@ bool pools_find(Manager *manager, const char *name, HostlerPoolConfig *ret_pool,
 void pools_list(Manager *manager, HostlerPoolConfigList *ret_pools);
 /* The same with `default` before them. */
 bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error);
-/* Written down. */
+/* Written down. Whoever calls these has the pool's turn. */
 bool pools_add(Manager *manager, const HostlerPoolConfig *pool, GError **error);
 bool pools_remove(Manager *manager, const char *name, GError **error);
 /* Where volume @name that no VM has any more is kept in @pool (NULL: `default`), whose folder is made. Caller frees. */
