@@ -31,18 +31,30 @@ int64_t block_tables_bytes(int64_t memory_bytes, int64_t size_bytes)
 
 /* ---- nodes ---- */
 
+/* What says where the layer is. */
+static json_t *place_of(const BlockLayer *layer)
+{
+        return layer->file
+                   ? json_deep_copy(layer->file)
+                   : json_pack("{s:s, s:s, s:s}", "driver", path_names_device(layer->path) ? "host_device" : "file",
+                               "filename", layer->path, "locking", "on");
+}
+
 static json_t *file_node(const BlockGraph *graph, const BlockLayer *layer, bool last)
 {
         g_autofree char *node = g_strdup_printf("%s.file", layer->node);
         bool lower = !last && layer->mergeable && !graph->readonly, readonly = last ? graph->readonly : !lower;
-        json_t *args =
-            json_pack("{s:s, s:s, s:s, s:s, s:b, s:{s:b, s:b}}", "driver",
-                      path_names_device(layer->path) ? "host_device" : "file", "node-name", node, "filename",
-                      layer->path, "locking", "on", "read-only", readonly, "cache", "direct",
-                      block_cache_is_direct(graph->cache), "no-flush", graph->cache == HOSTLER_DISK_CACHE_UNSAFE);
+        json_auto_t *place = place_of(layer);
+        json_t *args = json_pack("{s:O, s:s}", "driver", json_object_get(place, "driver"), "node-name", node);
+        json_object_update_missing(args, place);
+        bool own_direct = json_is_true(json_object_get(json_object_get(args, "cache"), "direct"));
+        json_object_set_new(args, "read-only", json_boolean(readonly));
+        json_object_set_new(args, "cache",
+                            json_pack("{s:b, s:b}", "direct", own_direct || block_cache_is_direct(graph->cache),
+                                      "no-flush", graph->cache == HOSTLER_DISK_CACHE_UNSAFE));
         if (lower)
                 json_object_set_new(args, "auto-read-only", json_true());
-        if (graph->aio > HOSTLER_DISK_AIO_THREADS)
+        if (graph->aio > HOSTLER_DISK_AIO_THREADS && json_object_get(args, "locking"))
                 json_object_set_new(args, "aio", json_string(hostler_disk_aio_enum.values[graph->aio]));
         return args;
 }

@@ -11,10 +11,11 @@
 #include "device/device.h"
 
 typedef struct {
-        const char *node; /* name of the node of its format; that of its file is NODE.file. At most 26 bytes */
-        const char *path; /* absolute; below /dev (but not /dev/shm) a block device, else a file */
-        bool qcow2;       /* else raw, byte for byte */
-        bool mergeable;   /* when it is not the last: one above may be merged into it, and only then it is written to */
+        const char *node;   /* name of the node of its format; that of its file is NODE.file. At most 26 bytes */
+        const char *path;   /* absolute; below /dev (but not /dev/shm) a block device, else a file */
+        const json_t *file; /* how it is opened when that is not by @path: see volume_node(); borrowed, may be NULL */
+        bool qcow2;         /* else raw, byte for byte */
+        bool mergeable; /* when it is not the last: one above may be merged into it, and only then it is written to */
 } BlockLayer;
 
 /* Borrowed all. */

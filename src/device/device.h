@@ -38,11 +38,15 @@ struct DeviceContext {
         /* The files of a disk in the VM's folder, absolute, head first; NULL, or NULL itself: the one of its name.
          * g_strfreev. */
         char **(*disk_files)(const char *part, void *data);
+        /* How QEMU opens one of these that is no file: arguments of blockdev-add, which the caller owns; NULL, or NULL
+         * itself: it is one. */
+        json_t *(*disk_node)(const char *path, void *data);
         /* False when there is no such image. */
         bool (*image)(const char *name, DeviceImage *ret_image, void *data);
         /* Whether the QEMU of this host can make such a device at all; NULL: not asked. */
         bool (*has_driver)(const char *driver, void *data);
-        bool (*has_pool)(const char *name, void *data); /* NULL: all that are named are there */
+        bool (*has_pool)(const char *name, void *data);  /* NULL: all that are named are there */
+        bool (*takes_raw)(const char *pool, void *data); /* NULL: every pool keeps raw volumes */
         /* Whether the host can give this device of its own away now ("0000:01:00.0", "1-2.3", "046d:c31c"). @unreset:
          * it may be one that cannot be reset. */
         bool (*host_device)(const char *name, bool unreset, void *data, GError **error);

@@ -48,6 +48,9 @@ static void check_source(const DeviceContext *context, const HostlerPart *part, 
                            props->image, props->image);
         if (props->pool && context->has_pool && !context->has_pool(props->pool, context->data))
                 faults_add(faults, pointer, "there is no pool “%s”; `hostler pool ls` lists them", props->pool);
+        else if (props->pool && props->format == HOSTLER_DISK_FORMAT_RAW && context->takes_raw &&
+                 !context->takes_raw(props->pool, context->data))
+                faults_add(faults, pointer, "pool “%s” keeps qcow2 volumes only; leave out format=raw", props->pool);
 }
 
 /* What belongs to some models only. QEMU 7.2 ends at once when it is given numbers it has not foreseen. */

@@ -8,6 +8,7 @@ typedef struct {
         BlockGraph graph;
         GArray *layers;     /* of BlockLayer, owned */
         GPtrArray *strings; /* theirs, owned */
+        json_t *nodes;      /* theirs, owned: an array */
 } DiskGraph;
 /* False when its image is missing: then the graph lacks it. Clear it in any case. */
 bool disk_graph(const DeviceContext *context, const HostlerPart *part, DiskGraph *ret_disk);

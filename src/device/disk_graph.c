@@ -62,14 +62,17 @@ static char *node_of(const DeviceContext *context, const HostlerPart *part, cons
 }
 
 /* Takes both strings. */
-static void add_layer(DiskGraph *disk, char *node_taken, char *path_taken, bool mergeable)
+static void add_layer(const DeviceContext *context, DiskGraph *disk, char *node_taken, char *path_taken, bool mergeable)
 {
+        json_t *file = context->disk_node ? context->disk_node(path_taken, context->data) : NULL;
         BlockLayer layer = {
             .node = node_taken,
             .path = path_taken,
+            .file = file,
             .qcow2 = !g_str_has_suffix(path_taken, RAW),
             .mergeable = mergeable,
         };
+        json_array_append_new(disk->nodes, file ? file : json_null());
         g_ptr_array_add(disk->strings, node_taken);
         g_ptr_array_add(disk->strings, path_taken);
         g_array_append_val(disk->layers, layer);
@@ -83,7 +86,7 @@ static bool add_image(const DeviceContext *context, const HostlerPart *part, Dis
                 return true;
         if (!context->image(props->image, &image, context->data))
                 return false;
-        add_layer(disk, g_strdup_printf("%s.base", part->name), g_strdup(image.disk), false);
+        add_layer(context, disk, g_strdup_printf("%s.base", part->name), g_strdup(image.disk), false);
         return true;
 }
 
@@ -94,6 +97,7 @@ static void graph_init(const DeviceContext *context, const HostlerPart *part, Di
         *ret_disk = (DiskGraph){
             .layers = g_array_new(FALSE, FALSE, sizeof(BlockLayer)),
             .strings = g_ptr_array_new_with_free_func(g_free),
+            .nodes = json_array(),
             .graph = {.readonly = props->readonly,
                       .cache = props->cache,
                       .aio = props->aio,
@@ -116,7 +120,8 @@ bool disk_graph(const DeviceContext *context, const HostlerPart *part, DiskGraph
         graph_init(context, part, ret_disk);
         bool ok = add_image(context, part, ret_disk);
         for (guint i = count; i > 0; i--)
-                add_layer(ret_disk, node_of(context, part, files[i - 1], count - i), g_strdup(files[i - 1]), true);
+                add_layer(context, ret_disk, node_of(context, part, files[i - 1], count - i), g_strdup(files[i - 1]),
+                          true);
         graph_seal(ret_disk);
         return ok;
 }
@@ -125,6 +130,7 @@ void disk_graph_clear(DiskGraph *disk)
 {
         g_clear_pointer(&disk->layers, g_array_unref);
         g_clear_pointer(&disk->strings, g_ptr_array_unref);
+        g_clear_pointer(&disk->nodes, json_decref);
 }
 
 const BlockLayer *disk_graph_head(const DiskGraph *disk)
@@ -137,7 +143,7 @@ void disk_plan_layer(const DeviceContext *context, const HostlerPart *part, cons
         g_auto(DiskGraph) disk = {0};
         graph_init(context, part, &disk);
         disk.graph.readonly = false;
-        add_layer(&disk, disk_layer_node(path), g_strdup(path), true);
+        add_layer(context, &disk, disk_layer_node(path), g_strdup(path), true);
         graph_seal(&disk);
         block_plan(&disk.graph, plan);
 }
@@ -148,7 +154,7 @@ void disk_plan_copy(const DeviceContext *context, const HostlerPart *part, const
         graph_init(context, part, &disk);
         disk.graph.readonly = false;
         add_image(context, part, &disk);
-        add_layer(&disk, disk_layer_node(path), g_strdup(path), true);
+        add_layer(context, &disk, disk_layer_node(path), g_strdup(path), true);
         graph_seal(&disk);
         block_plan_head(&disk.graph, plan);
 }

@@ -44,7 +44,7 @@ static BlockGraph graph_of(const Medium *medium, const BlockLayer *layer)
 
 static void plan_as(const Medium *medium, const char *node, Plan *plan)
 {
-        BlockLayer layer = {node, medium->path, medium->qcow2};
+        BlockLayer layer = {.node = node, .path = medium->path, .qcow2 = medium->qcow2};
         BlockGraph graph = graph_of(medium, &layer);
         if (medium->path)
                 block_plan(&graph, plan);
@@ -245,7 +245,7 @@ bool medium_shut(const HostlerPart *part, Qmp *qmp, GError **error)
 static bool reopen(const DeviceChange *change, const HostlerPart *part, GError **error)
 {
         Medium medium = medium_of(change->context, part);
-        BlockLayer layer = {part->name, medium.path, medium.qcow2};
+        BlockLayer layer = {.node = part->name, .path = medium.path, .qcow2 = medium.qcow2};
         BlockGraph graph = graph_of(&medium, &layer);
         json_auto_t *state = block_device_state(change->qmp, part, error);
         return state && (!is_in(state, &medium) || !medium.path || block_reopen(&graph, false, change->qmp, error));

@@ -8,7 +8,8 @@
 int64_t pool_used_percent(const PoolSpace *space)
 {
         int64_t used = space->size_bytes - space->free_bytes;
-        return space->size_bytes > 0 ? (used * 100 + space->size_bytes - 1) / space->size_bytes : 100;
+        int64_t percent = space->size_bytes > 0 ? (used * 100 + space->size_bytes - 1) / space->size_bytes : 100;
+        return MAX(percent, space->tables_percent);
 }
 
 int pool_mark(int64_t used_percent, int before)

@@ -19,6 +19,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "storage/catalogue.h"
+#include "storage/volume_tool.h"
 
 #define QCOW2_MAGIC 0x514649fb
 #define CLUSTER_BITS 16
@@ -29,6 +31,7 @@
 #define BACKING_FORMAT_EXTENSION 0xe2792aca
 #define BACKING_NAME_MAX 1023 /* QEMU's limit */
 #define GROW_TIMEOUT_MS (5 * 60 * 1000)
+#define SPARE_BYTES ((int64_t)64 << 20)
 
 /* On disk, big endian. */
 typedef struct __attribute__((packed)) {
@@ -158,7 +161,7 @@ static bool write_refcounts(int fd, int64_t n_clusters)
                write_at(fd, counts, (gsize)n_clusters * sizeof *counts, 2 * CLUSTER);
 }
 
-static bool create(const char *path, int64_t size_bytes, const char *backing, const char *format, GError **error)
+static bool create_file(const char *path, int64_t size_bytes, const char *backing, const char *format, GError **error)
 {
         Qcow2Header header = header_new(size_bytes);
         g_autoptr(GByteArray) first = header_cluster(&header, backing, format);
@@ -175,10 +178,42 @@ static bool create(const char *path, int64_t size_bytes, const char *backing, co
         return false;
 }
 
+/* Tables are one part in 5,000, and a QEMU that is killed may leave clusters that nobody uses. */
+int64_t volume_room(int64_t size_bytes)
+{
+        return size_bytes + size_bytes / 1000 / CLUSTER * CLUSTER + SPARE_BYTES;
+}
+
+static bool create_entry(const CatalogueEntry *entry, const char *path, int64_t size_bytes, const char *backing,
+                         const char *format, GError **error)
+{
+        g_autofree char *content = g_strconcat(path, ".new", NULL);
+        unlink(content);
+        bool ok = create_file(content, size_bytes, backing, format, error) &&
+                  entry->volumes->put(&entry->pool, path, volume_room(size_bytes), content, error);
+        unlink(content);
+        return ok;
+}
+
+static bool create(const char *path, int64_t size_bytes, const char *backing, const char *format, GError **error)
+{
+        g_auto(CatalogueEntry) entry = {0};
+        return catalogue_find(path, &entry) ? create_entry(&entry, path, size_bytes, backing, format, error)
+                                            : create_file(path, size_bytes, backing, format, error);
+}
+
+/* Where a volume is no file, QEMU knows no folder that a name were relative to. */
+char *volume_name_below(const char *path, const char *base_path)
+{
+        if (volume_is_opaque(base_path))
+                return volume_argument(base_path);
+        return volume_is_opaque(path) ? g_strdup(base_path) : relative_path(path, base_path);
+}
+
 bool volume_create_overlay(const char *path, const char *base_path, const char *base_format, int64_t size_bytes,
                            GError **error)
 {
-        g_autofree char *backing = relative_path(path, base_path);
+        g_autofree char *backing = volume_name_below(path, base_path);
 
         if (!size_check(size_bytes, error))
                 return false;
@@ -194,6 +229,10 @@ bool volume_create_overlay(const char *path, const char *base_path, const char *
 /* Bytes as the guest sees them, and holes where it has written none. */
 static bool create_raw(const char *path, int64_t size_bytes, GError **error)
 {
+        g_auto(CatalogueEntry) entry = {0};
+        if (catalogue_find(path, &entry))
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "pool %s keeps qcow2 volumes only",
+                                 entry.pool.name);
         autoclose int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd < 0)
                 return error_set_errno(error, errno, NULL, "Making disk %s", path);
@@ -268,10 +307,12 @@ bool volume_info(const char *path, VolumeInfo *ret_info, GError **error)
         autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
 
         *ret_info = (VolumeInfo){0};
+        if (fd >= 0 && volume_is_opaque(path))
+                return volume_tool_info(path, ret_info, error);
         if (fd < 0 || fstat(fd, &status) < 0)
                 return error_set_errno(error, errno, NULL, "Reading disk %s", path);
         if (volume_is_raw(path)) {
-                *ret_info = (VolumeInfo){.size_bytes = status.st_size, .allocated_bytes = status.st_blocks * 512};
+                ret_info->size_bytes = status.st_size;
                 return true;
         }
         if (pread(fd, &header, sizeof header, 0) < 72 || be32toh(header.magic) != QCOW2_MAGIC ||
@@ -280,14 +321,20 @@ bool volume_info(const char *path, VolumeInfo *ret_info, GError **error)
                 return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s is not a qcow2 disk", path);
         }
         ret_info->size_bytes = (int64_t)be64toh(header.size);
-        ret_info->allocated_bytes = (int64_t)status.st_blocks * 512;
         return true;
+}
+
+bool volume_make_room(const char *path, int64_t size_bytes, GError **error)
+{
+        g_auto(CatalogueEntry) entry = {0};
+        return !catalogue_find(path, &entry) ||
+               entry.volumes->make_room(&entry.pool, path, volume_room(size_bytes), error);
 }
 
 bool volume_grow(const char *path, int64_t size_bytes, GCancellable *cancellable, GError **error)
 {
-        g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT, size_bytes);
-        const char *const argv[] = {"qemu-img", "resize", "-q", "-f", volume_format(path), path, size, NULL};
+        g_autofree char *size = g_strdup_printf("%" G_GINT64_FORMAT, size_bytes), *argument = volume_argument(path);
+        const char *const argv[] = {"qemu-img", "resize", "-q", "-f", volume_format(path), argument, size, NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = GROW_TIMEOUT_MS, .cancellable = cancellable};
         g_auto(VolumeInfo) info = {0};
 
@@ -296,11 +343,43 @@ bool volume_grow(const char *path, int64_t size_bytes, GCancellable *cancellable
         if (size_bytes < info.size_bytes)
                 return error_set(error, HOSTLER_ERROR_INVALID, NULL,
                                  "A disk cannot shrink: it has %" G_GINT64_FORMAT " bytes", info.size_bytes);
-        return size_bytes == info.size_bytes || process_run(&options, NULL, error);
+        return size_bytes == info.size_bytes ||
+               (volume_make_room(path, size_bytes, error) && process_run(&options, NULL, error));
+}
+
+int64_t volume_allocated(const char *path)
+{
+        g_auto(CatalogueEntry) entry = {0};
+        struct stat status;
+        if (catalogue_find(path, &entry))
+                return entry.volumes->allocated(&entry.pool, path);
+        return stat(path, &status) == 0 ? (int64_t)status.st_blocks * 512 : 0;
+}
+
+bool volume_exists(const char *path)
+{
+        g_auto(CatalogueEntry) entry = {0};
+        struct stat status;
+        return lstat(path, &status) == 0 && (S_ISREG(status.st_mode) || catalogue_find(path, &entry));
+}
+
+bool volume_is_opaque(const char *path)
+{
+        g_auto(CatalogueEntry) entry = {0};
+        return catalogue_find(path, &entry) && entry.volumes->name;
+}
+
+json_t *volume_node(const char *path)
+{
+        g_auto(CatalogueEntry) entry = {0};
+        return catalogue_find(path, &entry) ? entry.volumes->node(&entry.pool, path) : NULL;
 }
 
 bool volume_delete(const char *path, GError **error)
 {
+        g_auto(CatalogueEntry) entry = {0};
+        if (catalogue_find(path, &entry))
+                return entry.volumes->remove(&entry.pool, path, error);
         if (unlink(path) == 0 || errno == ENOENT)
                 return true;
         return error_set_errno(error, errno, NULL, "Deleting disk %s", path);

@@ -13,6 +13,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/catalogue.h"
+#include "storage/volume.h"
+#include "storage/volume_tool.h"
 
 #define PIECE ((size_t)4 << 20)
 
@@ -92,8 +95,8 @@ static bool copy(Copying *copying, GError **error)
         return ok && (fsync(copying->to) == 0 || error_set_errno(error, errno, NULL, "cannot write a disk"));
 }
 
-bool volume_copy(const char *from, const char *to, VolumeProgressFunc progress, void *data, GCancellable *cancellable,
-                 GError **error)
+static bool copy_file(const char *from, const char *to, VolumeProgressFunc progress, void *data,
+                      GCancellable *cancellable, GError **error)
 {
         autoclose int in = open(from, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
         autoclose int out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -103,5 +106,42 @@ bool volume_copy(const char *from, const char *to, VolumeProgressFunc progress, 
         if (copy(&copying, error) && file_sync(to, error))
                 return true;
         unlink(to);
+        return false;
+}
+
+/* How much the copy has to hold: what is there as bytes, whatever they mean. */
+static int64_t bytes_of(const char *path, const CatalogueEntry *entry, GError **error)
+{
+        struct stat status;
+        if (entry->volumes)
+                return entry->volumes->room(&entry->pool, path, error);
+        if (stat(path, &status) == 0)
+                return status.st_size;
+        error_set_errno(error, errno, NULL, "cannot look at %s", path);
+        return -1;
+}
+
+static bool put_target(const char *from, const CatalogueEntry *source, const char *to, const CatalogueEntry *target,
+                       GError **error)
+{
+        g_auto(VolumeInfo) info = {0};
+        int64_t bytes = bytes_of(from, source, error);
+        return bytes >= 0 && volume_info(from, &info, error) &&
+               target->volumes->put(&target->pool, to, MAX(bytes, volume_room(info.size_bytes)), NULL, error);
+}
+
+bool volume_copy(const char *from, const char *to, VolumeProgressFunc progress, void *data, GCancellable *cancellable,
+                 GError **error)
+{
+        g_auto(CatalogueEntry) source = {0}, target = {0};
+        bool is_entry = catalogue_find(from, &source), to_entry = catalogue_find(to, &target);
+        if (!is_entry && !to_entry)
+                return copy_file(from, to, progress, data, cancellable, error);
+        if (to_entry && !put_target(from, &source, to, &target, error))
+                return false;
+        const VolumeTool tool = {.progress = progress, .data = data, .cancellable = cancellable};
+        if (volume_tool_copy(&tool, from, to, to_entry, error))
+                return true;
+        volume_delete(to, NULL);
         return false;
 }

@@ -509,7 +509,10 @@ static bool change_volumes(Change *change, const char *name, const char *propert
                 return true;
         if (!property)
                 return disk_volume_make(change->job, change->vm, new, error);
-        return strcmp(property, "size") != 0 || change->live || disk_volume_grow(change->job, change->vm, new, error);
+        if (strcmp(property, "size") != 0)
+                return true;
+        return change->live ? disk_volume_make_room(change->vm, new, error)
+                            : disk_volume_grow(change->job, change->vm, new, error);
 }
 
 /* ---- what goes for good ---- */

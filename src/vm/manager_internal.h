@@ -33,6 +33,7 @@ struct Manager {
         GThread *observer;     /* observe.c */
         GCond observe_end;
 
+        unsigned pool_looks;    /* at how full they are; the observer's own */
         GHashTable *pool_marks; /* name → highest mark of fullness that was told of; the observer's own */
 
         GMutex lock;

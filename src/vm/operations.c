@@ -3,7 +3,6 @@
  */
 #include "vm/operations.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -141,9 +140,7 @@ bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
         if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
                 return error_set(error, HOSTLER_ERROR_FAILED, NULL,
                                  "the journal names a file outside the state folder");
-        if (unlink(path) < 0 && errno != ENOENT)
-                return error_set_errno(error, errno, NULL, "cannot remove %s", path);
-        return true;
+        return volume_delete(path, error);
 }
 
 static bool operation_dir_remove(Manager *manager, const json_t *args, GError **error)

@@ -10,10 +10,10 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
 #include "storage/volume_copy.h"
+#include "storage/volume_tool.h"
 #include "vm/clone/clone.h"
 #include "vm/clone/instant.h"
 #include "vm/clone/ready.h"
@@ -27,7 +27,6 @@
 
 /* In the source's folder: its keepsakes of the moment that is cloned. */
 #define KEEPSAKES "cloned.kept"
-#define COPY_TIMEOUT_MS (6 * 60 * 60 * 1000)
 
 typedef struct {
         Job *job;
@@ -97,15 +96,12 @@ static bool is_plain(const char *from, const char *to)
 /* A whole copy of a frozen layer and all below it, but for an image: the copy stands on the same one. */
 static bool copy_disk(Cloning *cloning, const char *from, const char *to, GError **error)
 {
-        const char *argv[] = {"qemu-img", "convert", "-f", volume_format(from), "-O", volume_format(to),
-                              from,       to,        NULL};
-        ProcessOptions options = {
-            .argv = argv, .timeout_ms = COPY_TIMEOUT_MS, .cancellable = job_cancellable(cloning->job)};
+        const VolumeTool tool = {.cancellable = job_cancellable(cloning->job)};
         if (!volume_delete(to, error))
                 return false;
         if (is_plain(from, to))
-                return volume_copy(from, to, NULL, NULL, options.cancellable, error);
-        return process_run(&options, NULL, error) && file_sync(to, error);
+                return volume_copy(from, to, NULL, NULL, tool.cancellable, error);
+        return volume_tool_convert(&tool, from, to, error);
 }
 
 /* The VM's own folder is synced when all is in it (keepsakes_place()). */

@@ -7,11 +7,9 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "hostler-handlers.h"
+#include "storage/volume_tool.h"
 #include "vm/snapshot/layers_work.h"
-
-#define OFFLINE_MS (6 * 60 * 60 * 1000)
 
 typedef struct {
         Job *job;
@@ -48,12 +46,8 @@ static bool look_at_disk(Flattening *disk, GError **error)
 
 static bool copy_offline(const Flattening *disk, GError **error)
 {
-        const char *bottom = disk->files[disk->own - 1], *image = disk->image;
-        const char *argv[] = {"qemu-img", "rebase", "-f", "qcow2", "-F", "qcow2", "-b", image, bottom, NULL};
-        const char *bare[] = {"qemu-img", "rebase", "-f", "qcow2", "-b", "", bottom, NULL};
-        ProcessOptions options = {
-            .argv = image ? argv : bare, .timeout_ms = OFFLINE_MS, .cancellable = job_cancellable(disk->job)};
-        return process_run(&options, NULL, error) && file_sync(bottom, error);
+        const VolumeTool tool = {.cancellable = job_cancellable(disk->job)};
+        return volume_tool_rebase(&tool, disk->files[disk->own - 1], disk->image, error);
 }
 
 /* ---- while it runs ---- */

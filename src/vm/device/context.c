@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "host/qemu.h"
+#include "storage/volume.h"
 #include "vm/govern/respool.h"
 #include "vm/manager.h"
 #include "vm/network/ports.h"
@@ -14,6 +15,11 @@ static char **disk_files(const char *part, void *data)
 {
         const VmContext *context = data;
         return vm_disk_files(context->vm, part);
+}
+
+static json_t *disk_node(const char *path, void *data)
+{
+        return volume_node(path);
 }
 
 static void paths_free(gpointer data)
@@ -54,6 +60,17 @@ static bool has_pool(const char *name, void *data)
         return found;
 }
 
+static bool takes_raw(const char *name, void *data)
+{
+        const VmContext *context = data;
+        HostlerPoolConfig pool;
+        if (!pools_find(context->manager, name, &pool, NULL))
+                return true;
+        bool takes = !pool_type(&pool)->volumes;
+        record_clear(&hostler_pool_config_type, &pool);
+        return takes;
+}
+
 static bool host_device(const char *name, bool unreset, void *data, GError **error)
 {
         const VmContext *context = data;
@@ -91,9 +108,11 @@ static void context_init(VmContext *vm_context, Manager *manager, Vm *vm, const 
             .memory_file = run ? run->memory_file : NULL,
             .memory_is_kept = run && run->memory_kept,
             .disk_files = disk_files,
+            .disk_node = disk_node,
             .image = image_of,
             .has_driver = has_driver,
             .has_pool = has_pool,
+            .takes_raw = takes_raw,
             .host_device = host_device,
             .data = vm_context,
         };

@@ -28,7 +28,7 @@ static void disk_info(Vm *vm, const HostlerPart *part, bool live, HostlerDiskInf
         ret_info->state = g_strdup(live ? "attached" : "stored");
         if (volume_info(path, &volume, NULL)) {
                 ret_info->size = volume.size_bytes;
-                ret_info->allocated = volume.allocated_bytes;
+                ret_info->allocated = volume_allocated(path);
         }
 }
 

@@ -8,12 +8,11 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "storage/volume.h"
+#include "storage/volume_tool.h"
 #include "vm/pool/unattached.h"
 #include "vm/snapshot/layers_work.h"
 
-#define WHOLE_TIMEOUT_MS ((int64_t)6 * 60 * 60 * 1000)
 #define CHOSEN "volume"
 
 static const char *text_of(const json_t *object, const char *member)
@@ -117,12 +116,23 @@ bool operation_volume_return(Manager *manager, const json_t *args, GError **erro
 
 /* ---- growing ---- */
 
+/* Those below the head, too: it may be merged into them one day. */
+bool disk_volume_make_room(Vm *vm, const HostlerPart *part, GError **error)
+{
+        const HostlerDiskProps *props = part->props;
+        g_auto(GStrv) files = vm_disk_files(vm, part->name);
+        for (size_t i = 0; files[i] && disk_file_is_of(vm_dir(vm), vm_id(vm), files[i]); i++)
+                if (!volume_make_room(files[i], props->size, error))
+                        return false;
+        return true;
+}
+
 bool disk_volume_grow(Job *job, Vm *vm, const HostlerPart *part, GError **error)
 {
         g_autofree char *path = vm_disk_head(vm, part->name);
         const HostlerDiskProps *props = part->props;
         return !job_step(job, "grow", "grow disk %s", part->name) ||
-               volume_grow(path, props->size, job_cancellable(job), error);
+               (disk_volume_make_room(vm, part, error) && volume_grow(path, props->size, job_cancellable(job), error));
 }
 
 /* ---- going ---- */
@@ -138,25 +148,16 @@ static char *head_of(Vm *vm, const char *disk)
         return file;
 }
 
-static void tell_progress(const char *line, void *data)
+static void tell_progress(double percent, void *data)
 {
-        const char *open = strchr(line, '(');
-        if (open && strstr(open, "/100%"))
-                job_progress(data, g_ascii_strtod(open + 1, NULL), "copying what it stands on");
+        job_progress(data, percent, "copying what it stands on");
 }
 
-/* The volume reads the same bytes at each moment, so it can be cut off and begun again. */
 static bool make_whole(Job *job, const char *path, GError **error)
 {
-        const char *const argv[] = {"qemu-img", "rebase", "-p", "-f", "qcow2", "-b", "", path, NULL};
-        ProcessOptions options = {.argv = argv,
-                                  .timeout_ms = WHOLE_TIMEOUT_MS,
-                                  .cancellable = job_cancellable(job),
-                                  .line = tell_progress,
-                                  .line_data = job};
+        const VolumeTool tool = {.progress = tell_progress, .data = job, .cancellable = job_cancellable(job)};
         g_auto(VolumeInfo) info = {0};
-        return volume_info(path, &info, error) &&
-               (!info.backing || (process_run(&options, NULL, error) && file_sync(path, error)));
+        return volume_info(path, &info, error) && (!info.backing || volume_tool_rebase(&tool, path, NULL, error));
 }
 
 /* Decided once: afterwards the VM may not know the disk any more. @ret_keeping: {from, to, pool}, owned by the caller.

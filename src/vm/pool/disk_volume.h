@@ -14,6 +14,8 @@ json_t *disk_volume_choose(Job *job, const char *word, GError **error);
  * HOSTLER_ERROR_EXISTS when another file has its name.
  */
 bool disk_volume_make(Job *job, Vm *vm, const HostlerPart *part, GError **error);
+/* Before a disk that QEMU has open grows to the size that @part says: its volumes may be as large as that comes to. */
+bool disk_volume_make_room(Vm *vm, const HostlerPart *part, GError **error);
 /* Grows the head of a disk that no QEMU has open, to the size that @part says. */
 bool disk_volume_grow(Job *job, Vm *vm, const HostlerPart *part, GError **error);
 /*

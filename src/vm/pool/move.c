@@ -11,15 +11,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "device/block.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
 #include "storage/volume_copy.h"
+#include "storage/volume_tool.h"
 #include "vm/pool/pools.h"
 #include "vm/snapshot/layers_work.h"
 
-#define COPY_TIMEOUT_MS ((int64_t)6 * 60 * 60 * 1000)
 #define POLL_US 20000
 #define FIRST_POLL_US 2000
 #define PIVOT_POLLS (60 * 1000000 / POLL_US)
@@ -82,12 +81,14 @@ static bool check_layers(const Moving *moving, GError **error)
         return true;
 }
 
-static bool check_pool(Manager *manager, const char *name, GError **error)
+static bool check_pool(Manager *manager, const char *name, HostlerDiskFormat format, GError **error)
 {
         HostlerPoolConfig pool;
         if (!pools_find(manager, name, &pool, error))
                 return false;
         bool ok = pool_type(&pool)->check(&pool, error);
+        if (ok && format == HOSTLER_DISK_FORMAT_RAW && pool_type(&pool)->volumes)
+                ok = error_set(error, HOSTLER_ERROR_INVALID, NULL, "pool %s keeps qcow2 volumes only", name);
         record_clear(&hostler_pool_config_type, &pool);
         return ok;
 }
@@ -134,38 +135,18 @@ static void tell_progress(double percent, void *data)
         job_progress(data, percent, "copying");
 }
 
-static bool run_tool(const Moving *moving, const char *const *argv, GError **error)
-{
-        ProcessOptions options = {
-            .argv = argv, .timeout_ms = COPY_TIMEOUT_MS, .cancellable = job_cancellable(moving->job)};
-        return process_run(&options, NULL, error) && file_sync(moving->to, error);
-}
-
-/* What stands on an image goes on standing on it, from another place. */
-static bool tell_image(const Moving *moving, GError **error)
-{
-        const char *const argv[] = {"qemu-img", "rebase", "-u",          "-f",       "qcow2", "-F",
-                                    "qcow2",    "-b",     moving->image, moving->to, NULL};
-        return !moving->image || run_tool(moving, argv, error);
-}
-
-/* A raw disk that has had snapshots is one file again. */
-static bool copy_chain(const Moving *moving, GError **error)
-{
-        const char *const argv[] = {
-            "qemu-img",   "convert",  "-f", volume_format(moving->from), "-O", volume_format(moving->to),
-            moving->from, moving->to, NULL};
-        return run_tool(moving, argv, error);
-}
-
 static bool copy_offline(const Moving *moving, GError **error)
 {
+        const VolumeTool tool = {
+            .progress = tell_progress, .data = moving->job, .cancellable = job_cancellable(moving->job)};
         if (!volume_delete(moving->to, error))
                 return false;
+        /* A raw disk that has had snapshots is one file again. */
         if (json_array_size(json_object_get(moving->where, "old")) > 1 && !moving->image)
-                return copy_chain(moving, error);
-        return volume_copy(moving->from, moving->to, tell_progress, moving->job, job_cancellable(moving->job), error) &&
-               tell_image(moving, error);
+                return volume_tool_convert(&tool, moving->from, moving->to, error);
+        /* What stands on an image goes on standing on it, from another place. */
+        return volume_copy(moving->from, moving->to, tell_progress, moving->job, tool.cancellable, error) &&
+               (!moving->image || volume_tool_rename_backing(&tool, moving->to, moving->image, error));
 }
 
 /* ---- copying, while it runs ---- */
@@ -518,7 +499,7 @@ static bool check(Moving *moving, const HostlerDiskMoveArgs *args, const Hostler
         HostlerVmRuntime runtime;
         if (!disk)
                 return error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no disk called %s", args->disk);
-        if (!check_pool(vm_manager(moving->vm), args->pool, error) ||
+        if (!check_pool(vm_manager(moving->vm), args->pool, disk->format, error) ||
             !layers_check_state(moving->vm, "move its disks", error) || !check_layers(moving, error))
                 return false;
         vm_runtime(moving->vm, &runtime);

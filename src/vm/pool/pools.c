@@ -8,11 +8,23 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/catalogue.h"
 #include "storage/volume.h"
 #include "vm/manager_internal.h"
 #include "vm/snapshot/layers.h"
 
+#define CATALOGUES "pools" /* in the state folder */
+
 /* ---- the table ---- */
+
+/* Where it is, by the state folder as it is now: that may have been moved. */
+static void settle(Manager *manager, HostlerPoolConfig *pool)
+{
+        if (!pool_type(pool)->volumes)
+                return;
+        g_free(pool->path);
+        pool->path = pools_catalogue(manager, pool->name);
+}
 
 typedef struct {
         Manager *manager;
@@ -32,7 +44,9 @@ static void load_one(const char *config, void *data)
         json_auto_t *json = json_loads(config, 0, NULL);
         if (loading->error || !record_from_json(&hostler_pool_config_type, json, "/pool", &pool, &loading->error))
                 return;
+        settle(loading->manager, &pool);
         append(&loading->manager->pools, &pool);
+        catalogue_add(&pool);
         record_clear(&hostler_pool_config_type, &pool);
 }
 
@@ -47,6 +61,8 @@ bool pools_load(Manager *manager, GError **error)
 
 void pools_clear(Manager *manager)
 {
+        for (size_t i = 0; i < manager->pools.count; i++)
+                catalogue_remove(manager->pools.items[i].path);
         record_list_clear(&hostler_pool_config_type, &manager->pools);
 }
 
@@ -90,6 +106,11 @@ bool pools_find(Manager *manager, const char *name, HostlerPoolConfig *ret_pool,
         return found;
 }
 
+char *pools_catalogue(Manager *manager, const char *name)
+{
+        return g_build_filename(manager->state_dir, CATALOGUES, name, NULL);
+}
+
 bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error)
 {
         HostlerPoolConfig first;
@@ -119,6 +140,7 @@ bool pools_add(Manager *manager, const HostlerPoolConfig *pool, GError **error)
         append(&manager->pools, pool);
         qsort(manager->pools.items, manager->pools.count, sizeof *pool, compare);
         g_mutex_unlock(&manager->lock);
+        catalogue_add(pool);
         return true;
 }
 
@@ -136,8 +158,10 @@ bool pools_remove(Manager *manager, const char *name, GError **error)
                 memmove(&pools->items[i], &pools->items[i + 1], (--pools->count - i) * sizeof gone);
         }
         g_mutex_unlock(&manager->lock);
-        if (gone.name)
+        if (gone.name) {
+                catalogue_remove(gone.path);
                 record_clear(&hostler_pool_config_type, &gone);
+        }
         return true;
 }
 
@@ -229,7 +253,7 @@ static bool check_files(Vm *vm, const char *disk, GError **error)
         g_auto(GStrv) files = vm_disk_files(vm, disk);
         g_autofree char *object = vm_object(vm);
         for (size_t i = 0; files[i]; i++)
-                if (!g_file_test(files[i], G_FILE_TEST_EXISTS))
+                if (!g_file_test(files[i], G_FILE_TEST_EXISTS)) /* follows a link to a block device */
                         return error_set(error, HOSTLER_ERROR_FAILED, object,
                                          "the volume of %s is missing: there is no %s", disk, files[i]);
         return true;

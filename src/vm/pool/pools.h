@@ -20,6 +20,8 @@ bool pools_find(Manager *manager, const char *name, HostlerPoolConfig *ret_pool,
 void pools_list(Manager *manager, HostlerPoolConfigList *ret_pools);
 /* The same with `default` before them. */
 bool pools_all(Manager *manager, HostlerPoolConfigList *ret_pools, GError **error);
+/* The folder of entries (catalogue.h) that a pool called so has, or would have. Caller frees. */
+char *pools_catalogue(Manager *manager, const char *name);
 /* Written down. Whoever calls these has the pool's turn. */
 bool pools_add(Manager *manager, const HostlerPoolConfig *pool, GError **error);
 bool pools_remove(Manager *manager, const char *name, GError **error);

@@ -16,6 +16,7 @@
 /* What must be free before the guest goes on: it would stand still again at once. */
 #define ROOM_BYTES ((int64_t)64 << 20)
 #define ROOM_SHARE 50 /* of a small pool */
+#define DEAR_EVERY 5  /* looks */
 
 /* The head whose node is @node; NULL: none. Borrowed from the history. */
 static const HostlerDiskLayer *find_head(const HostlerVmHistory *history, const char *node)
@@ -96,11 +97,13 @@ void space_look(Vm *vm)
 
 /* ---- marks ---- */
 
-static void look_at_pool(Manager *manager, const HostlerPoolConfig *pool)
+/* @is_time: also those who are asked by running a program. */
+static void look_at_pool(Manager *manager, const HostlerPoolConfig *pool, bool is_time)
 {
         PoolSpace space;
         int before = GPOINTER_TO_INT(g_hash_table_lookup(manager->pool_marks, pool->name));
-        if (!pool_type(pool)->check(pool, NULL) || !pool_type(pool)->space(pool, &space, NULL))
+        if ((pool_type(pool)->volumes && !is_time) || !pool_type(pool)->check(pool, NULL) ||
+            !pool_type(pool)->space(pool, &space, NULL))
                 return;
         int64_t used = pool_used_percent(&space);
         int mark = pool_mark(used, before);
@@ -116,9 +119,10 @@ static void look_at_pool(Manager *manager, const HostlerPoolConfig *pool)
 void space_look_at_pools(Manager *manager)
 {
         HostlerPoolConfigList pools;
+        bool is_time = manager->pool_looks++ % DEAR_EVERY == 0;
         if (!pools_all(manager, &pools, NULL))
                 return;
         for (size_t i = 0; i < pools.count; i++)
-                look_at_pool(manager, &pools.items[i]);
+                look_at_pool(manager, &pools.items[i], is_time);
         record_list_clear(&hostler_pool_config_type, &pools);
 }

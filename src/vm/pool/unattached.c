@@ -85,7 +85,7 @@ static void name_owner(Manager *manager, const char *pool, const char *file, GEr
 static bool look(const HostlerPoolConfig *pool, const char *file, Unattached *ret_volume)
 {
         g_autofree char *path = pool_type(pool)->volume(pool, POOL_KEPT, file);
-        if (!is_volume(file) || !g_file_test(path, G_FILE_TEST_IS_REGULAR))
+        if (!is_volume(file) || !volume_exists(path))
                 return false;
         *ret_volume = (Unattached){g_strdup(pool->name), g_strdup(file), g_steal_pointer(&path)};
         return true;
@@ -150,6 +150,6 @@ bool volume_describe(const char *pool, const char *path, HostlerVolume *ret_volu
         ret_volume->pool = g_strdup(pool);
         ret_volume->format = volume_is_raw(path) ? HOSTLER_DISK_FORMAT_RAW : HOSTLER_DISK_FORMAT_QCOW2;
         ret_volume->size = info.size_bytes;
-        ret_volume->allocated = info.allocated_bytes;
+        ret_volume->allocated = volume_allocated(path);
         return true;
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "hostler-handlers.h"
+#include "storage/volume.h"
 #include "vm/pool/unattached.h"
 #include "vm/snapshot/layers_work.h"
 
@@ -13,6 +14,7 @@
 
 typedef struct {
         const char *pool; /* NULL: all */
+        bool counting;    /* nobody looks at them */
         HostlerVolumeList *list;
 } Listing;
 
@@ -20,8 +22,12 @@ static HostlerVolume *add_volume(const Listing *listing, const char *pool, const
 {
         HostlerVolume volume;
         HostlerVolumeList *list = listing->list;
-        if ((listing->pool && strcmp(listing->pool, pool) != 0) || !volume_describe(pool, path, &volume, NULL))
+        if (listing->pool && strcmp(listing->pool, pool) != 0)
                 return NULL;
+        if (listing->counting ? !volume_exists(path) : !volume_describe(pool, path, &volume, NULL))
+                return NULL;
+        if (listing->counting)
+                record_init(&hostler_volume_type, &volume);
         list->items = g_renew(HostlerVolume, list->items, list->count + 1);
         list->items[list->count] = volume;
         return &list->items[list->count++];
@@ -69,11 +75,11 @@ static void list_unattached(const Listing *listing, const HostlerPoolConfig *poo
         }
 }
 
-static bool list_volumes(Manager *manager, const char *pool, HostlerVolumeList *ret_list, GError **error)
+static bool list_volumes(Manager *manager, const char *pool, bool counting, HostlerVolumeList *ret_list, GError **error)
 {
         HostlerPoolConfigList pools;
         *ret_list = (HostlerVolumeList){0};
-        const Listing listing = {pool, ret_list};
+        const Listing listing = {pool, counting, ret_list};
         if (!pools_all(manager, &pools, error))
                 return false;
         list_vms(&listing, manager, false);
@@ -91,7 +97,7 @@ bool volume_ls(const Call *call, const HostlerVolumeLsArgs *args, HostlerVolumeL
                 return false;
         if (args->pool)
                 record_clear(&hostler_pool_config_type, &pool);
-        return list_volumes(call->manager, args->pool, ret_result, error);
+        return list_volumes(call->manager, args->pool, false, ret_result, error);
 }
 
 /* ---- pools ---- */
@@ -100,7 +106,7 @@ static int64_t count_volumes(Manager *manager, const char *pool)
 {
         HostlerVolumeList list;
         int64_t count = 0;
-        if (list_volumes(manager, pool, &list, NULL)) {
+        if (list_volumes(manager, pool, true, &list, NULL)) {
                 count = (int64_t)list.count;
                 record_list_clear(&hostler_volume_type, &list);
         }
@@ -114,7 +120,7 @@ static void describe(Manager *manager, const HostlerPoolConfig *pool, HostlerPoo
         record_init(&hostler_pool_type, ret_pool);
         ret_pool->name = g_strdup(pool->name);
         ret_pool->type = pool->type;
-        ret_pool->path = g_strdup(pool->path);
+        ret_pool->path = type->volumes ? NULL : g_strdup(pool->path);
         ret_pool->state = type->check(pool, NULL) ? HOSTLER_POOL_STATE_READY : HOSTLER_POOL_STATE_MISSING;
         if (ret_pool->state == HOSTLER_POOL_STATE_MISSING || !type->space(pool, &space, NULL))
                 return;

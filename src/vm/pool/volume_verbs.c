@@ -15,6 +15,8 @@
 #include "hostler-handlers.h"
 #include "storage/image_import.h"
 #include "storage/volume.h"
+#include "storage/volume_copy.h"
+#include "storage/volume_tool.h"
 #include "vm/pool/unattached.h"
 
 #define PARTIAL ".hostler-partial"
@@ -67,6 +69,14 @@ static bool journal(const Making *making, GError **error)
                         json_pack("{s:s, s:s}", "pool", making->pool, "file", making->file), error);
 }
 
+/* Beside the pool's folder: "/s/pools/fast/volumes/data.qcow2" → "/s/pools/fast.data.qcow2". */
+static char *stage_of(const char *path)
+{
+        g_autofree char *folder = g_path_get_dirname(path), *pool = g_path_get_dirname(folder);
+        g_autofree char *file = g_path_get_basename(path);
+        return g_strdup_printf("%s.%s", pool, file);
+}
+
 bool operation_volume_remove(Manager *manager, const json_t *args, GError **error)
 {
         const char *file = json_string_value(json_object_get(args, "file"));
@@ -75,7 +85,9 @@ bool operation_volume_remove(Manager *manager, const json_t *args, GError **erro
         if (!path)
                 return false;
         g_autofree char *folder = g_path_get_dirname(path), *partial = g_strdup_printf("%s/.%s", folder, file);
-        return volume_delete(partial, error) && volume_delete(path, error);
+        g_autofree char *stage = stage_of(path);
+        json_auto_t *node = volume_node(path);
+        return (!node || volume_delete(stage, error)) && volume_delete(partial, error) && volume_delete(path, error);
 }
 
 static bool complete(const Making *making, HostlerVolume *ret_volume, GError **error)
@@ -117,6 +129,20 @@ static bool grow_to_least(Job *job, const char *path, GError **error)
         return info.size_bytes >= SIZE_MIN || volume_grow(path, SIZE_MIN, job_cancellable(job), error);
 }
 
+/* A tool that reads foreign bytes is given nothing to write to but a file, so where volumes are none it goes in two
+ * steps. */
+static bool copy_in(const Making *making, const ImageImport *import, GError **error)
+{
+        g_autofree char *stage = stage_of(making->path);
+        json_auto_t *node = volume_node(making->partial);
+        if (!node)
+                return image_import_copy(import, making->partial, volume_format(making->file), error);
+        bool ok = volume_delete(stage, error) && image_import_copy(import, stage, volume_format(making->file), error) &&
+                  volume_copy(stage, making->partial, NULL, NULL, import->cancellable, error);
+        volume_delete(stage, NULL);
+        return ok;
+}
+
 bool volume_import(Job *job, const HostlerVolumeImportArgs *args, HostlerVolume *ret_result, GError **error)
 {
         g_auto(Making) making = {0};
@@ -130,9 +156,7 @@ bool volume_import(Job *job, const HostlerVolumeImportArgs *args, HostlerVolume 
                 return false;
         if (!job_step(job, "import", "inspect %s and copy it in", args->file))
                 return true;
-        if (!journal(&making, error) ||
-            !image_import_copy(&import, making.partial, volume_format(making.file), error) ||
-            !grow_to_least(job, making.partial, error))
+        if (!journal(&making, error) || !copy_in(&making, &import, error) || !grow_to_least(job, making.partial, error))
                 return false;
         return !job_step(job, "place", "give it its name") || complete(&making, ret_result, error);
 }
@@ -213,8 +237,9 @@ static void follow(const char *line, void *data)
 static bool convert(Job *job, const Unattached *volume, int fd, const char *format, GError **error)
 {
         g_autofree char *to = g_strdup_printf("/proc/%d/fd/%d", (int)getpid(), fd);
-        const char *const argv[] = {"qemu-img", "convert", "-p",         "-f", volume_format(volume->file),
-                                    "-O",       format,    volume->path, to,   NULL};
+        g_autofree char *from = volume_argument(volume->path);
+        const char *const argv[] = {"qemu-img", "convert", "-p", "-f", volume_format(volume->file),
+                                    "-O",       format,    from, to,   NULL};
         ProcessOptions options = {.argv = argv,
                                   .timeout_ms = EXPORT_TIMEOUT_MS,
                                   .cancellable = job_cancellable(job),
@@ -227,18 +252,15 @@ static bool convert(Job *job, const Unattached *volume, int fd, const char *form
 static bool check_target(const Unattached *volume, const char *path, GError **error)
 {
         g_autofree char *folder = g_path_get_dirname(path), *partial = partial_of(path);
-        g_auto(VolumeInfo) info = {0};
         if (g_file_test(path, G_FILE_TEST_EXISTS) || g_file_test(partial, G_FILE_TEST_EXISTS))
                 return error_set(error, HOSTLER_ERROR_EXISTS, NULL, "%s is there already, or is being written", path);
         if (path_names_device(path) || !g_file_test(folder, G_FILE_TEST_IS_DIR))
                 return error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s cannot be made: %s is no folder for files",
                                  path, folder);
-        if (!volume_info(volume->path, &info, error))
-                return false;
-        int64_t free_bytes = dir_free_bytes(folder);
-        if (free_bytes < 0 || free_bytes > info.allocated_bytes)
+        int64_t free_bytes = dir_free_bytes(folder), wanted_bytes = volume_allocated(volume->path);
+        if (free_bytes < 0 || free_bytes > wanted_bytes)
                 return true;
-        g_autofree char *have = size_format(free_bytes), *want = size_format(info.allocated_bytes);
+        g_autofree char *have = size_format(free_bytes), *want = size_format(wanted_bytes);
         return error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL, "%s has %s left and the volume takes %s", folder, have,
                          want);
 }

@@ -4,16 +4,15 @@
 #include "vm/snapshot/info.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
+#include "storage/volume.h"
 #include "vm/pool/pools.h"
 #include "vm/snapshot/layers.h"
 
 static int64_t file_bytes(Vm *vm, const char *file)
 {
         g_autofree char *path = vm_layer_path(vm, file);
-        struct stat info;
-        return stat(path, &info) == 0 ? (int64_t)info.st_blocks * 512 : 0;
+        return volume_allocated(path);
 }
 
 static int64_t disk_bytes(Vm *vm, const HostlerSnapshot *snapshot)

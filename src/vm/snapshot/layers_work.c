@@ -10,14 +10,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "hostler-handlers.h"
 #include "storage/volume.h"
+#include "storage/volume_tool.h"
 #include "vm/manager_internal.h"
 #include "vm/pool/pools.h"
 
 #define MERGE_POLL_US 20000
-#define MERGE_OFFLINE_MS (60 * 60 * 1000)
 
 bool layers_know(Vm *vm, const char *part)
 {
@@ -77,7 +76,8 @@ static const char *part_of(const HostlerVmHistory *history, const char *file)
         return NULL;
 }
 
-/* The image that a disk stands on, absolute; NULL: none. Caller frees. */
+/* What a disk stands on, an image or another VM's layer: its path or, when it has none, its name. NULL: nothing. Caller
+ * frees. */
 static char *image_below(Vm *vm, const HostlerVmHistory *history, const char *file)
 {
         g_auto(VolumeInfo) info = {0};
@@ -93,8 +93,9 @@ static char *image_below(Vm *vm, const HostlerVmHistory *history, const char *fi
                 g_autofree char *path = vm_layer_path(vm, at), *folder = g_path_get_dirname(path);
                 if (!volume_info(path, &info, NULL) || !info.backing)
                         return NULL;
-                return g_path_is_absolute(info.backing) ? g_strdup(info.backing)
-                                                        : g_build_filename(folder, info.backing, NULL);
+                return g_path_is_absolute(info.backing) || volume_is_opaque(path)
+                           ? g_strdup(info.backing)
+                           : g_build_filename(folder, info.backing, NULL);
         }
         return NULL;
 }
@@ -102,14 +103,10 @@ static char *image_below(Vm *vm, const HostlerVmHistory *history, const char *fi
 static bool merge_offline(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste *waste, GError **error)
 {
         g_autofree char *child = vm_layer_path(vm, waste->child);
-        g_autofree char *below =
-            waste->parent ? g_path_get_basename(waste->parent) : image_below(vm, history, waste->file);
-        const char *argv[] = {"qemu-img", "rebase", "-f",  "qcow2", "-F", below ? volume_format(below) : "",
-                              "-b",       below,    child, NULL};
-        const char *bare[] = {"qemu-img", "rebase", "-f", "qcow2", "-b", "", child, NULL};
-        ProcessOptions options = {
-            .argv = below ? argv : bare, .timeout_ms = MERGE_OFFLINE_MS, .cancellable = job_cancellable(job)};
-        return process_run(&options, NULL, error) && file_sync(child, error);
+        g_autofree char *parent = waste->parent ? vm_layer_path(vm, waste->parent) : NULL;
+        g_autofree char *below = parent ? volume_name_below(child, parent) : image_below(vm, history, waste->file);
+        const VolumeTool tool = {.cancellable = job_cancellable(job)};
+        return volume_tool_rebase(&tool, child, below, error);
 }
 
 /* What QEMU says of its block job @id; NULL: nothing, there is none. Borrowed from @jobs. */
@@ -203,9 +200,9 @@ static bool merge_live(Job *job, Vm *vm, const char *part, const Waste *waste, G
         g_autofree char *lower_file = g_strdup_printf("%s.file", lower);
         if (!qmp)
                 return false;
-        /* All layers of a disk are in one folder. */
-        g_autofree char *backing = base ? g_path_get_basename(waste->parent) : NULL;
         g_autofree char *path = vm_layer_path(vm, waste->child);
+        g_autofree char *parent = base ? vm_layer_path(vm, waste->parent) : NULL;
+        g_autofree char *backing = parent ? volume_name_below(path, parent) : NULL;
         LayersStream stream = {.id = id,
                                .node = top,
                                .base = base                        ? base

@@ -194,11 +194,9 @@ static bool write_layers(Vm *vm, const json_t *layers, GError **error)
 static bool stands_on(Vm *vm, const char *file, const char *below)
 {
         g_auto(VolumeInfo) info = {0};
-        g_autofree char *path = vm_layer_path(vm, file), *name = g_path_get_basename(below);
-        if (!volume_info(path, &info, NULL) || !info.backing)
-                return false;
-        g_autofree char *backing = g_path_get_basename(info.backing);
-        return strcmp(backing, name) == 0;
+        g_autofree char *path = vm_layer_path(vm, file), *base = vm_layer_path(vm, below);
+        g_autofree char *name = volume_name_below(path, base);
+        return volume_info(path, &info, NULL) && g_strcmp0(info.backing, name) == 0;
 }
 
 /* A guest goes on while its memory is written, so one whose QEMU has died may have written to its new layers. */
