@@ -1,6 +1,6 @@
 /*
- * Verbs on pools and volumes: what there is, and what a folder becomes. The table is pools.c's; what a pool is made of
- * is in src/storage.
+ * Verbs on pools and volumes: what there is, and what a folder or a thin pool becomes. The table is
+ * pools.c's; what a pool is made of is in src/storage.
  */
 #include <string.h>
 
@@ -121,12 +121,15 @@ static void describe(Manager *manager, const HostlerPoolConfig *pool, HostlerPoo
         ret_pool->name = g_strdup(pool->name);
         ret_pool->type = pool->type;
         ret_pool->path = type->volumes ? NULL : g_strdup(pool->path);
+        ret_pool->source = g_strdup(pool->source);
         ret_pool->state = type->check(pool, NULL) ? HOSTLER_POOL_STATE_READY : HOSTLER_POOL_STATE_MISSING;
         if (ret_pool->state == HOSTLER_POOL_STATE_MISSING || !type->space(pool, &space, NULL))
                 return;
         ret_pool->size = space.size_bytes;
         ret_pool->free = space.free_bytes;
         ret_pool->used = pool_used_percent(&space);
+        if (type->volumes)
+                ret_pool->tables = space.tables_percent;
         ret_pool->volumes = count_volumes(manager, pool->name);
 }
 
@@ -171,28 +174,76 @@ static bool make(Job *job, const HostlerPoolConfig *pool, GError **error)
 {
         Manager *manager = job_manager(job);
         g_autofree char *object = g_strdup_printf("pool/%s", pool->name);
-        if (!job_step(job, "make", "make %s a pool", pool->path))
+        const char *member = pool->source ? "source" : "path", *value = pool->source ? pool->source : pool->path;
+        if (!job_step(job, "make", "make %s a pool", value))
                 return true;
         if (!pool_type(pool)->make(pool, error) || !pools_add(manager, pool, error))
                 return false;
-        event_emit(manager_events(manager), "pool-created", object, json_pack("{s:s}", "path", pool->path));
+        event_emit(manager_events(manager), "pool-created", object, json_pack("{s:s}", member, value));
         return true;
+}
+
+/* Which of the two words a type takes. */
+static bool check_words(const HostlerPoolCreateArgs *args, GError **error)
+{
+        bool folder = args->type == HOSTLER_POOL_TYPE_DIR;
+        if (folder ? args->path && !args->source : args->source && !args->path)
+                return true;
+        return error_set(error, HOSTLER_ERROR_INVALID, NULL,
+                         folder ? "a pool of type dir is made of a folder: --path"
+                                : "a pool of type %s has no folder; say what it is made of: --source",
+                         hostler_pool_type_enum.values[args->type]);
+}
+
+/* The same again when the job is run again, or it would not know the mark that it has set. */
+static const char *identity(Job *job, GError **error)
+{
+        const json_t *known = job_recall(job, "identity");
+        g_autofree char *fresh = g_uuid_string_random();
+        if (!known && !job_remember(job, "identity", json_string(fresh), error))
+                return NULL;
+        return json_string_value(job_recall(job, "identity"));
+}
+
+static bool create_other(Job *job, const HostlerPoolCreateArgs *args, GError **error)
+{
+        const char *own = job_is_dry_run(job) ? "" : identity(job, error);
+        g_autofree char *folder = pools_catalogue(job_manager(job), args->pool), *mark = g_strdup(own);
+        HostlerPoolConfig pool = {
+            .name = args->pool, .type = args->type, .path = folder, .source = args->source, .identity = mark};
+        return mark && make(job, &pool, error);
+}
+
+static bool create(Job *job, const HostlerPoolCreateArgs *args, GError **error)
+{
+        HostlerPoolConfig pool = {.name = args->pool, .type = args->type, .path = args->path};
+        if (!check_words(args, error))
+                return false;
+        if (args->type != HOSTLER_POOL_TYPE_DIR)
+                return create_other(job, args, error);
+        return check_path(job_manager(job), args->path, error) && make(job, &pool, error);
+}
+
+static bool is_same(const HostlerPoolConfig *known, const HostlerPoolCreateArgs *args)
+{
+        bool same =
+            args->source ? g_strcmp0(known->source, args->source) == 0 : g_strcmp0(known->path, args->path) == 0;
+        return same && known->type == args->type;
 }
 
 bool pool_create(Job *job, const HostlerPoolCreateArgs *args, HostlerPool *ret_result, GError **error)
 {
         Manager *manager = job_manager(job);
-        HostlerPoolConfig known, pool = {.name = args->pool, .type = args->type, .path = args->path};
+        HostlerPoolConfig known;
         g_autofree char *object = g_strdup_printf("pool/%s", args->pool);
         record_init(&hostler_pool_type, ret_result);
         if (pools_find(manager, args->pool, &known, NULL)) {
-                bool same = strcmp(known.path, args->path) == 0 && known.type == args->type;
+                bool same = is_same(&known, args);
                 record_clear(&hostler_pool_config_type, &known);
                 return same ? show(manager, args->pool, ret_result, error)
                             : error_set(error, HOSTLER_ERROR_EXISTS, object, "there is a pool of this name");
         }
-        return check_path(manager, args->path, error) && make(job, &pool, error) &&
-               (job_is_dry_run(job) || show(manager, args->pool, ret_result, error));
+        return create(job, args, error) && (job_is_dry_run(job) || show(manager, args->pool, ret_result, error));
 }
 
 /* Names who is in it. */
