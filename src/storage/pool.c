@@ -23,7 +23,7 @@ int pool_mark(int64_t used_percent, int before)
 
 const PoolType *pool_type(const HostlerPoolConfig *pool)
 {
-        static const PoolType *const types[] = {&pool_dir, &pool_lvm};
+        static const PoolType *const types[] = {&pool_dir, &pool_lvm, &pool_rbd};
         for (size_t i = 0; i < G_N_ELEMENTS(types); i++)
                 if (types[i]->type == pool->type)
                         return types[i];

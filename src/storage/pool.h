@@ -1,6 +1,6 @@
 /*
- * Pools: places of the host for volumes. One table row and one file per type: pool_dir.c, pool_lvm.c. What is
- * in a pool of a VM is in a place of its own there, so that names of volumes are the VM's affair. A volume has a
+ * Pools: places of the host for volumes. One table row and one file per type: pool_dir.c, pool_lvm.c, pool_rbd.c. What
+ * is in a pool of a VM is in a place of its own there, so that names of volumes are the VM's affair. A volume has a
  * path in every pool: it is a file there, or the pool keeps it otherwise and has an entry at that path (catalogue.h).
  *
  * All functions look at the host afresh and may block on it (a network share); job threads and readers, never the main
@@ -71,4 +71,4 @@ int64_t pool_used_percent(const PoolSpace *space);
 int pool_mark(int64_t used_percent, int before);
 /* Never NULL. */
 const PoolType *pool_type(const HostlerPoolConfig *pool);
-extern const PoolType pool_dir, pool_lvm;
+extern const PoolType pool_dir, pool_lvm, pool_rbd;

@@ -1,5 +1,5 @@
 /*
- * Verbs on pools and volumes: what there is, and what a folder or a thin pool becomes. The table is
+ * Verbs on pools and volumes: what there is, and what a folder, a thin pool or a pool of Ceph becomes. The table is
  * pools.c's; what a pool is made of is in src/storage.
  */
 #include <string.h>
@@ -187,6 +187,8 @@ static bool make(Job *job, const HostlerPoolConfig *pool, GError **error)
 static bool check_words(const HostlerPoolCreateArgs *args, GError **error)
 {
         bool folder = args->type == HOSTLER_POOL_TYPE_DIR;
+        if ((args->user || args->conf) && args->type != HOSTLER_POOL_TYPE_RBD)
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "--user and --conf are for pools of type rbd");
         if (folder ? args->path && !args->source : args->source && !args->path)
                 return true;
         return error_set(error, HOSTLER_ERROR_INVALID, NULL,
@@ -209,8 +211,13 @@ static bool create_other(Job *job, const HostlerPoolCreateArgs *args, GError **e
 {
         const char *own = job_is_dry_run(job) ? "" : identity(job, error);
         g_autofree char *folder = pools_catalogue(job_manager(job), args->pool), *mark = g_strdup(own);
-        HostlerPoolConfig pool = {
-            .name = args->pool, .type = args->type, .path = folder, .source = args->source, .identity = mark};
+        HostlerPoolConfig pool = {.name = args->pool,
+                                  .type = args->type,
+                                  .path = folder,
+                                  .source = args->source,
+                                  .user = args->user,
+                                  .conf = args->conf,
+                                  .identity = mark};
         return mark && make(job, &pool, error);
 }
 
@@ -228,7 +235,8 @@ static bool is_same(const HostlerPoolConfig *known, const HostlerPoolCreateArgs 
 {
         bool same =
             args->source ? g_strcmp0(known->source, args->source) == 0 : g_strcmp0(known->path, args->path) == 0;
-        return same && known->type == args->type;
+        return same && known->type == args->type && g_strcmp0(known->user, args->user) == 0 &&
+               g_strcmp0(known->conf, args->conf) == 0;
 }
 
 bool pool_create(Job *job, const HostlerPoolCreateArgs *args, HostlerPool *ret_result, GError **error)
