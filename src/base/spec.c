@@ -90,10 +90,10 @@ static const KindDecl *kind_from_member(const char *name, const json_t *member, 
         const KindDecl *implied = kind_of_name(name);
         const KindDecl *kind = json_is_string(member) ? kind_find(json_string_value(member)) : NULL;
         Path here = {path, "kind", 0};
-        g_autofree char *all = kind_list(true);
-        if (!kind)
+        if (!kind) {
+                g_autofree char *all = kind_list(true);
                 path_fault(&here, faults, "must be one of: %s", all);
-        else if (implied && implied != kind)
+        } else if (implied && implied != kind)
                 path_fault(&here, faults, "the name says that it is a %s", implied->kind);
         else if (!implied && kind->single)
                 path_fault(&here, faults, "there is one %s, and its name is %s", kind->kind, kind->kind);
@@ -117,10 +117,11 @@ static const KindDecl *kind_of_part(const char *name, const json_t *json, const 
                 return kind_from_member(name, member, path, faults);
 
         const KindDecl *implied = kind_of_name(name);
-        g_autofree char *kinds = kind_list(false);
-        if (!implied)
+        if (!implied) {
+                g_autofree char *kinds = kind_list(false);
                 path_fault(path, faults, "the name does not say what it is: number it (%s and a number), or add `kind`",
                            kinds);
+        }
         return implied;
 }
 

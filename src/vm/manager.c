@@ -26,8 +26,8 @@ static void load_row(const VmRow *row, void *data)
         LoadRows *load = data;
         Manager *manager = load->manager;
         json_auto_t *json = json_loads(row->spec, 0, NULL);
-        HostlerSpec empty = {0}, spec;
-        if (load->error || !spec_merge(&empty, json, "/spec", &spec, &load->error)) {
+        HostlerSpec spec;
+        if (load->error || !record_from_json(&hostler_spec_type, json, "/spec", &spec, &load->error)) {
                 g_prefix_error(&load->error, "VM %s: ", row->name);
                 return;
         }
