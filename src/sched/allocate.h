@@ -65,6 +65,8 @@ double allocate_reserved(const Claimant *claimants, unsigned n, int pool);
 /* Why the claimant got what it got, in a sentence, with the pools that it is in: "1.5 of 2.0 wanted: 1000 of 3500
  * shares in web; web 4 of 8 wanted: its limit". Caller frees. */
 char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which);
+/* The pools that the claimant is in: "shop/web"; NULL: none. Caller frees. */
+char *allocate_path(const Claimant *claimants, unsigned which);
 
 /* Largest violation of the optimality (Karush-Kuhn-Tucker) conditions of allocate_fill()'s program, relative to
  * @capacity. */

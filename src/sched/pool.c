@@ -227,3 +227,14 @@ char *allocate_explain(const Claimant *claimants, unsigned n, unsigned which)
         }
         return g_string_free(out, FALSE);
 }
+
+char *allocate_path(const Claimant *claimants, unsigned which)
+{
+        int pool = claimants[which].pool;
+        GString *path = pool < 0 ? NULL : g_string_new(NULL);
+        for (; pool >= 0; pool = claimants[pool].pool) {
+                g_string_prepend(path, path->len ? "/" : "");
+                g_string_prepend(path, name_of(&claimants[pool]));
+        }
+        return path ? g_string_free(path, FALSE) : NULL;
+}

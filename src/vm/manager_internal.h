@@ -53,6 +53,8 @@ void housekeeping_start(Manager *manager);
 void housekeeping_stop(Manager *manager);
 /* observe.c, main loop only: the thread that measures. */
 void observe_start(Manager *manager);
+/* One round of it; without the thread on any. */
+void observe_round(Manager *manager);
 void observe_stop(Manager *manager);
 /* Who asks for the jobs that the daemon gives itself. */
 Caller manager_caller(void);

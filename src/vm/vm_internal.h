@@ -69,6 +69,8 @@ void guest_memory_ask(Vm *vm, Qmp *qmp);
 void counters_start(Vm *vm);
 void counters_ask(Vm *vm, Qmp *qmp);
 void counters_note_interfaces(Vm *vm, const json_t *interfaces);
+/* What a disk has done since its QEMU was started. Any thread. */
+void counters_note_disk(Vm *vm, const char *part, double requests, double bytes);
 
 /* watch_helpers.c, main loop only: how many programs run beside QEMU; the condition `helper-ended` when one is missing.
  */

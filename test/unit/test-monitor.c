@@ -5,10 +5,7 @@
 #include "monitor/monitor.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -446,83 +443,8 @@ static void test_threads(Fixture *fixture, const void *data)
         g_assert_cmpfloat(last, ==, 99);
 }
 
-/* ---- what it costs: --bench ---- */
-
-#define BENCH_VMS 1000
-#define BENCH_ROUNDS 20
-
-static gpointer sleep_as_processor(gpointer name)
-{
-        prctl(PR_SET_NAME, name);
-        for (;;)
-                pause();
-        return NULL;
-}
-
-/* A process with two processors' threads and some others, as QEMU has them. */
-static pid_t fake_qemu(void)
-{
-        pid_t child = fork();
-        if (child != 0)
-                return child;
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        g_thread_new("CPU 0/TCG", sleep_as_processor, (gpointer) "CPU 0/TCG");
-        g_thread_new("CPU 1/TCG", sleep_as_processor, (gpointer) "CPU 1/TCG");
-        g_thread_new("worker", sleep_as_processor, (gpointer) "worker");
-        for (;;)
-                pause();
-}
-
-static double cpu_seconds(void)
-{
-        struct timespec now;
-        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-        return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
-static void bench_round(Monitor *monitor, const ProcessId *processes, int64_t at_ms)
-{
-        monitor_round_begin(monitor);
-        monitor_add_host(monitor, at_ms, MIDNIGHT_MS + at_ms);
-        for (int i = 0; i < BENCH_VMS; i++) {
-                Reading reading;
-                char id[16];
-                g_snprintf(id, sizeof id, "id%d", i);
-                reading_init(&reading, at_ms);
-                monitor_add_vm(monitor, id, processes[i], &reading, at_ms, MIDNIGHT_MS + at_ms);
-        }
-        monitor_round_end(monitor, MIDNIGHT_MS + at_ms);
-}
-
-static void bench(void)
-{
-        g_autofree char *folder = g_dir_make_tmp("hostler-bench-XXXXXX", NULL);
-        g_autofree char *path = g_build_filename(folder, "db", NULL);
-        g_autoptr(Store) store = store_open(path, NULL);
-        g_autoptr(Monitor) monitor = monitor_new(store);
-        static ProcessId processes[BENCH_VMS];
-        for (int i = 0; i < BENCH_VMS; i++)
-                g_assert_true(process_id_of(fake_qemu(), &processes[i]));
-        bench_round(monitor, processes, 0);
-        double before = cpu_seconds();
-        for (int i = 1; i <= BENCH_ROUNDS; i++)
-                bench_round(monitor, processes, (int64_t)i * MONITOR_PERIOD_MS);
-        double each = (cpu_seconds() - before) / BENCH_ROUNDS;
-        printf("monitoring %d VMs: %.1f ms of processor a round, %.2f %% of a core\n", BENCH_VMS, each * 1000,
-               each * 1000 / MONITOR_PERIOD_MS * 100);
-        for (int i = 0; i < BENCH_VMS; i++)
-                kill(processes[i].pid, SIGKILL);
-        g_clear_pointer(&monitor, monitor_free);
-        g_clear_pointer(&store, store_close);
-        dir_remove(folder, NULL);
-}
-
 int main(int argc, char **argv)
 {
-        if (argc > 1 && g_str_equal(argv[1], "--bench")) {
-                bench();
-                return 0;
-        }
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/monitor/rates", test_rates);
         g_test_add_func("/monitor/rates/own-time", test_counter_of_its_own_time);

@@ -46,7 +46,7 @@ static char *part_of(const json_t *entry)
 }
 
 /* A counter that fell belongs to another run of the device. */
-static void keep_use(Vm *vm, const char *part, double requests, double bytes)
+void counters_note_disk(Vm *vm, const char *part, double requests, double bytes)
 {
         int64_t now_ms = clock_monotonic_ms();
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&vm->lock);
@@ -74,7 +74,7 @@ static void note_disk(Vm *vm, const json_t *entry, const json_t *stats)
         add(&bytes, stats, "rd_bytes");
         add(&bytes, stats, "wr_bytes");
         if (part && !isnan(requests) && !isnan(bytes))
-                keep_use(vm, part, requests, bytes);
+                counters_note_disk(vm, part, requests, bytes);
 }
 
 bool vm_disk_use(Vm *vm, const char *part, double *ret_requests, double *ret_bytes)

@@ -18,6 +18,7 @@
 /* What an adapter of a run had sent in the last round. */
 typedef struct {
         char *key;
+        pid_t pid;
         uint64_t round, bytes;
         int64_t at_ms;
 } Sent;
@@ -92,14 +93,16 @@ static void member_clear(gpointer data)
 /* kbit/s since the last round; counters that fell began anew. */
 static double rate_of(AdapterGovernor *governor, Vm *vm, const char *part, uint64_t bytes)
 {
-        g_autofree char *key = g_strdup_printf("%s/%d/%s", vm_id(vm), (int)vm_process(vm).pid, part);
+        g_autofree char *key = g_strconcat(vm_id(vm), "/", part, NULL);
         Sent *sent = g_hash_table_lookup(governor->sent, key);
+        pid_t pid = vm_process(vm).pid;
         int64_t now_ms = clock_monotonic_ms();
         double rate = 0;
-        if (!sent) {
+        if (!sent || sent->pid != pid) {
                 sent = g_new0(Sent, 1);
                 sent->key = g_steal_pointer(&key);
-                g_hash_table_insert(governor->sent, sent->key, sent);
+                sent->pid = pid;
+                g_hash_table_replace(governor->sent, sent->key, sent);
         } else if (now_ms > sent->at_ms && bytes >= sent->bytes) {
                 rate = (double)(bytes - sent->bytes) * 8 / BITS_PER_KBIT * 1000 / (double)(now_ms - sent->at_ms);
         }

@@ -24,9 +24,11 @@ static const struct {
 /* A disk of a run that QEMU was told about. */
 typedef struct {
         char *key;
+        pid_t pid;
         uint64_t round;
-        char *sent;   /* what it was told last; NULL: nothing yet */
-        bool is_held; /* a ceiling was in it */
+        /* What QEMU was told last. */
+        Spec *spec;              /* a reference; NULL: nothing yet */
+        int64_t ceilings[KINDS]; /* 0: none */
 } Disk;
 
 struct DiskGovernor {
@@ -39,7 +41,7 @@ static void disk_free(gpointer data)
 {
         Disk *disk = data;
         g_free(disk->key);
-        g_free(disk->sent);
+        spec_unref(disk->spec);
         g_free(disk);
 }
 
@@ -117,16 +119,20 @@ static void claim(DiskGovernor *governor, Member *member, const HostlerPoolCapac
 /* NULL: it needs none, as nothing holds it. */
 static Disk *disk_of(DiskGovernor *governor, const Member *member)
 {
-        g_autofree char *key =
-            g_strdup_printf("%s/%d/%s", vm_id(member->vm), (int)vm_process(member->vm).pid, member->part->name);
+        g_autofree char *key = g_strconcat(vm_id(member->vm), "/", member->part->name, NULL);
         Disk *disk = g_hash_table_lookup(governor->disks, key);
+        pid_t pid = vm_process(member->vm).pid;
+        if (disk && disk->pid != pid)
+                disk = NULL;
         bool is_shared = member->throttled[REQUESTS] || member->throttled[BYTES];
-        if (!is_shared && (!disk || !disk->is_held))
+        bool is_held = disk && (disk->ceilings[REQUESTS] > 0 || disk->ceilings[BYTES] > 0);
+        if (!is_shared && !is_held)
                 return NULL;
         if (!disk) {
                 disk = g_new0(Disk, 1);
                 disk->key = g_steal_pointer(&key);
-                g_hash_table_insert(governor->disks, disk->key, disk);
+                disk->pid = pid;
+                g_hash_table_replace(governor->disks, disk->key, disk);
         }
         disk->round = governor->round;
         return disk;
@@ -165,31 +171,30 @@ static void on_told(Qmp *qmp, const json_t *result, const GError *error, void *d
 {
 }
 
-/* Who changes the disk's own limits takes the ceiling away with them; it is told again, though it be the same. */
+/* Who changes the disk's own limits, which are in the spec, takes the ceiling away with them: it is told again, though
+ * it be the same. */
 static void tell_qemu(const Member *member)
 {
         Disk *disk = member->disk;
         int64_t requests = ceiling_of(member->throttled[REQUESTS]), bytes = ceiling_of(member->throttled[BYTES]);
-        g_autoptr(Qmp) qmp = vm_qmp(member->vm);
-        json_t *args = disk_throttle(member->part, requests, bytes);
-        json_auto_t *own = disk_throttle(member->part, 0, 0);
-        g_autofree char *with = json_dumps(args, JSON_COMPACT), *without = json_dumps(own, JSON_COMPACT);
-        g_autofree char *text = g_strconcat(with, without, NULL);
-        if (!qmp || g_strcmp0(text, disk->sent) == 0) {
-                json_decref(args);
+        if (disk->spec == member->spec && disk->ceilings[REQUESTS] == requests && disk->ceilings[BYTES] == bytes)
                 return;
-        }
-        qmp_send(qmp, "block_set_io_throttle", args, QMP_TIMEOUT_MS, on_told, NULL);
-        g_free(disk->sent);
-        disk->sent = g_steal_pointer(&text);
-        disk->is_held = requests > 0 || bytes > 0;
+        g_autoptr(Qmp) qmp = vm_qmp(member->vm);
+        if (!qmp)
+                return;
+        qmp_send(qmp, "block_set_io_throttle", disk_throttle(member->part, requests, bytes), QMP_TIMEOUT_MS, on_told,
+                 NULL);
+        spec_unref(disk->spec);
+        disk->spec = spec_ref(member->spec);
+        disk->ceilings[REQUESTS] = requests;
+        disk->ceilings[BYTES] = bytes;
 }
 
 static void act(DiskGovernor *governor, const Member *member)
 {
         tell_qemu(member);
         for (Kind kind = 0; kind < KINDS; kind++)
-                if (member->throttled[kind] && member->disk->sent)
+                if (member->throttled[kind] && member->disk->spec)
                         throttled_enforced(governor->throttles, member->throttled[kind]);
 }
 

@@ -397,17 +397,6 @@ static double rounded(double value)
         return isnan(value) ? NAN : round(value * 1000) / 1000;
 }
 
-/* "shop/web"; NULL: at the top. Under the lock. */
-static char *path_of(const Governor *governor, int pool)
-{
-        GString *path = pool < 0 ? NULL : g_string_new(NULL);
-        for (; pool >= 0; pool = g_array_index(governor->last, Claimant, pool).pool) {
-                g_string_prepend(path, path->len ? "/" : "");
-                g_string_prepend(path, g_array_index(governor->last, Claimant, pool).name);
-        }
-        return path ? g_string_free(path, FALSE) : NULL;
-}
-
 static void explain_cpu(Governor *governor, const Claimant *claimant, guint which, const Enforced *enforced,
                         HostlerAllocation *row)
 {
@@ -423,7 +412,7 @@ static void explain_cpu(Governor *governor, const Claimant *claimant, guint whic
         row->weight = enforced->weight > 0 ? rounded(enforced->weight) : NAN;
         row->ceiling = enforced->weight > 0 ? rounded(finite_or_unknown(enforced->ceiling)) : NAN;
         row->enforced = enforced->weight > 0;
-        row->respool = path_of(governor, claimant->pool);
+        row->respool = allocate_path((const Claimant *)governor->last->data, which);
         row->reason = allocate_explain((const Claimant *)governor->last->data, governor->last->len, which);
 }
 

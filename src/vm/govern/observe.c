@@ -20,7 +20,7 @@ static void measure(Vm *vm, Monitor *monitor)
         monitor_add_vm(monitor, vm_id(vm), process, &reading, now_ms, clock_unix_ms());
 }
 
-static void make_round(Manager *manager)
+void observe_round(Manager *manager)
 {
         g_autoptr(GPtrArray) vms = manager_vms(manager, false);
         network_sample(manager->network);
@@ -52,7 +52,7 @@ static gpointer observe(gpointer data)
                 if (g_cond_wait_until(&manager->observe_end, &manager->lock, due_us))
                         continue;
                 g_mutex_unlock(&manager->lock);
-                make_round(manager);
+                observe_round(manager);
                 due_us = next_round_us(due_us);
                 g_mutex_lock(&manager->lock);
         }

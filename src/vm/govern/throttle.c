@@ -6,9 +6,16 @@
 
 #include "sched/enforce.h"
 
+/* What came of sharing one thing out, for as long as somebody may ask why. Under the lock. */
+typedef struct {
+        GArray *claimants; /* of Claimant; those that are pools have names */
+        GPtrArray *names;
+} Outcome;
+
 struct Throttled {
         char *key, *vm_id, *resource, *shared;
         const char *unit; /* static */
+        pid_t pid;        /* one of a new run begins anew */
         uint64_t round;
         /* Of the round. */
         Vm *vm;
@@ -16,10 +23,10 @@ struct Throttled {
         double average, capacity;
         Claimant wanted;
         /* What came of it; under the lock. */
-        Claimant claimant;
-        double ceiling; /* in force */
+        Outcome *outcome; /* NULL: nothing yet */
+        guint which;      /* in it */
+        double ceiling;   /* in force */
         bool enforced;
-        char *respool, *reason; /* `reason` NULL: nothing yet */
 };
 
 struct Throttles {
@@ -30,6 +37,18 @@ struct Throttles {
         GHashTable *table; /* key → Throttled */
 };
 
+static void outcome_clear(gpointer data)
+{
+        Outcome *outcome = data;
+        g_array_unref(outcome->claimants);
+        g_ptr_array_unref(outcome->names);
+}
+
+static void outcome_unref(Outcome *outcome)
+{
+        g_rc_box_release_full(outcome, outcome_clear);
+}
+
 static void throttled_free(gpointer data)
 {
         Throttled *throttled = data;
@@ -37,8 +56,7 @@ static void throttled_free(gpointer data)
         g_free(throttled->vm_id);
         g_free(throttled->resource);
         g_free(throttled->shared);
-        g_free(throttled->respool);
-        g_free(throttled->reason);
+        g_clear_pointer(&throttled->outcome, outcome_unref);
         g_free(throttled);
 }
 
@@ -77,22 +95,19 @@ static Throttled *add(Throttles *throttles, Vm *vm, const ThrottleClaim *claim, 
         throttled->vm_id = g_strdup(vm_id(vm));
         throttled->resource = g_strdup_printf("%s.%s", claim->part, claim->rate);
         throttled->unit = claim->unit;
+        throttled->pid = vm_process(vm).pid;
         throttled->ceiling = ALLOCATE_UNLIMITED;
-        g_hash_table_insert(throttles->table, throttled->key, throttled);
+        g_hash_table_replace(throttles->table, throttled->key, throttled);
         return throttled;
-}
-
-/* One of a new run begins anew. */
-static char *key_of(Vm *vm, const ThrottleClaim *claim)
-{
-        return g_strdup_printf("%s/%d/%s.%s", vm_id(vm), (int)vm_process(vm).pid, claim->part, claim->rate);
 }
 
 Throttled *throttles_claim(Throttles *throttles, Vm *vm, const ThrottleClaim *claim)
 {
-        g_autofree char *key = key_of(vm, claim);
+        g_autofree char *key = g_strconcat(vm_id(vm), "/", claim->part, ".", claim->rate, NULL);
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&throttles->lock);
         Throttled *throttled = g_hash_table_lookup(throttles->table, key);
+        if (throttled && throttled->pid != vm_process(vm).pid)
+                throttled = NULL;
         if (claim->capacity >= ALLOCATE_UNLIMITED && (!throttled || throttled->ceiling >= ALLOCATE_UNLIMITED))
                 return NULL;
         if (!throttled)
@@ -102,7 +117,7 @@ Throttled *throttles_claim(Throttles *throttles, Vm *vm, const ThrottleClaim *cl
         throttled->fixed = claim->fixed;
         throttled->capacity = claim->capacity;
         g_free(throttled->shared);
-        throttled->shared = g_strdup_printf("%s/%s", claim->rate, claim->shared);
+        throttled->shared = g_strconcat(claim->rate, "/", claim->shared, NULL);
         throttled->wanted = (Claimant){.claim = claim->claim, .pool = claim->respool, .name = throttled->key};
         throttled->wanted.claim.demand = enforce_demand_throttled(
             &throttled->average, claim->used, MIN(throttled->ceiling, claim->claim.limit), claim->least);
@@ -112,6 +127,21 @@ Throttled *throttles_claim(Throttles *throttles, Vm *vm, const ThrottleClaim *cl
 
 /* ---- weigh and allocate ---- */
 
+/* Of @claimants, whose pools' names are borrowed. Members are known by their places. */
+static Outcome *outcome_new(GArray *claimants, guint n_pools)
+{
+        Outcome *outcome = g_rc_box_new0(Outcome);
+        outcome->claimants = g_array_ref(claimants);
+        outcome->names = g_ptr_array_new_with_free_func(g_free);
+        for (guint i = 0; i < claimants->len; i++) {
+                Claimant *claimant = &g_array_index(claimants, Claimant, i);
+                claimant->name = i < n_pools ? g_strdup(claimant->name) : NULL;
+                if (claimant->name)
+                        g_ptr_array_add(outcome->names, (char *)claimant->name);
+        }
+        return outcome;
+}
+
 /* All that share one thing: pools first, then members in their order. */
 static void share_out(Throttles *throttles, const HostlerRespoolConfigList *pools, const GPtrArray *members)
 {
@@ -119,21 +149,20 @@ static void share_out(Throttles *throttles, const HostlerRespoolConfigList *pool
         throttles->claim_pools(pools, claimants);
         for (guint i = 0; i < members->len; i++)
                 g_array_append_val(claimants, ((const Throttled *)members->pdata[i])->wanted);
-        Claimant *all = (Claimant *)claimants->data;
         /* Where nobody said what there is, there is enough. */
         double capacity = MIN(((const Throttled *)members->pdata[0])->capacity, ALLOCATE_UNLIMITED / 1e10);
-        if (!allocate_anyway(capacity, all, claimants->len))
+        if (!allocate_anyway(capacity, (Claimant *)claimants->data, claimants->len))
                 return;
-        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&throttles->lock);
+        Outcome *outcome = outcome_new(claimants, (guint)pools->count);
+        g_mutex_lock(&throttles->lock);
         for (guint i = 0; i < members->len; i++) {
                 Throttled *throttled = members->pdata[i];
-                guint which = (guint)pools->count + i;
-                g_free(throttled->reason);
-                g_free(throttled->respool);
-                throttled->claimant = all[which];
-                throttled->reason = allocate_explain(all, claimants->len, which);
-                throttled->respool = all[which].pool < 0 ? NULL : respools_path(pools, all[which].pool, "");
+                g_clear_pointer(&throttled->outcome, outcome_unref);
+                throttled->outcome = g_rc_box_acquire(outcome);
+                throttled->which = (guint)pools->count + i;
         }
+        outcome_unref(outcome);
+        g_mutex_unlock(&throttles->lock);
 }
 
 /* What is shared → GPtrArray of Throttled. */
@@ -154,12 +183,23 @@ static GHashTable *by_what_is_shared(const GPtrArray *claimed)
 
 /* ---- act ---- */
 
+static const Claimant *claimant_of(const Throttled *throttled)
+{
+        return &g_array_index(throttled->outcome->claimants, Claimant, throttled->which);
+}
+
+static char *reason_of(const Throttled *throttled)
+{
+        const GArray *claimants = throttled->outcome->claimants;
+        return allocate_explain((const Claimant *)claimants->data, claimants->len, throttled->which);
+}
+
 static void tell_events(const Throttled *throttled)
 {
-        const Claimant *claimant = &throttled->claimant;
-        g_autofree char *object = vm_object(throttled->vm);
+        const Claimant *claimant = claimant_of(throttled);
+        g_autofree char *object = vm_object(throttled->vm), *reason = reason_of(throttled);
         json_t *data = json_pack("{s:s, s:f, s:f, s:s}", "resource", throttled->resource, "demand",
-                                 claimant->claim.demand, "granted", claimant->granted, "reason", throttled->reason);
+                                 claimant->claim.demand, "granted", claimant->granted, "reason", reason);
         if (throttled->ceiling < ALLOCATE_UNLIMITED)
                 json_object_set_new(data, "ceiling", json_real(throttled->ceiling));
         event_emit(manager_events(vm_manager(throttled->vm)), "vm-allocation", object, data);
@@ -168,9 +208,9 @@ static void tell_events(const Throttled *throttled)
 /* A ceiling for who is short; small changes are not made. */
 static void set_ceiling(Throttles *throttles, Throttled *throttled)
 {
-        const Claimant *claimant = &throttled->claimant;
-        if (!throttled->reason)
+        if (!throttled->outcome)
                 return;
+        const Claimant *claimant = claimant_of(throttled);
         bool is_short = isfinite(claimant->level) && claimant->granted < claimant->claim.demand;
         Enforced now = {1, throttled->ceiling};
         Enforced wanted = {1, is_short && !throttled->fixed ? MAX(floor(claimant->granted), 1) : ALLOCATE_UNLIMITED};
@@ -222,7 +262,7 @@ void throttles_end(Throttles *throttles)
 
 static void explain(const Throttled *throttled, HostlerAllocation *row)
 {
-        const Claimant *claimant = &throttled->claimant;
+        const Claimant *claimant = claimant_of(throttled);
         const Claim *claim = &claimant->claim;
         record_init(&hostler_allocation_type, row);
         row->resource = g_strdup(throttled->resource);
@@ -235,8 +275,8 @@ static void explain(const Throttled *throttled, HostlerAllocation *row)
         row->price = isfinite(claimant->level) && claimant->level > 0 ? 1 / claimant->level : 0;
         row->ceiling = throttled->ceiling < ALLOCATE_UNLIMITED ? throttled->ceiling : NAN;
         row->enforced = throttled->enforced;
-        row->respool = g_strdup(throttled->respool);
-        row->reason = g_strdup(throttled->reason);
+        row->respool = allocate_path((const Claimant *)throttled->outcome->claimants->data, throttled->which);
+        row->reason = reason_of(throttled);
 }
 
 static int by_resource(gconstpointer a, gconstpointer b)
@@ -252,7 +292,7 @@ void throttles_explain(Throttles *throttles, const char *vm_id, HostlerAllocatio
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&throttles->lock);
         g_hash_table_iter_init(&iter, throttles->table);
         while (g_hash_table_iter_next(&iter, NULL, &value))
-                if (strcmp(((Throttled *)value)->vm_id, vm_id) == 0 && ((Throttled *)value)->reason)
+                if (strcmp(((Throttled *)value)->vm_id, vm_id) == 0 && ((Throttled *)value)->outcome)
                         g_ptr_array_add(found, value);
         g_ptr_array_sort(found, by_resource);
         list->items = g_renew(HostlerAllocation, list->items, list->count + found->len);
