@@ -8,7 +8,8 @@
  * M, variance V and third cumulant K (of independent VMs all three are sums):
  *     E[(X - C)+] = s (G(z) + g/6 z f(z) + g^2/72 (z^4 - 6 z^2 + 3) f(z)),  z = (C - M)/s,  s = tail sqrt(V), g =
  * K/V^1.5 with f the normal density and G(z) = f(z) - z Q(z) its loss function: Edgeworth's series (Cramer,
- * Mathematical Methods of Statistics, 17.6). Hard rules come first and are never broken by a move.
+ * Mathematical Methods of Statistics, 17.6). A unit short costs what it would on its host, but rebalancing weighs it
+ * alike wherever it is. Hard rules come first and are never broken by a move.
  *
  * Pure: no clock, no file, no socket. The result depends on the values alone, not on the order of the samples of a
  * round. One thread at a time per Placer. Units: processor in any unit that hosts and VMs share (MHz, MIPS),
