@@ -20,7 +20,50 @@ def on(told, host):
     return next(row for row in told["hosts"] if row["name"] == host).get("vms", [])
 
 
-@limit(200)
+def changes(daemon):
+    return [event["data"] for event in daemon.json("event", "ls") if event["kind"] == "balance-changed"]
+
+
+def check_recommendations(daemon, here, small, big):
+    """The mode `manual`: what is recommended is kept, follows what changes by itself, and outlives the daemon."""
+    path = daemon.folder / "hosts.json"
+    assert daemon.json("balance", "show")["mode"] == "off" and daemon.json("balance", "ls") == []
+    assert "balance manual" in daemon.refused(4, "balance", "run")
+    assert "nobody has described" in daemon.refused(2, "balance", "manual")
+    assert "no VM can be migrated" in daemon.refused(1, "balance", "auto")
+    path.write_text(json.dumps([big, big]))
+    daemon.refused(2, "balance", "manual", "--hosts", str(path))
+    path.write_text(json.dumps([small, big]))
+    state = daemon.json("balance", "manual", "--hosts", str(path), "--every", "2s")
+    assert state["mode"] == "manual" and state["moves"], state
+    kept = daemon.json("balance", "ls")[0]
+    assert kept["to"] == "big" and kept["from"] == here and kept["reason"] and kept["since"] and "processors instead of" in kept["why"], kept
+    assert changes(daemon)[-1]["count"] == len(state["moves"]) and "to big" in changes(daemon)[-1]["moves"]
+
+    # It plans by itself: a rule that forbids the move ends the recommendation, without a word from here.
+    daemon.hostler("rule", "create", "here", "--kind", "only-on", "--vms", "one,two", "--hosts", here)
+    wait_until(lambda: daemon.json("balance", "ls") == [], 30, "nothing is recommended that a rule forbids")
+    assert changes(daemon)[-1]["count"] == 0
+    daemon.hostler("rule", "rm", "here")
+    wait_until(lambda: daemon.json("balance", "ls"), 30, "what is not forbidden any more is recommended again")
+
+    # Rules that contradict each other are told once, and a plan cannot be made.
+    daemon.hostler("rule", "create", "pair", "--kind", "apart", "--vms", "one,two")
+    daemon.hostler("rule", "create", "both", "--kind", "together", "--vms", "one,two")
+    wait_until(lambda: "contradict" in daemon.json("balance", "show").get("fault", ""), 30, "contradictory rules are told")
+    daemon.refused(2, "balance", "run")
+    for name in ("pair", "both"):
+        daemon.hostler("rule", "rm", name)
+
+    daemon.restart()
+    state = daemon.json("balance", "show")
+    assert state["mode"] == "manual" and state["every"] == 2000 and {host["name"] for host in state["hosts"]} == {here, "big"}, state
+    daemon.hostler("balance", "off")
+    assert daemon.json("balance", "ls") == [] and changes(daemon)[-1]["mode"] == "off"
+    assert daemon.json("balance", "show")["mode"] == "off"
+
+
+@limit(300)
 def test_plan(daemon):
     here, big = socket.gethostname(), {"name": "big", "cpus": 8, "memory": 8 * GIB}
     assert "no VM runs" in plan(daemon)["advice"]
@@ -59,6 +102,8 @@ def test_plan(daemon):
     daemon.hostler("rule", "rm", "stay")
     assert [rule["vms"] for rule in daemon.json("rule", "ls")] == [["one", "two"]]
     daemon.hostler("rule", "rm", "pair")
+
+    check_recommendations(daemon, here, small, big)
 
     # What if this host were to be emptied?
     told = plan(daemon, [{**small, "maintenance": True}, big])

@@ -1,6 +1,6 @@
 /*
- * balance plan: the engine of placement (src/sched/place.h), fed with this host's VMs, their measured past, and hosts
- * as somebody describes them. It moves nothing.
+ * Plans: the engine of placement (src/sched/place.h), fed with this host's VMs, their measured past, and hosts as
+ * somebody describes them. See balance.h. It moves nothing.
  */
 #include <math.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "host/host_facts.h"
 #include "hostler-handlers.h"
 #include "sched/place.h"
+#include "vm/govern/balance.h"
 #include "vm/govern/rules.h"
 
 #define MIB (1024.0 * 1024)
@@ -77,23 +78,27 @@ static bool add_target(HostlerBalanceTargetList *targets, const HostlerBalanceTa
         return true;
 }
 
-static bool read_hosts(const char *text, HostlerBalanceTargetList *targets, GError **error)
+static bool add_targets(const HostlerBalanceTargetList *described, HostlerBalanceTargetList *targets, GError **error)
 {
-        HostlerBalanceTargetList described = {0};
-        json_error_t fault;
+        bool ok = true;
         targets->items = g_new0(HostlerBalanceTarget, 1);
         describe_here(&targets->items[targets->count++]);
+        for (size_t i = 0; ok && i < described->count; i++)
+                ok = add_target(targets, &described->items[i], error);
+        return ok;
+}
+
+bool balance_read_hosts(const char *text, HostlerBalanceTargetList *ret_described, GError **error)
+{
+        json_error_t fault;
+        *ret_described = (HostlerBalanceTargetList){0};
         if (!text)
                 return true;
         json_auto_t *json = json_loads(text, JSON_REJECT_DUPLICATES, &fault);
         if (!json)
                 return error_set(error, HOSTLER_ERROR_INVALID, NULL, "the hosts are no JSON: line %d: %s", fault.line,
                                  fault.text);
-        bool ok = record_list_from_json(&hostler_balance_target_type, json, "/hosts", &described, error);
-        for (size_t i = 0; ok && i < described.count; i++)
-                ok = add_target(targets, &described.items[i], error);
-        record_list_clear(&hostler_balance_target_type, &described);
-        return ok;
+        return record_list_from_json(&hostler_balance_target_type, json, "/hosts", ret_described, error);
 }
 
 static SchedHost sched_host(const HostlerBalanceTarget *target)
@@ -370,12 +375,23 @@ static void tell(const Balance *balance, HostlerPlaceStyle style, const GArray *
         ret_plan->advice = advice_of(balance, moves, &state);
 }
 
+bool balance_make(Manager *manager, const HostlerBalanceTargetList *described, HostlerPlaceStyle style,
+                  HostlerBalancePlan *ret_plan, GError **error)
+{
+        g_auto(Balance) balance = {.manager = manager};
+        if (!add_targets(described, &balance.targets, error) || !collect_vms(&balance, error) ||
+            !make_placer(&balance, style, error))
+                return false;
+        tell(&balance, style, decide(&balance), ret_plan);
+        return true;
+}
+
 bool balance_plan(const Call *call, const HostlerBalancePlanArgs *args, HostlerBalancePlan *ret_result, GError **error)
 {
-        g_auto(Balance) balance = {.manager = call->manager};
-        if (!read_hosts(args->hosts, &balance.targets, error) || !collect_vms(&balance, error) ||
-            !make_placer(&balance, args->style, error))
+        HostlerBalanceTargetList described;
+        if (!balance_read_hosts(args->hosts, &described, error))
                 return false;
-        tell(&balance, args->style, decide(&balance), ret_result);
-        return true;
+        bool ok = balance_make(call->manager, &described, args->style, ret_result, error);
+        record_list_clear(&hostler_balance_target_type, &described);
+        return ok;
 }

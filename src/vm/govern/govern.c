@@ -15,6 +15,7 @@
 #include "vm/govern/adapters.h"
 #include "vm/govern/disks.h"
 #include "vm/govern/memory.h"
+#include "vm/govern/recommend.h"
 #include "vm/govern/respool.h"
 
 /* Of the processors that others keep busy, some are left to VMs all the same. */
@@ -46,6 +47,7 @@ struct Governor {
         DiskGovernor *disks;
         AdapterGovernor *adapters;
         Respools *respools;
+        Recommender *recommender;
         double weight; /* of all together, in force */
         double others; /* processors that all but VMs use, on average */
         uint64_t round;
@@ -82,6 +84,7 @@ Governor *governor_new(Manager *manager)
         governor->memory = memory_governor_new(manager);
         governor->disks = disk_governor_new();
         governor->adapters = adapter_governor_new();
+        governor->recommender = recommender_new(manager);
         governor->governed = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, governed_free);
         governor->last = g_array_new(FALSE, FALSE, sizeof(Claimant));
         governor->names = g_ptr_array_new_with_free_func(g_free);
@@ -102,6 +105,7 @@ void governor_free(Governor *governor)
         disk_governor_free(governor->disks);
         adapter_governor_free(governor->adapters);
         respools_free(governor->respools);
+        recommender_free(governor->recommender);
         g_hash_table_unref(governor->governed);
         g_array_unref(governor->last);
         g_ptr_array_unref(governor->names);
@@ -382,6 +386,7 @@ void govern_round(Governor *governor, const GPtrArray *vms)
         disk_governor_round(governor->disks, governor->manager, vms, &pools);
         adapter_governor_round(governor->adapters, governor->manager, vms, &pools);
         make_round(governor, vms, &pools);
+        recommend_round(governor->recommender);
         record_list_clear(&hostler_respool_config_type, &pools);
 }
 
@@ -440,6 +445,11 @@ bool govern_explain(Vm *vm, HostlerAllocationList *ret_list, GError **error)
 struct Respools *govern_respools(Manager *manager)
 {
         return manager_governor(manager)->respools;
+}
+
+struct Recommender *govern_recommender(Manager *manager)
+{
+        return manager_governor(manager)->recommender;
 }
 
 bool govern_pool_round(Manager *manager, const char *pool, double *ret_demand, double *ret_granted)

@@ -31,6 +31,8 @@ double govern_reserved_cpu(Manager *manager, const HostlerRespoolConfigList *poo
 double govern_reserved_memory(Manager *manager, const HostlerRespoolConfigList *pools, int pool);
 /* respool.h */
 struct Respools *govern_respools(Manager *manager);
+/* recommend.h */
+struct Recommender *govern_recommender(Manager *manager);
 /* Processors that a pool would take and got in the last round; false: it was not there, or none in it runs. */
 bool govern_pool_round(Manager *manager, const char *pool, double *ret_demand, double *ret_granted);
 
