@@ -1,6 +1,7 @@
 /*
  * `hostler capture`: frames of an adapter as they pass, as a pcap file or in lines, until Ctrl-C or the end that was
- * asked for. What the daemon sends is the file; lines are made of it here.
+ * asked for. What the daemon sends is the file; lines are made of it here. How many frames were lost it says when it
+ * closes, so Ctrl-C asks it to.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 #include "cli/cli.h"
 #include "cli/text.h"
 
-enum { PIECE_BYTES = 65536, FILE_HEAD = 24, FRAME_HEAD = 16, FRAME_MAX = 262144 };
+enum { PIECE_BYTES = 65536, FILE_HEAD = 24, FRAME_HEAD = 16, FRAME_MAX = 262144, FINISH_MS = 3000 };
 
 typedef struct {
         int fd, out; /* out -1: lines */
@@ -74,19 +75,29 @@ static bool take(Capture *capture, bool *ret_ended, GError **error)
         return (capture->out < 0 || bytes_write(capture->out, piece, (gsize)got, error)) && take_frames(capture, error);
 }
 
-static bool carry(Capture *capture, GCancellable *cancellable, GError **error)
+/* Until the daemon has closed or @give_up can be read. *@ret_ended: it has closed. */
+static bool carry(Capture *capture, int give_up, int timeout_ms, bool *ret_ended, GError **error)
 {
-        struct pollfd fds[] = {{.fd = capture->fd, .events = POLLIN},
-                               {.fd = g_cancellable_get_fd(cancellable), .events = POLLIN}};
-        bool ended = false, ok = true;
-        while (ok && !ended) {
-                if (poll(fds, G_N_ELEMENTS(fds), -1) < 0 && errno != EINTR)
+        struct pollfd fds[] = {{.fd = capture->fd, .events = POLLIN}, {.fd = give_up, .events = POLLIN}};
+        bool ok = true;
+        *ret_ended = false;
+        while (ok && !*ret_ended) {
+                int ready = poll(fds, G_N_ELEMENTS(fds), timeout_ms);
+                if (ready < 0 && errno != EINTR)
                         return error_set_errno(error, errno, NULL, "wait for frames");
-                if (fds[1].revents)
+                if (ready == 0 || (ready > 0 && fds[1].revents))
                         return true;
-                ok = take(capture, &ended, error);
+                ok = take(capture, ret_ended, error);
         }
         return ok;
+}
+
+/* What is on its way still comes, and then how many were lost. One that takes nothing more is not waited for. */
+static bool finish(Capture *capture, GError **error)
+{
+        bool ended;
+        return send(capture->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) != 1 ||
+               carry(capture, -1, FINISH_MS, &ended, error);
 }
 
 static bool open_file(const char *path, int *ret_fd, GError **error)
@@ -102,8 +113,11 @@ static bool open_file(const char *path, int *ret_fd, GError **error)
 /* It is complete, or was ended by the user; everything else is a failure. */
 static bool check_end(const Capture *capture, bool interrupted, const char *reason, GError **error)
 {
-        fprintf(stderr, "%" G_GUINT64_FORMAT " frame%s\n", capture->frames, capture->frames == 1 ? "" : "s");
-        if (interrupted || g_strcmp0(reason, "complete") == 0)
+        static const char complete[] = "complete";
+        bool whole = reason && g_str_has_prefix(reason, complete);
+        fprintf(stderr, "%" G_GUINT64_FORMAT " frame%s%s\n", capture->frames, capture->frames == 1 ? "" : "s",
+                whole ? reason + strlen(complete) : "");
+        if (interrupted || whole)
                 return true;
         return error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s",
                          reason ? reason : "the connection to the daemon broke");
@@ -122,8 +136,10 @@ bool command_capture(Cli *cli, const Invocation *invocation, GError **error)
                 return false;
         bool ok = open_file(json_string_value(json_object_get(invocation->local, "write")), &capture.out, error);
         GCancellable *cancellable = interrupt_arm(cli->interrupt);
-        ok = ok && carry(&capture, cancellable, error);
+        bool ended = false;
+        ok = ok && carry(&capture, g_cancellable_get_fd(cancellable), -1, &ended, error);
         bool interrupted = interrupt_signal(cli->interrupt) != 0;
+        ok = ok && (ended || finish(&capture, error));
         interrupt_disarm(cli->interrupt);
         close(capture.fd);
         client_stream_close(stream, &reason);

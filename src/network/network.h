@@ -117,6 +117,8 @@ void network_set_ceiling(Network *network, const char *vm_id, const char *part, 
 char *network_capture(Network *network, const char *vm_id, const char *part, int snaplen, GError **error);
 /* Once copies are made, its descriptor (the caller's), to read frames from; -1: not yet. */
 bool network_capture_ready(Network *network, const char *capture, int *ret_fd, GError **error);
+/* Frames whose copies were lost because they were not read in time. Does not wait. */
+uint64_t network_capture_lost(Network *network, const char *capture);
 void network_capture_end(Network *network, const char *capture);
 /* Mirrors of one switch that are declared; more cannot all be had. */
 #define MIRRORS_MAX 24

@@ -91,6 +91,15 @@ bool network_capture_ready(Network *network, const char *name, int *ret_fd, GErr
         return false;
 }
 
+uint64_t network_capture_lost(Network *network, const char *name)
+{
+        g_mutex_lock(&network->lock);
+        const Attached *capture = g_hash_table_lookup(network->attached, name);
+        g_autofree char *device = capture ? g_strdup(capture->device) : NULL;
+        g_mutex_unlock(&network->lock);
+        return device ? ovs_device_lost(network->ovs, device) : 0;
+}
+
 void network_capture_end(Network *network, const char *name)
 {
         g_mutex_lock(&network->lock);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -21,6 +22,7 @@
 #define CALL_MS 10000
 #define TOOL_MS 20000
 #define PAUSE_US 5000
+#define DEVICES_LIMIT (4 << 20) /* of a list of devices, a line each */
 
 struct Ovs {
         char *folder, *db, *switch_folder; /* folders of the keepers */
@@ -129,6 +131,28 @@ bool ovs_adopt(Ovs *ovs)
                         return true;
         }
         return false;
+}
+
+/* A line of /proc/net/dev: name, eight numbers of what came in, and of what went out packets' bytes, packets, errors,
+ * drops. */
+static uint64_t drops_in_line(const char *line)
+{
+        guint64 lost = 0;
+        return sscanf(line, "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %" G_GUINT64_FORMAT, &lost) == 1 ? lost : 0;
+}
+
+uint64_t ovs_device_lost(const Ovs *ovs, const char *name)
+{
+        ProcessId keeper;
+        if (!keeper_read(ovs->switch_folder, &keeper, NULL, NULL))
+                return 0;
+        g_autofree char *path = g_strdup_printf("/proc/%d/net/dev", (int)keeper.pid);
+        g_autofree char *text = file_read(path, DEVICES_LIMIT, NULL, NULL), *prefix = g_strdup_printf("%s:", name);
+        g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
+        for (char **line = lines; *line; line++)
+                if (g_str_has_prefix(g_strchug(*line), prefix))
+                        return drops_in_line(*line + strlen(prefix));
+        return 0;
 }
 
 /* ---- starting ---- */

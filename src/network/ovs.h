@@ -31,6 +31,8 @@ void ovs_end(Ovs *ovs);
 bool ovs_runs(const Ovs *ovs);
 /* The switch itself; pid 0: it does not run at the moment. */
 ProcessId ovs_switch_process(const Ovs *ovs);
+/* Frames for device @name that its reader was too slow for, as the kernel counts; 0: not known. Any thread. */
+uint64_t ovs_device_lost(const Ovs *ovs, const char *name);
 /* Where bridge @name speaks OpenFlow. Caller frees. */
 char *ovs_openflow_path(const Ovs *ovs, const char *name);
 /* ovsdb_transact() on its database. */

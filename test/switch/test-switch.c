@@ -2,6 +2,7 @@
  * Each policy on a real switch, with frames: who gets what, in how many copies, with which tag.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -552,6 +553,32 @@ static void test_mirror_counts(void)
         end_mirrors();
 }
 
+/* Who does not read loses frames, and is told how many: to the frame. */
+static void test_capture_lost(void)
+{
+        enum { SENT = 1500 };
+        g_autoptr(GError) error = NULL;
+        RigFrame frame = frame_to(1, rig_mac(2));
+        guint8 bytes[2048];
+        guint64 got = 0;
+        int fd = -1;
+        begin();
+        g_autofree char *capture = network_capture(rig.network, "rig", "nic1", 0, &error);
+        g_assert_no_error(error);
+        rig_apply(&rig);
+        g_assert_true(network_capture_ready(rig.network, capture, &fd, &error));
+        g_assert_cmpint(fd, >=, 0);
+        g_assert_cmpint(rig_flood(&rig, 1, 2, &frame, SENT), ==, SENT);
+        guint64 lost = network_capture_lost(rig.network, capture);
+        while (read(fd, bytes, sizeof bytes) > 0)
+                got++;
+        g_assert_cmpuint(lost, >, 0);
+        g_assert_cmpuint(got + lost, ==, SENT);
+        close(fd);
+        network_capture_end(rig.network, capture);
+        rig_apply(&rig);
+}
+
 /* ---- life ---- */
 
 static void test_killed(void)
@@ -610,6 +637,7 @@ static const struct {
     {"mirror-rspan", test_mirror_rspan},
     {"mirror-erspan", test_mirror_erspan},
     {"mirror-counts", test_mirror_counts},
+    {"capture-lost", test_capture_lost},
     {"killed", test_killed},
     {"two-hundred", test_two_hundred},
     {"refused", test_refused},

@@ -170,6 +170,13 @@ def check_capture(daemon):
         daemon.guest("web1", "ping", "-q", "-c", "2", "-i", "0.05", "10.9.0.2")
     text = lines.communicate(timeout=60)[0].decode().splitlines()
     assert lines.returncode == 0 and len(text) == 2 and all(" > " in line for line in text), text
+    slow = capture(daemon, "-w", "-")
+    head = slow.stdout.read(24)
+    daemon.run("exec", "web1", "--", "ping", "-q", "-s", "60000", "-i", "0.01", "-c", "100", "-W", "1", "10.9.0.2")  # 82 frames each
+    slow.send_signal(signal.SIGINT)
+    taken, told = slow.communicate(timeout=60)
+    words = told.decode().split()
+    assert slow.returncode == 0 and words[1::3] == ["frames,", "lost"] and int(words[0]) == len(frames_of(head + taken)) and int(words[2]) > 0, told
     done = capture(daemon, "--duration", "100ms", "-w", "-")
     assert done.communicate(timeout=60)[0][:4] == b"\xd4\xc3\xb2\xa1" and done.returncode == 0
     wait_until(lambda: not leftovers(daemon), 20, "captures leave nothing")

@@ -2,7 +2,8 @@
  * Captures as streams: frames of an adapter, written as a pcap file (draft-ietf-opsawg-pcap) while they pass. Main
  * loop; nothing here blocks. The capture ends with its stream. Called by the daemon when a client asks for one.
  *
- * Whoever reads slowly loses frames, as with any capture: they wait in the device, and that holds some hundred.
+ * Whoever reads slowly loses frames, as with any capture: they wait in the device, and that holds some hundred. How
+ * many were lost is said at the end. A client that wants the end sends a byte, whatever it is, and waits for it.
  */
 #include <errno.h>
 #include <glib-unix.h>
@@ -75,11 +76,31 @@ static void add_frame(GByteArray *bytes, const guint8 *frame, gsize length)
         g_byte_array_append(bytes, frame, (guint)length);
 }
 
+/* What still waits in the device of one that is held came before the end, and will not be read. */
+static guint64 count_waiting(const CaptureStream *stream)
+{
+        guint8 byte;
+        guint64 count = 0;
+        if (stream->fd < 0 || stream->readable || stream->left == 0)
+                return 0;
+        while (read(stream->fd, &byte, sizeof byte) > 0)
+                count++;
+        return count;
+}
+
+/* How many were lost goes into the reason, for pcap has no place for it. */
+static void complete(CaptureStream *stream)
+{
+        guint64 lost = network_capture_lost(stream->network, stream->name) + count_waiting(stream);
+        g_autofree char *reason = g_strdup_printf("complete, %" G_GUINT64_FORMAT " frames lost", lost);
+        end(stream, lost > 0 ? reason : "complete");
+}
+
 static gboolean on_end(gpointer data)
 {
         CaptureStream *stream = data;
         stream->ending = 0;
-        end(stream, "complete");
+        complete(stream);
         return G_SOURCE_REMOVE;
 }
 
@@ -139,8 +160,11 @@ static gboolean on_look(gpointer data)
         return G_SOURCE_REMOVE;
 }
 
-static void take_nothing(ByteStream *stream, const void *bytes, gsize length)
+static void take_end(ByteStream *base, const void *bytes, gsize length)
 {
+        CaptureStream *stream = (CaptureStream *)base;
+        if (stream->name)
+                complete(stream);
 }
 
 static void detach(ByteStream *base)
@@ -153,7 +177,7 @@ static void detach(ByteStream *base)
 bool capture_attach(Vm *vm, const HostlerVmCaptureArgs *args, const ByteSink *sink, ByteStream **ret_stream,
                     GError **error)
 {
-        static const ByteStreamOps ops = {.write = take_nothing, .hold = hold, .detach = detach};
+        static const ByteStreamOps ops = {.write = take_end, .hold = hold, .detach = detach};
         Network *network = manager_network(vm_manager(vm));
         int snaplen = args->snaplen == HOSTLER_UNSET ? 0 : (int)args->snaplen;
         char *name =
