@@ -47,6 +47,7 @@ Network *network_new(const char *folder, const char *refusal)
         network->folder = g_build_filename(folder, "lan", NULL);
         network->uplinks = g_strdup_printf("%s-uplinks", folder);
         network->forward = g_strdup_printf("%s-forwards", folder);
+        network->counts_file = g_strdup_printf("%s-counts", folder);
         g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, folder, -1);
         network->served = g_strdup_printf("/run/hostler-dns-%.8s", hash);
         network->table = g_strdup_printf("hostler_%.8s", hash);
@@ -54,12 +55,14 @@ Network *network_new(const char *folder, const char *refusal)
         network->ovs = ovs_new(folder);
         network->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         g_mutex_init(&network->lock);
+        g_mutex_init(&network->counting);
         g_cond_init(&network->done_changed);
         network->switches = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->groups = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->mirrors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, json_free);
         network->attached = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, attached_free);
         network->trials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, trial_free);
+        counts_load(network);
         if (!refusal)
                 network->thread = g_thread_new("network", network_run, network);
         return network;
@@ -81,20 +84,25 @@ void network_free(Network *network)
         g_mutex_unlock(&network->lock);
         wake(network);
         g_clear_pointer(&network->thread, g_thread_join);
+        if (!network->refusal)
+                counts_save(network);
         ovs_free(network->ovs);
         g_free(network->folder);
         g_free(network->table);
         g_free(network->uplinks);
         g_free(network->forward);
         g_free(network->served);
+        g_free(network->counts_file);
         fd_close(&network->host_fd);
         g_hash_table_unref(network->switches);
         g_hash_table_unref(network->groups);
         g_hash_table_unref(network->mirrors);
         g_hash_table_unref(network->attached);
         g_hash_table_unref(network->trials);
+        g_hash_table_unref(network->left);
         g_clear_error(&network->fault);
         g_mutex_clear(&network->lock);
+        g_mutex_clear(&network->counting);
         g_cond_clear(&network->done_changed);
         close(network->wake_fd);
         g_free(network);
@@ -191,6 +199,7 @@ void network_recovered(Network *network)
 {
         g_mutex_lock(&network->lock);
         network->recovered = true;
+        g_hash_table_remove_all(network->left);
         network_ask_round(network);
         g_mutex_unlock(&network->lock);
 }
@@ -289,6 +298,10 @@ static bool put_on(Network *network, Attached *new_taken, bool new_device, GErro
         g_hash_table_steal_extended(network->attached, key, NULL, (gpointer *)&old);
         if (old)
                 inherit(new_taken, old);
+        else if (!new_device)
+                counts_restore(network, new_taken);
+        else
+                g_hash_table_remove(network->left, key);
         new_taken->wants_device |= new_device;
         g_hash_table_insert(network->attached, new_taken->key, new_taken);
         bool ok = network_wait_round(network, error);
@@ -300,6 +313,8 @@ static bool put_on(Network *network, Attached *new_taken, bool new_device, GErro
         }
         if (old)
                 attached_free(old);
+        if (new_device)
+                counts_save(network);
         return ok;
 }
 

@@ -132,9 +132,9 @@ typedef struct {
         uint64_t forged, spoofed, addresses, services, vlan, mac_changes, isolated, blocked;
 } AdapterCounts;
 /*
- * Since it was put on, or since network_counts_reset(); while `statistics` is off, nothing is counted.
- * HOSTLER_ERROR_WRONG_STATE: it is on no switch. Blocks while the switch is asked; what was dropped is as of its last
- * look, half a second ago.
+ * Since it was put on, or since network_counts_reset(), over the ends of daemons and of Open vSwitch; while
+ * `statistics` is off, nothing is counted. HOSTLER_ERROR_WRONG_STATE: it is on no switch. Blocks while the switch is
+ * asked; what was dropped is as of its last look, half a second ago.
  */
 bool network_counts(Network *network, const char *vm_id, const char *part, AdapterCounts *ret_counts, GError **error);
 bool network_counts_reset(Network *network, const char *vm_id, const char *part, GError **error);

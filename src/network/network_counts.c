@@ -1,9 +1,10 @@
 /*
  * Counters of adapters: read from the switch, by port and by the flows that drop, and kept over what makes those begin
- * anew (another process), resets, and times in which nothing is to be counted. See network.h.
+ * anew (another process, another daemon), resets, and times in which nothing is to be counted. See network.h.
  */
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "network/compile.h"
 #include "network/network_private.h"
@@ -11,7 +12,7 @@
 #include "wire/openflow.h"
 
 #define COUNT_MS 5000
-#define NUMBERS (sizeof(AdapterCounts) / sizeof(uint64_t))
+#define SAVE_MS 30000
 #define DROPS_MASK UINT64_C(0xffff800000000000) /* whose flow it is, and that it drops */
 
 /* ---- reading ---- */
@@ -91,7 +92,7 @@ static void take(Counted *counted, const AdapterCounts *now, bool off)
         uint64_t *last = (uint64_t *)&counted->last, *zero = (uint64_t *)&counted->zero;
         uint64_t *kept = (uint64_t *)&counted->kept;
         const uint64_t *new = (const uint64_t *)now;
-        for (size_t i = 0; i < NUMBERS; i++) {
+        for (size_t i = 0; i < COUNTS_NUMBERS; i++) {
                 if (new[i] < last[i]) {
                         kept[i] += counted->off ? 0 : last[i] - zero[i];
                         zero[i] = 0;
@@ -110,28 +111,106 @@ static AdapterCounts value_of(const Counted *counted)
         AdapterCounts value;
         const uint64_t *last = (const uint64_t *)&counted->last, *zero = (const uint64_t *)&counted->zero;
         const uint64_t *kept = (const uint64_t *)&counted->kept;
-        for (size_t i = 0; i < NUMBERS; i++)
+        for (size_t i = 0; i < COUNTS_NUMBERS; i++)
                 ((uint64_t *)&value)[i] = kept[i] + last[i] - zero[i];
         return value;
 }
 
-static bool sample(Network *network, const char *switch_name, GError **error)
+/* Of the flows: they are gone, and their counters with them. */
+static void begin_drops_anew(Counted *counted)
 {
-        g_autoptr(GHashTable) counts = read_switch(network, switch_name, error);
+        uint64_t *last = (uint64_t *)&counted->last, *zero = (uint64_t *)&counted->zero;
+        uint64_t *kept = (uint64_t *)&counted->kept;
+        for (size_t i = offsetof(AdapterCounts, forged) / sizeof(uint64_t); i < COUNTS_NUMBERS; i++) {
+                kept[i] += counted->off ? 0 : last[i] - zero[i];
+                last[i] = zero[i] = 0;
+        }
+}
+
+typedef void (*CountedFunc)(Network *network, Counted *counted, const AdapterCounts *now, bool off);
+
+static void take_one(Network *network, Counted *counted, const AdapterCounts *now, bool off)
+{
+        if (now)
+                take(counted, now, off);
+}
+
+static void renew_one(Network *network, Counted *counted, const AdapterCounts *now, bool off)
+{
+        begin_drops_anew(counted);
+}
+
+/* Does @act for each adapter of the switch, also for those that are still to come. @counts NULL: none. Lock held. */
+static void each_of(Network *network, const char *switch_name, GHashTable *counts, CountedFunc act)
+{
         GHashTableIter iter;
         gpointer value;
-        if (!counts)
-                return false;
-        g_mutex_lock(&network->lock);
         g_hash_table_iter_init(&iter, network->attached);
         while (g_hash_table_iter_next(&iter, NULL, &value)) {
                 Attached *adapter = value;
-                const AdapterCounts *now = g_hash_table_lookup(counts, GUINT_TO_POINTER(adapter->number));
-                if (now && !adapter->captures && strcmp(adapter->switch_name, switch_name) == 0)
-                        take(&adapter->counted, now, is_off(network, adapter));
+                gpointer number = GUINT_TO_POINTER(adapter->number);
+                if (!adapter->captures && adapter->number && strcmp(adapter->switch_name, switch_name) == 0)
+                        act(network, &adapter->counted, counts ? g_hash_table_lookup(counts, number) : NULL,
+                            is_off(network, adapter));
         }
+        g_hash_table_iter_init(&iter, network->left);
+        while (g_hash_table_iter_next(&iter, NULL, &value)) {
+                LeftCounts *left = value;
+                gpointer number = GUINT_TO_POINTER(left->number);
+                if (strcmp(left->switch_name, switch_name) == 0)
+                        act(network, &left->counted, counts ? g_hash_table_lookup(counts, number) : NULL,
+                            left->counted.off);
+        }
+}
+
+/* What was read is taken before anybody reads anew. */
+static bool sample_alone(Network *network, const char *switch_name, GError **error)
+{
+        g_autoptr(GHashTable) counts = read_switch(network, switch_name, error);
+        if (!counts)
+                return false;
+        g_mutex_lock(&network->lock);
+        each_of(network, switch_name, counts, take_one);
         g_mutex_unlock(&network->lock);
         return true;
+}
+
+static bool sample(Network *network, const char *switch_name, GError **error)
+{
+        g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&network->counting);
+        return sample_alone(network, switch_name, error);
+}
+
+/* Adapters that an earlier daemon had are on the switch; nobody looks at its flows meanwhile. */
+static bool has_left(Network *network, const char *switch_name)
+{
+        GHashTableIter iter;
+        gpointer value;
+        bool has = false;
+        g_mutex_lock(&network->lock);
+        g_hash_table_iter_init(&iter, network->left);
+        while (!has && g_hash_table_iter_next(&iter, NULL, &value))
+                has = strcmp(((LeftCounts *)value)->switch_name, switch_name) == 0;
+        g_mutex_unlock(&network->lock);
+        return has;
+}
+
+/* What was dropped while there was no daemon is to be in its numbers. */
+void counts_renew(Network *network, const char *switch_name)
+{
+        if (has_left(network, switch_name))
+                ovs_order(network->ovs, "revalidator/wait", NULL);
+        g_mutex_lock(&network->counting);
+        sample_alone(network, switch_name, NULL);
+}
+
+void counts_renewed(Network *network, const char *switch_name, bool renewed)
+{
+        g_mutex_lock(&network->lock);
+        if (renewed)
+                each_of(network, switch_name, NULL, renew_one);
+        g_mutex_unlock(&network->lock);
+        g_mutex_unlock(&network->counting);
 }
 
 /* Switches with adapters; @changed: only those where one is to begin or to stop counting. g_strfreev. */
@@ -168,7 +247,14 @@ void counts_switch(Network *network)
 
 void network_sample(Network *network)
 {
+        uint64_t now_ms = (uint64_t)clock_monotonic_ms();
         sample_all(network, false);
+        g_mutex_lock(&network->lock);
+        if (now_ms - network->counts_ms >= SAVE_MS) {
+                network->counts_ms = now_ms;
+                counts_save(network);
+        }
+        g_mutex_unlock(&network->lock);
 }
 
 /* ---- asked for ---- */
@@ -213,7 +299,11 @@ bool network_counts(Network *network, const char *vm_id, const char *part, Adapt
 bool network_counts_reset(Network *network, const char *vm_id, const char *part, GError **error)
 {
         ovs_order(network->ovs, "revalidator/wait", NULL);
-        return count(network, vm_id, part, reset, NULL, error);
+        bool ok = count(network, vm_id, part, reset, NULL, error);
+        g_mutex_lock(&network->lock);
+        counts_save(network);
+        g_mutex_unlock(&network->lock);
+        return ok;
 }
 
 bool network_sent(Network *network, const char *vm_id, const char *part, uint64_t *ret_bytes)

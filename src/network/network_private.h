@@ -15,6 +15,14 @@ typedef struct {
         AdapterCounts kept; /* what counts beside the rest */
         bool off;
 } Counted;
+#define COUNTS_NUMBERS (sizeof(AdapterCounts) / sizeof(uint64_t))
+
+/* The same of an adapter that an earlier daemon had, and that is not attached again yet. */
+typedef struct {
+        char *switch_name;
+        uint32_t number;
+        Counted counted;
+} LeftCounts;
 
 /* An adapter that is on a switch. */
 typedef struct {
@@ -53,7 +61,9 @@ struct Network {
         char *uplinks;          /* folder of theirs, which outlives the switch */
         char *forward, *served; /* RouterPlace */
         Ovs *ovs;               /* of the thread */
-        int host_fd;            /* the host's network namespace */
+        char *counts_file;
+        GMutex counting; /* taken before `lock`: held from reading counters of a switch until they are taken */
+        int host_fd;     /* the host's network namespace */
         GThread *thread;
         int wake_fd;
 
@@ -67,6 +77,8 @@ struct Network {
         GHashTable *mirrors;   /* "switch/mirror" → json_t */
         GHashTable *attached;  /* key → Attached */
         GHashTable *trials;    /* switch → Trial */
+        GHashTable *left;      /* key → LeftCounts */
+        uint64_t counts_ms;    /* monotonic: when they were saved last */
 };
 
 /* ---- network.c ---- */
@@ -94,7 +106,7 @@ typedef struct {
 } TargetPort;
 
 typedef struct {
-        char *bridge;
+        char *name, *bridge;
         GArray *ports;      /* of TargetPort */
         GPtrArray *mirrors; /* of TargetMirror (network_mirror.h) */
         GPtrArray *routers; /* of Router */
@@ -156,6 +168,19 @@ bool state_change(Ovs *ovs, const State *state, const GPtrArray *targets, bool o
 
 /* Stops and goes on counting where that was asked for. What cannot be read then is read later. */
 void counts_switch(Network *network);
+/*
+ * Around what gives a switch all its flows anew, whose counters begin at zero then: takes what was counted until now,
+ * and nobody else reads until counts_renewed(). @renewed: it came to that.
+ */
+void counts_renew(Network *network, const char *switch_name);
+void counts_renewed(Network *network, const char *switch_name, bool renewed);
+
+/* ---- network_counts_file.c ---- */
+
+void counts_load(Network *network);
+/* An adapter that a QEMU has which was found goes on counting. Lock held, as for counts_save(). */
+void counts_restore(Network *network, Attached *adapter);
+void counts_save(Network *network);
 
 /* ---- network_thread.c ---- */
 

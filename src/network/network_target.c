@@ -23,6 +23,7 @@ static void port_clear(gpointer data)
 static void target_free(gpointer data)
 {
         TargetSwitch *target = data;
+        g_free(target->name);
         g_free(target->bridge);
         g_clear_pointer(&target->mirrors, g_ptr_array_unref);
         g_array_unref(target->ports);
@@ -235,6 +236,7 @@ static TargetSwitch *make_switch(Network *network, const char *name, const json_
         TargetSwitch *target = g_new0(TargetSwitch, 1);
         g_autoptr(GPtrArray) adapters = network_adapters(network, name);
         g_autoptr(GHashTable) deaf = g_hash_table_new(g_str_hash, g_str_equal);
+        target->name = g_strdup(name);
         target->bridge = bridge_name(name);
         target->ports = g_array_new(FALSE, FALSE, sizeof(TargetPort));
         g_array_set_clear_func(target->ports, port_clear);

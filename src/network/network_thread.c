@@ -233,7 +233,12 @@ static bool install(Thread *thread, TargetSwitch *target, GError **error)
                 return false;
         }
         g_autoptr(OpenFlow) openflow = openflow_connect(path, OPENFLOW_MS, error);
-        if (!openflow || !openflow_replace(openflow, before, target->flows, error)) {
+        if (!before)
+                counts_renew(thread->network, target->name);
+        bool ok = openflow && openflow_replace(openflow, before, target->flows, error);
+        if (!before)
+                counts_renewed(thread->network, target->name, ok);
+        if (!ok) {
                 g_hash_table_remove(thread->installed, target->bridge);
                 return false;
         }

@@ -153,6 +153,12 @@ static void wait_for_traffic(Traffic *traffic)
 
 /* ---- killed ---- */
 
+void kill_switch(Rig *rig)
+{
+        ProcessId process = process_of(rig, "switch");
+        g_assert_true(process_id_kill(&process, SIGKILL));
+}
+
 /* Kills it; the time from when it runs again until traffic does. */
 static gint64 kill_and_wait(Traffic *traffic, const char *keeper)
 {

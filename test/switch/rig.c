@@ -2,9 +2,9 @@
  * A network with devices but no guests. See rig.h.
  *
  * A frame has arrived everywhere once one that was sent after it has, if both go the same way: the switch may know the
- * one by heart and have to think about the other, on a thread for each processor. So marks are for addresses that it has
- * never heard of, and all frames that are waited for are sent from one processor. Adapters 0 and 7 are for marks alone.
- * Each goes twice, because the first may overtake a frame that waits on another device.
+ * one by heart and have to think about the other, on a thread for each processor. So marks are for addresses that it
+ * has never heard of, and all frames that are waited for are sent from one processor. Adapters 0 and 7 are for marks
+ * alone. Each goes twice, because the first may overtake a frame that waits on another device.
  */
 #include "switch/rig.h"
 
@@ -91,20 +91,35 @@ static void stay_on_this_processor(void)
         g_assert_cmpint(here < 0 ? 0 : sched_setaffinity(0, sizeof set, &set), ==, 0);
 }
 
-void rig_open(Rig *rig)
+static void begin_network(Rig *rig)
 {
-        rig->folder = g_dir_make_tmp("hostler-switch-XXXXXX", NULL);
-        clean_up_at_end(rig->folder);
         g_autofree char *folder = g_build_filename(rig->folder, "network", NULL);
-        for (int i = 0; i < RIG_ADAPTERS; i++)
-                rig->fds[i] = -1;
         rig->network = network_new(folder, NULL);
-        network_recovered(rig->network);
         rig_switch(rig, "{}");
         rig_group(rig, "mark", "{'vlan': '4000'}");
         rig_adapter(rig, MARK_FROM, "mark", "{}");
         rig_adapter(rig, MARK_TO, "mark", "{'promiscuous': ['unicast'], 'promiscuous_when': 'always'}");
+}
+
+void rig_open(Rig *rig)
+{
+        rig->folder = g_dir_make_tmp("hostler-switch-XXXXXX", NULL);
+        clean_up_at_end(rig->folder);
+        for (int i = 0; i < RIG_ADAPTERS; i++)
+                rig->fds[i] = -1;
+        begin_network(rig);
+        network_recovered(rig->network);
         stay_on_this_processor();
+}
+
+void rig_leave(Rig *rig)
+{
+        network_free(g_steal_pointer(&rig->network));
+}
+
+void rig_return(Rig *rig)
+{
+        begin_network(rig);
 }
 
 void rig_close(Rig *rig)

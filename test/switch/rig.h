@@ -21,6 +21,11 @@ void rig_open(Rig *rig);
 /* Ends it, and sees that nothing is left. */
 void rig_close(Rig *rig);
 
+/* The daemon ends, and another one is there, which knows of no adapter yet but those for marks; afterwards
+ * network_recovered(). Frames pass meanwhile. */
+void rig_leave(Rig *rig);
+void rig_return(Rig *rig);
+
 /* Switch "lan" with properties @policy (JSON with ' for "). */
 void rig_switch(Rig *rig, const char *policy);
 /* Its port group @group. */
@@ -59,10 +64,14 @@ guint32 rig_put(Rig *rig, int n, const RigFrame *frame);
 /* The next frame at adapter @n: its serial and tag. False: there is none now. */
 bool rig_get(Rig *rig, int n, guint32 *ret_serial, int *ret_tag);
 
+/* life.c: Open vSwitch is killed; it comes back by itself, without its flows. */
+void kill_switch(Rig *rig);
 /* life.c: what Open vSwitch's end under traffic does, and two hundred ports that come and go. Change adapters 1 to 4.
  */
 void kill_under_traffic(Rig *rig);
 void two_hundred_ports(Rig *rig);
+/* statistics.c: counters go on, to the packet. Changes adapters 1 to 4. */
+void statistics_go_on(Rig *rig);
 /* rates.c: average, peak and burst, as measured. Changes adapters 1 and 2. */
 void measure_rates(Rig *rig);
 /* erspan.c: copies for another host, which is this one, decoded. Adapter 1 sends to adapter 2 in VLAN 10. */

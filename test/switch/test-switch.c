@@ -419,6 +419,12 @@ static void test_statistics(void)
         g_assert_cmpuint(listed.tx_packets, ==, 2 * SENT);
 }
 
+static void test_statistics_go_on(void)
+{
+        begin();
+        statistics_go_on(&rig);
+}
+
 static void test_rates(void)
 {
         begin();
@@ -629,6 +635,7 @@ static const struct {
     {"groups", test_groups},
     {"counts", test_counts},
     {"statistics", test_statistics},
+    {"statistics-go-on", test_statistics_go_on},
     {"rates", test_rates},
     {"trace", test_trace},
     {"mirror-directions", test_mirror_directions},

@@ -189,10 +189,35 @@ def leftovers(daemon):
     return answer.stdout.strip()
 
 
+def check_counters_go_on(daemon):
+    """Over the end of the daemon, and of the switch, also while there is no daemon; a reset stays one."""
+    def blocked():
+        return daemon.json("nic", "stats", "web1", "nic0")["blocked"]
+    daemon.hostler("nic", "stats", "web1", "nic0", "--reset")
+    assert never_reaches(daemon, "web1", 2)
+    first = wait_until(blocked, 30, "drops are counted")
+    restart(daemon)
+    after = daemon.json("nic", "stats", "web1", "nic0")
+    assert first <= after["blocked"] < first + 50 and after["tx_packets"] < 100, (first, after)
+    daemon.kill()
+    os.kill(switch_process(daemon), 9)
+    daemon.start("--system")
+    wait_until(lambda: all(vm["status"]["power"] == "running" for vm in daemon.json("ls")), 30)
+    assert blocked() >= first
+    assert never_reaches(daemon, "web1", 2)
+    wait_until(lambda: blocked() > after["blocked"], 30, "it goes on counting")
+
+
+def switch_process(daemon):
+    (pid,) = [pid for pid, command in daemon.processes().items() if "ovs-vswitchd" in command and "keeper" not in command]
+    return pid
+
+
 def check_restarts(daemon):
     """Neither the daemon's end nor the switch's is the guests'."""
     daemon.hostler("set", "web1", "nic0.traffic=reject")
     assert never_reaches(daemon, "web1", 2)
+    check_counters_go_on(daemon)
     running = capture(daemon, "-w", "-")
     running.stdout.read(24)
     restart(daemon)
@@ -201,9 +226,7 @@ def check_restarts(daemon):
     assert never_reaches(daemon, "web1", 2)
     daemon.hostler("set", "web1", "nic0.traffic=")
     soon_reaches(daemon, "web1", 2)
-    switch = [pid for pid, command in daemon.processes().items() if "ovs-vswitchd" in command and "keeper" not in command]
-    assert len(switch) == 1
-    os.kill(switch[0], 9)
+    os.kill(switch_process(daemon), 9)
     soon_reaches(daemon, "web1", 2)
 
 
