@@ -1,5 +1,5 @@
 /*
- * What is measured of a VM, and of the host: each a number, NAN where it is not known.
+ * What is measured of a VM, of an adapter of it, and of the host: each a number, NAN where it is not known.
  *
  * Some are counters that only grow (a process's time on a processor, bytes read), of which the rate is what matters;
  * the others are amounts. Counters come at times of their own: QEMU is asked for its disks less often than the kernel
@@ -22,6 +22,8 @@ typedef enum {
         METRIC_DISK_OPS, /* requests a second */
         METRIC_NET_IN,   /* bytes a second */
         METRIC_NET_OUT,
+        METRIC_NET_FRAMES,  /* of an adapter on a switch only, as are the next: frames a second, both ways */
+        METRIC_NET_DROPPED, /* frames a second that policies refused, or that were too many for who was to take them */
         METRICS,
 } Metric;
 

@@ -166,6 +166,12 @@ void monitor_add_vm(Monitor *monitor, const char *id, ProcessId process, Reading
                 add(monitor, tracker, reading, monotonic_ms, unix_ms);
 }
 
+void monitor_add_part(Monitor *monitor, const char *object, const Reading *reading, int64_t monotonic_ms,
+                      int64_t unix_ms)
+{
+        add(monitor, tracker_for(monitor, object, unix_ms), reading, monotonic_ms, unix_ms);
+}
+
 void monitor_add_host(Monitor *monitor, int64_t monotonic_ms, int64_t unix_ms)
 {
         Reading reading;

@@ -2,7 +2,7 @@
  * The monitor: what is measured, kept. One tracker for each VM and one for the host; history goes to the store in
  * chunks and is read back from there, so that memory stays small and a restart loses a minute at most.
  *
- * It measures nothing by itself: each round somebody calls monitor_round_begin(), monitor_add() for each object, and
+ * It measures nothing by itself: each round somebody calls monitor_round_begin(), monitor_add_…() for each object, and
  * monitor_round_end() (src/vm/govern/observe.c, on a thread of its own). Reading may happen on any thread at any time.
  */
 #pragma once
@@ -11,7 +11,7 @@
 #include "monitor/series.h"
 #include "store/store.h"
 
-#define MONITOR_HOST "host" /* its object; VMs go by id */
+#define MONITOR_HOST "host" /* its object; VMs go by id, their adapters by "ID/nic0" */
 #define MONITOR_PERIOD_MS 2000
 
 typedef struct Monitor Monitor;
@@ -26,6 +26,9 @@ void monitor_round_begin(Monitor *monitor);
 /* What only others know goes into @reading beforehand (reading_init()). A @process that is gone adds nothing. */
 void monitor_add_vm(Monitor *monitor, const char *id, ProcessId process, Reading *reading, int64_t monotonic_ms,
                     int64_t unix_ms);
+/* All of @reading is the caller's. */
+void monitor_add_part(Monitor *monitor, const char *object, const Reading *reading, int64_t monotonic_ms,
+                      int64_t unix_ms);
 void monitor_add_host(Monitor *monitor, int64_t monotonic_ms, int64_t unix_ms);
 /* Forgets what was not added in this round, writes what is due, once an hour prunes what is too old. */
 void monitor_round_end(Monitor *monitor, int64_t unix_ms);

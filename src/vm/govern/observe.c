@@ -1,7 +1,7 @@
 /*
- * The thread that measures and allocates: every two seconds all VMs that run, and the host, are read into src/monitor,
- * and govern.c acts on it. It reads /proc and what the watches keep, and waits for no QEMU, so a silent one stops
- * nobody.
+ * The thread that measures and allocates: every two seconds all VMs that run, their adapters on switches, and the host
+ * are read into src/monitor, and govern.c acts on it. It reads /proc and what the watches keep, and waits for no QEMU,
+ * so a silent one stops nobody.
  *
  * Begun when the daemon has found its VMs, ended before they are let go; both on the main loop.
  */
@@ -20,6 +20,22 @@ static void measure(Vm *vm, Monitor *monitor)
         monitor_add_vm(monitor, vm_id(vm), process, &reading, now_ms, clock_unix_ms());
 }
 
+/* An adapter on a switch whose frames are counted. */
+static void measure_adapter(const char *vm_id, const char *part, const AdapterCounts *counts, void *monitor)
+{
+        g_autofree char *object = g_strdup_printf("%s/%s", vm_id, part);
+        int64_t now_ms = clock_monotonic_ms();
+        uint64_t refused = counts->forged + counts->spoofed + counts->addresses + counts->services + counts->vlan +
+                           counts->mac_changes + counts->isolated + counts->blocked;
+        Reading reading;
+        reading_init(&reading, now_ms);
+        reading.value[METRIC_NET_IN] = (double)counts->rx_bytes;
+        reading.value[METRIC_NET_OUT] = (double)counts->tx_bytes;
+        reading.value[METRIC_NET_FRAMES] = (double)(counts->rx_packets + counts->tx_packets);
+        reading.value[METRIC_NET_DROPPED] = (double)(refused + counts->rx_dropped + counts->tx_dropped);
+        monitor_add_part(monitor, object, &reading, now_ms, clock_unix_ms());
+}
+
 void observe_round(Manager *manager)
 {
         g_autoptr(GPtrArray) vms = manager_vms(manager, false);
@@ -28,6 +44,7 @@ void observe_round(Manager *manager)
         monitor_add_host(manager->monitor, clock_monotonic_ms(), clock_unix_ms());
         for (guint i = 0; i < vms->len; i++)
                 measure(g_ptr_array_index(vms, i), manager->monitor);
+        network_each_counts(manager->network, measure_adapter, manager->monitor);
         monitor_round_end(manager->monitor, clock_unix_ms());
         govern_round(manager->governor, vms);
         foresee_round(manager, &manager->outlook);

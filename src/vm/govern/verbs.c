@@ -9,6 +9,7 @@
 #include "hostler-handlers.h"
 #include "vm/govern/govern.h"
 #include "vm/manager.h"
+#include "vm/network/ports.h"
 
 static int64_t whole(float value)
 {
@@ -36,6 +37,8 @@ static void fill_sample(const SeriesPoint *point, HostlerMetricSample *sample)
         sample->disk_ops = rounded(point->values[METRIC_DISK_OPS]);
         sample->net_in = whole(point->values[METRIC_NET_IN]);
         sample->net_out = whole(point->values[METRIC_NET_OUT]);
+        sample->net_frames = rounded(point->values[METRIC_NET_FRAMES]);
+        sample->net_dropped = rounded(point->values[METRIC_NET_DROPPED]);
 }
 
 static bool read_metrics(Manager *manager, const char *object, char *name_taken, int64_t since_ms, int64_t points,
@@ -64,6 +67,16 @@ bool vm_metrics(const Call *call, const HostlerVmMetricsArgs *args, HostlerMetri
         g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
         return vm &&
                read_metrics(call->manager, vm_id(vm), vm_object(vm), args->since, args->points, ret_result, error);
+}
+
+bool nic_metrics(const Call *call, const HostlerNicMetricsArgs *args, HostlerMetrics *ret_result, GError **error)
+{
+        g_autoptr(Vm) vm = manager_vm(call->manager, args->vm, error);
+        if (!vm || !ports_nic(vm, args->nic, error))
+                return false;
+        g_autofree char *object = g_strdup_printf("%s/%s", vm_id(vm), args->nic), *of_vm = vm_object(vm);
+        return read_metrics(call->manager, object, g_strdup_printf("%s/%s", of_vm, args->nic), args->since,
+                            args->points, ret_result, error);
 }
 
 bool host_metrics(const Call *call, const HostlerHostMetricsArgs *args, HostlerMetrics *ret_result, GError **error)
