@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "network/datapath.h"
 #include "network/network_private.h"
 #include "wire/ovsdb.h"
 
@@ -146,7 +147,7 @@ static void remove_port(json_t *operations, const StatePort *port)
 /* Fails closed: a switch without its flows drops everything. */
 static void add_bridge(json_t *operations, const char *name)
 {
-        json_t *row = json_pack("{s:s, s:s, s:s, s:[s, [s, s]], s:o}", "name", name, "datapath_type", "netdev",
+        json_t *row = json_pack("{s:s, s:s, s:s, s:[s, [s, s]], s:o}", "name", name, "datapath_type", datapath_type(),
                                 "fail_mode", "secure", "protocols", "set", "OpenFlow10", "OpenFlow14", "other_config",
                                 ovsdb_map(json_pack("{s:s}", "disable-in-band", "true")));
         json_array_append_new(operations, json_pack("{s:s, s:s, s:o, s:s}", "op", "insert", "table", "Bridge", "row",

@@ -1,5 +1,5 @@
 """What takes a kernel of its own, in a host in a guest: control groups of version 2 with all controllers, who may make them, and what they do to
-QEMUs that compute under KVM; disks on a real NFS share."""
+QEMUs that compute under KVM; disks on a real NFS share; the kernel's datapath of switches."""
 import os
 import pathlib
 import subprocess
@@ -12,6 +12,8 @@ from inner import Host, report
 from test_allocation import bound_all, explain, group_of
 
 ROOT_GROUP = pathlib.Path("/sys/fs/cgroup")
+SWITCH_TEST = harness.ROOT / "build" / "test" / "switch" / "test-switch"
+KERNEL_SWITCH = ("plain", "vlans", "forged", "promiscuous-scopes", "mac-learned", "statistics-go-on", "mirror-directions", "capture-lost")
 UNIT_TEST = harness.ROOT / "build" / "test" / "unit" / "test-cgroup-group"
 LOOP = b"\xeb\xfe" + bytes(508) + b"\x55\xaa"  # a boot sector that jumps to itself
 NOBODY = 65534
@@ -166,6 +168,19 @@ def on_a_share():
     inner_nfs.stop()
 
 
+def switch_in_the_kernel():
+    """Where the kernel has Open vSwitch's datapath it is loaded and used, and policies do there what they do elsewhere."""
+    with Daemon(images=(), start=False) as daemon:
+        daemon.start("--system")
+        daemon.hostler("switch", "create", "lan")
+        assert daemon.json("switch", "show", "lan")["datapath"] == "system"
+        daemon.hostler("switch", "rm", "lan")
+    assert pathlib.Path("/sys/module/openvswitch").exists()
+    tests = [word for name in KERNEL_SWITCH for word in ("-p", f"/switch/{name}")]
+    done = subprocess.run([SWITCH_TEST, *tests], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.count("\nok ") == len(KERNEL_SWITCH) and "SKIP" not in done.stdout, done.stdout + done.stderr
+
+
 @limit(900)
 def test_inner_host():
     with Host(cgroup="v2", modules=("kvm_amd",)) as host:
@@ -173,3 +188,4 @@ def test_inner_host():
         host.call(who_may)
         host.call(shares_reservation_limit, timeout=200)
         host.call(on_a_share, timeout=200)
+        host.call(switch_in_the_kernel, timeout=200)

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/units.h"
 #include "hostler-handlers.h"
+#include "network/datapath.h"
 #include "network/policy.h"
 #include "vm/network/declared.h"
 #include "vm/network/subnets.h"
@@ -103,6 +104,7 @@ static bool show_switch(Manager *manager, const char *name, HostlerSwitch *ret_s
                 return false;
         json_object_set_new(json, "portgroups", declared_list(groups));
         json_object_set_new(json, "mirrors", declared_list(mirrors));
+        json_object_set_new(json, "datapath", json_string(datapath_type()));
         return record_from_json(&hostler_switch_type, json, "", ret_switch, error);
 }
 

@@ -1,0 +1,11 @@
+/*
+ * What moves a switch's frames. Linux: net/openvswitch; the family of its calls is looked up as
+ * Documentation/userspace-api/netlink/intro.rst has it ("Resolving the Family ID").
+ */
+#pragma once
+
+/*
+ * "system" where the kernel has Open vSwitch's datapath, which is then loaded, else "netdev": ovs-vswitchd moves them
+ * itself, several times slower. Looked at once. Any thread.
+ */
+const char *datapath_type(void);
