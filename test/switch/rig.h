@@ -72,6 +72,8 @@ void kill_under_traffic(Rig *rig);
 void two_hundred_ports(Rig *rig);
 /* statistics.c: counters go on, to the packet. Changes adapters 1 to 4. */
 void statistics_go_on(Rig *rig);
+/* listeners.c: what promiscuous adapters get, by class and scope. Changes adapters 2, 3 and 6. */
+void classes_by_scopes(Rig *rig);
 /* rates.c: average, peak and burst, as measured. Changes adapters 1 and 2. */
 void measure_rates(Rig *rig);
 /* erspan.c: copies for another host, which is this one, decoded. Adapter 1 sends to adapter 2 in VLAN 10. */

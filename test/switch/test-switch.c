@@ -329,6 +329,12 @@ static void test_promiscuous_scopes(void)
         rig_unplug(&rig, 6);
 }
 
+static void test_promiscuous_matrix(void)
+{
+        begin();
+        classes_by_scopes(&rig);
+}
+
 /* vSphere's way: it hears while the guest asks. */
 static void test_promiscuous_asked(void)
 {
@@ -631,6 +637,7 @@ static const struct {
     {"mac-learned", test_mac_learned},
     {"promiscuous-classes", test_promiscuous_classes},
     {"promiscuous-scopes", test_promiscuous_scopes},
+    {"promiscuous-matrix", test_promiscuous_matrix},
     {"promiscuous-asked", test_promiscuous_asked},
     {"groups", test_groups},
     {"counts", test_counts},
