@@ -13,7 +13,8 @@
 /*
  * $1: MAC address, $2: "dhcp" or "static", $3: addresses with lengths, $4: gateways, $5: name servers, $6: domains to
  * search, $7: MTU. Lists are words in one. Prints what the interface has in the end. A client of DHCP that is in the
- * way is ended, one that is wanted asks anew.
+ * way is ended, one that is wanted asks anew. IPv6 addresses that a router's words or DHCP brought stay: they are
+ * "dynamic", with a lifetime.
  */
 static const char script[] =
     "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
@@ -24,6 +25,9 @@ static const char script[] =
     "networkd() { has networkctl && systemctl -q is-active systemd-networkd; }\n"
     "client=/run/udhcpc.$i.pid\n"
     "ip link set \"$i\" up\n"
+    "for a in $(ip -6 addr show dev \"$i\" scope global | sed -n '/dynamic/d; s/^ *inet6 \\([^ ]*\\).*/\\1/p'); do\n"
+    "  ip addr del \"$a\" dev \"$i\"\n"
+    "done\n"
     "if [ \"$2\" = dhcp ]; then\n"
     "  ip -4 addr flush dev \"$i\" scope global\n"
     "  if networkd; then networkctl renew \"$i\"\n"
@@ -40,7 +44,7 @@ static const char script[] =
     "  [ ! -e \"$client\" ] || kill \"$(cat \"$client\")\" 2> /dev/null\n"
     "  rm -f \"$client\"\n"
     "  ! has dhclient || dhclient -x \"$i\" > /dev/null 2>&1\n"
-    "  ip addr flush dev \"$i\" scope global\n"
+    "  ip -4 addr flush dev \"$i\" scope global\n"
     "fi\n"
     "for a in $3; do ip addr add \"$a\" dev \"$i\" 2> /dev/null; done\n"
     "for g in $4; do case $g in *:*) ip -6 route replace default via \"$g\" dev \"$i\";;\n"

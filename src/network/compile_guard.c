@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "network/compile_private.h"
+#include "network/subnet.h"
 
 #define ETH_IPV4 0x0800
 #define ETH_ARP 0x0806
@@ -101,14 +102,6 @@ static void allow_ipv6(Compiler *compiler, const Port *port, const uint8_t *addr
         allow_discovery(compiler, port, address);
 }
 
-/* RFC 4291, appendix A. */
-static IpAddress link_local(const Mac *mac)
-{
-        const uint8_t *m = mac->bytes;
-        return (IpAddress){.v6 = true,
-                           .bytes = {0xfe, 0x80, 0, 0, 0, 0, 0, 0, m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]}};
-}
-
 static void allow_nameless(Compiler *compiler, const Port *port)
 {
         static const uint8_t types[] = {ICMPV6_ROUTER_SOLICITATION, ICMPV6_LISTENER_REPORT};
@@ -122,7 +115,8 @@ static void allow_nameless(Compiler *compiler, const Port *port)
 static void guard_addresses(Compiler *compiler, const Port *port)
 {
         static const uint16_t types[] = {ETH_IPV4, ETH_ARP, ETH_IPV6};
-        IpAddress own = link_local(&port->mac);
+        static const Subnet link_local = {{.v6 = true, .bytes = {0xfe, 0x80}}, 64};
+        IpAddress own = prefix_address(&link_local, &port->mac);
         allow_first_question(compiler, port);
         allow_nameless(compiler, port);
         allow_ipv6(compiler, port, own.bytes);

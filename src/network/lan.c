@@ -64,13 +64,29 @@ static char **words_of(const json_t *list)
         return json_array_size(list) > 0 ? g_strv_builder_end(builder) : NULL;
 }
 
-static bool check_servers(char *const *servers, GError **error)
+static bool check_servers(const Lan *lan, GError **error)
 {
         IpAddress address;
-        for (; servers && *servers; servers++)
-                if (!ip_parse(*servers, &address) || address.v6)
-                        return error_set(error, HOSTLER_ERROR_INVALID, NULL, "dns: “%s” is no IPv4 address", *servers);
+        for (char **server = lan->dns; server && *server; server++)
+                if (!ip_parse(*server, &address) || (address.v6 && !lan->has_prefix))
+                        return error_set(error, HOSTLER_ERROR_INVALID, NULL, "dns: “%s” is no %s address", *server,
+                                         lan->has_prefix ? "IP" : "IPv4");
         return true;
+}
+
+/* With NAT or without, we are the prefix's router; only whether we are the way out differs. */
+static bool read_prefix(const json_t *spec, Lan *lan, GError **error)
+{
+        const char *text = json_string_value(json_object_get(spec, "ipv6_prefix"));
+        if (!text)
+                return true;
+        if (!prefix_parse_lan(text, &lan->prefix, error))
+                return false;
+        lan->has_prefix = true;
+        lan->own6 = subnet_first(&lan->prefix);
+        return lan->mtu >= MTU_MIN_V6 ||
+               error_set(error, HOSTLER_ERROR_INVALID, NULL, "ipv6_prefix: IPv6 needs an mtu of %d, the switch's is %d",
+                         MTU_MIN_V6, lan->mtu);
 }
 
 /*
@@ -107,7 +123,7 @@ bool lan_read(const json_t *of_switch, const json_t *spec, Lan *ret_lan, GError 
                          .search = words_of(json_object_get(spec, "search_domain")),
                          .mtu = mtu ? (int)json_integer_value(mtu) : MTU_DEFAULT};
         if (subnet_parse_lan(subnet ? subnet : "", &ret_lan->subnet, error) && read_gateway(spec, ret_lan, error) &&
-            check_servers(ret_lan->dns, error))
+            read_prefix(spec, ret_lan, error) && check_servers(ret_lan, error))
                 return true;
         lan_clear(ret_lan);
         return false;
@@ -124,6 +140,18 @@ char *lan_host_name(const char *text)
         return name;
 }
 
+/* Addresses that hosts make themselves, and the same ones by reservation; a router without a way out is nobody's. */
+static void add_v6(const Lan *lan, const char *interface, GString *text)
+{
+        g_autofree char *prefix = ip_text(&lan->prefix.address);
+        if (!lan->has_prefix)
+                return;
+        g_string_append_printf(text, "enable-ra\ndhcp-range=%s,static,slaac,%d," LEASE_TIME "\n", prefix,
+                               lan->prefix.length);
+        if (!lan->nat)
+                g_string_append_printf(text, "ra-param=%s,600,0\n", interface);
+}
+
 char *lan_config(const Lan *lan, const char *folder, const char *served, const char *user, const char *interface,
                  char *const *upstream)
 {
@@ -136,12 +164,14 @@ char *lan_config(const Lan *lan, const char *folder, const char *served, const c
                                interface, user, lan->domain, lan->domain, served);
         for (; upstream && *upstream; upstream++)
                 g_string_append_printf(text, "server=%s\n", *upstream);
-        if (lan->dhcp)
+        if (lan->dhcp) {
                 g_string_append_printf(text,
                                        "dhcp-range=%s,static,%s," LEASE_TIME
                                        "\ndhcp-authoritative\ndhcp-ignore=tag:!known\nno-ping\n"
                                        "dhcp-hostsfile=%s/hosts\ndhcp-optsfile=%s/options\ndhcp-leasefile=%s/leases\n",
                                        start, mask, served, served, folder);
+                add_v6(lan, interface, text);
+        }
         return g_string_free(text, FALSE);
 }
 
@@ -151,8 +181,15 @@ char *lan_hosts(const GPtrArray *hosts)
         for (guint i = 0; i < hosts->len; i++) {
                 const LanHost *host = hosts->pdata[i];
                 g_autofree char *mac = mac_text(&host->mac), *address = ip_text(&host->address);
-                if (host->dhcp)
-                        g_string_append_printf(text, "%s,set:h%u,%s,%s\n", mac, i, address, host->name);
+                g_autofree char *address6 = ip_text(&host->address6);
+                if (!host->dhcp)
+                        continue;
+                g_string_append_printf(text, "%s,set:h%u,", mac, i);
+                if (host->has_address)
+                        g_string_append_printf(text, "%s,", address);
+                if (host->has_address6)
+                        g_string_append_printf(text, "[%s],", address6);
+                g_string_append_printf(text, "%s\n", host->name);
         }
         return g_string_free(text, FALSE);
 }
@@ -162,8 +199,11 @@ char *lan_names(const GPtrArray *hosts)
         GString *text = g_string_new(NULL);
         for (guint i = 0; i < hosts->len; i++) {
                 const LanHost *host = hosts->pdata[i];
-                g_autofree char *address = ip_text(&host->address);
-                g_string_append_printf(text, "%s %s\n", address, host->name);
+                g_autofree char *address = ip_text(&host->address), *address6 = ip_text(&host->address6);
+                if (host->has_address)
+                        g_string_append_printf(text, "%s %s\n", address, host->name);
+                if (host->has_address6)
+                        g_string_append_printf(text, "%s %s\n", address6, host->name);
         }
         return g_string_free(text, FALSE);
 }
@@ -171,8 +211,7 @@ char *lan_names(const GPtrArray *hosts)
 static void add_option(GString *text, const char *tag, const char *option, const char *value)
 {
         if (value)
-                g_string_append_printf(text, "%s%soption:%s%s%s\n", tag, *tag ? "," : "", option, *value ? "," : "",
-                                       value);
+                g_string_append_printf(text, "%s%s%s%s%s\n", tag, *tag ? "," : "", option, *value ? "," : "", value);
 }
 
 static void add_list(GString *text, const char *tag, const char *option, char **values)
@@ -181,30 +220,63 @@ static void add_list(GString *text, const char *tag, const char *option, char **
         add_option(text, tag, option, list);
 }
 
+/* Those of one family; of IPv6 in brackets. */
+static void add_servers(GString *text, const char *tag, char **servers, bool v6)
+{
+        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
+        for (char **server = servers; server && *server; server++) {
+                g_autofree char *word = g_strdup_printf(v6 ? "[%s]" : "%s", *server);
+                if ((strchr(*server, ':') != NULL) == v6)
+                        g_strv_builder_add(builder, word);
+        }
+        g_auto(GStrv) words = g_strv_builder_end(builder);
+        if (servers)
+                add_list(text, tag, v6 ? "option6:dns-server" : "option:dns-server", words);
+}
+
+static void add_search6(GString *text, const char *tag, char **search, const char *domain)
+{
+        if (search)
+                add_list(text, tag, "option6:domain-search", search);
+        else
+                add_option(text, tag, "option6:domain-search", domain);
+}
+
+static void add_of_host(GString *text, const Lan *lan, const LanHost *host, guint number)
+{
+        g_autofree char *tag = g_strdup_printf("tag:h%u", number);
+        g_autofree char *mtu = g_strdup_printf("%" G_GINT64_FORMAT, host->mtu);
+        add_option(text, tag, "option:netmask", host->netmask);
+        add_option(text, tag, "option:router", host->gateway);
+        add_servers(text, tag, host->dns, false);
+        add_option(text, tag, "option:domain-name", host->domain);
+        add_list(text, tag, "option:domain-search", host->search);
+        add_option(text, tag, "option:mtu", host->mtu == HOSTLER_UNSET ? NULL : mtu);
+        if (!lan->has_prefix)
+                return;
+        add_servers(text, tag, host->dns, true);
+        add_search6(text, tag, host->search, host->domain);
+}
+
 /* Without a value an option is kept back; dnsmasq would name itself as the router. */
 char *lan_options(const Lan *lan, const GPtrArray *hosts)
 {
         GString *text = g_string_new(NULL);
         g_autofree char *gateway = lan->has_gateway ? ip_text(&lan->gateway) : g_strdup("");
-        g_autofree char *own = ip_text(&lan->own), *mtu = g_strdup_printf("%d", lan->mtu);
-        add_option(text, "", "router", gateway);
-        if (lan->dns)
-                add_list(text, "", "dns-server", lan->dns);
-        else
-                add_option(text, "", "dns-server", own);
-        add_option(text, "", "domain-name", lan->domain);
-        add_list(text, "", "domain-search", lan->search);
-        add_option(text, "", "mtu", mtu);
-        for (guint i = 0; i < hosts->len; i++) {
-                const LanHost *host = hosts->pdata[i];
-                g_autofree char *tag = g_strdup_printf("tag:h%u", i);
-                g_autofree char *own_mtu = g_strdup_printf("%" G_GINT64_FORMAT, host->mtu);
-                add_option(text, tag, "netmask", host->netmask);
-                add_option(text, tag, "router", host->gateway);
-                add_list(text, tag, "dns-server", host->dns);
-                add_option(text, tag, "domain-name", host->domain);
-                add_list(text, tag, "domain-search", host->search);
-                add_option(text, tag, "mtu", host->mtu == HOSTLER_UNSET ? NULL : own_mtu);
+        g_autofree char *own = ip_text(&lan->own), *own6 = ip_text(&lan->own6);
+        g_autofree char *mtu = g_strdup_printf("%d", lan->mtu);
+        char *ours[] = {own, lan->has_prefix ? own6 : NULL, NULL};
+        char **dns = lan->dns ? lan->dns : ours;
+        add_option(text, "", "option:router", gateway);
+        add_servers(text, "", dns, false);
+        add_option(text, "", "option:domain-name", lan->domain);
+        add_list(text, "", "option:domain-search", lan->search);
+        add_option(text, "", "option:mtu", mtu);
+        if (lan->has_prefix) {
+                add_servers(text, "", dns, true);
+                add_search6(text, "", lan->search, lan->domain);
         }
+        for (guint i = 0; i < hosts->len; i++)
+                add_of_host(text, lan, hosts->pdata[i], i);
         return g_string_free(text, FALSE);
 }

@@ -8,6 +8,8 @@
 
 #include "network/subnet.h"
 
+#define MTU_MIN_V6 1280 /* RFC 8200, 5 */
+
 typedef struct {
         Subnet subnet;
         IpAddress own; /* the address at which we answer */
@@ -18,6 +20,9 @@ typedef struct {
         char *domain;
         char **dns, **search; /* NULL: none of its own */
         int mtu;
+        bool has_prefix; /* IPv6 too: told by router advertisements and DHCPv6, if by DHCP at all */
+        Subnet prefix;
+        IpAddress own6; /* the address in it at which we answer */
 } Lan;
 void lan_clear(Lan *lan);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Lan, lan_clear)
@@ -31,11 +36,12 @@ Lan lan_copy(const Lan *lan);
 /* Who an adapter is on its LAN, and what it is told; NULL or HOSTLER_UNSET: what the LAN says. All owned. */
 typedef struct {
         Mac mac;
-        IpAddress address;
-        char *name; /* of the host */
-        bool dhcp;  /* it asks for its address, else only its name is known */
+        bool has_address, has_address6;
+        IpAddress address, address6; /* of IPv4, and in the LAN's prefix */
+        char *name;                  /* of the host */
+        bool dhcp;                   /* it asks for its address, else only its name is known */
         char *netmask, *gateway, *domain;
-        char **dns, **search;
+        char **dns, **search; /* name servers of both families */
         int64_t mtu;
 } LanHost;
 LanHost *lan_host_copy(const LanHost *host);

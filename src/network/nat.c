@@ -14,9 +14,21 @@
 #include "base/error.h"
 #include "base/process.h"
 
-#define FAMILY "ip"
 #define NFT_MS 20000
 #define LIST_LIMIT (64 << 20)
+
+static const char *const families[] = {"ip", "ip6"};
+
+static bool is_v6(const char *family)
+{
+        return strcmp(family, "ip6") == 0;
+}
+
+/* Whether anything of a LAN is translated in this family. */
+static bool is_own(const NatLan *lan, const char *family)
+{
+        return !lan->bridged && (lan->has_prefix || !is_v6(family));
+}
 
 /* ---- rules ---- */
 
@@ -37,8 +49,9 @@ static json_t *match_device(const char *key, const char *operator, const char * 
 
 static json_t *match_source(const char *operator, const Subnet * subnet)
 {
+        const char *protocol = subnet->address.v6 ? "ip6" : "ip";
         g_autofree char *address = ip_text(&subnet->address);
-        return match(operator, json_pack("{s:{s:s, s:s}}", "payload", "protocol", "ip", "field", "saddr"),
+        return match(operator, json_pack("{s:{s:s, s:s}}", "payload", "protocol", protocol, "field", "saddr"),
                      json_pack("{s:{s:s, s:i}}", "prefix", "addr", address, "len", subnet->length));
 }
 
@@ -52,32 +65,41 @@ static json_t *verdict(const char *name)
         return json_pack("{s:n}", name);
 }
 
-static json_t *chain(const char *table, const char *name, const char *type, const char *hook, int priority)
+/* A table that is being made. */
+typedef struct {
+        const char *family, *name;
+        json_t *commands;
+} Table;
+
+static void add_chain(const Table *table, const char *name, const char *type, int priority)
 {
-        return add("chain", json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "family", FAMILY, "table", table, "name",
-                                      name, "type", type, "hook", hook, "prio", priority, "policy", "accept"));
+        json_array_append_new(
+            table->commands,
+            add("chain", json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "family", table->family, "table", table->name,
+                                   "name", name, "type", type, "hook", name, "prio", priority, "policy", "accept")));
 }
 
-static void add_rule(json_t *commands, const char *table, const char *in_chain, json_t *expressions_taken)
+static void add_rule(const Table *table, const char *in_chain, json_t *expressions_taken)
 {
-        json_array_append_new(commands, add("rule", json_pack("{s:s, s:s, s:s, s:o}", "family", FAMILY, "table", table,
-                                                              "chain", in_chain, "expr", expressions_taken)));
+        json_array_append_new(table->commands,
+                              add("rule", json_pack("{s:s, s:s, s:s, s:o}", "family", table->family, "table",
+                                                    table->name, "chain", in_chain, "expr", expressions_taken)));
 }
 
 /*
  * Who is outside gets only answers in; nobody leaves under an address that is not the LAN's. Other LANs are outside.
  */
-static void add_lan(json_t *commands, const char *table, const NatLan *lan)
+static void add_lan(const Table *table, const NatLan *lan)
 {
-        add_rule(commands, table, "forward",
+        const Subnet *subnet = is_v6(table->family) ? &lan->prefix : &lan->subnet;
+        add_rule(table, "forward",
                  json_pack("[o, o, o]", match_device("oifname", "==", lan->device), match_answer(), verdict("accept")));
-        add_rule(commands, table, "forward",
-                 json_pack("[o, o]", match_device("oifname", "==", lan->device), verdict("drop")));
-        add_rule(commands, table, "forward",
-                 json_pack("[o, o, o]", match_device("iifname", "==", lan->device), match_source("!=", &lan->subnet),
+        add_rule(table, "forward", json_pack("[o, o]", match_device("oifname", "==", lan->device), verdict("drop")));
+        add_rule(table, "forward",
+                 json_pack("[o, o, o]", match_device("iifname", "==", lan->device), match_source("!=", subnet),
                            verdict("drop")));
-        add_rule(commands, table, "postrouting",
-                 json_pack("[o, o, o]", match_source("==", &lan->subnet), match_device("oifname", "!=", lan->device),
+        add_rule(table, "postrouting",
+                 json_pack("[o, o, o]", match_source("==", subnet), match_device("oifname", "!=", lan->device),
                            verdict("masquerade")));
 }
 
@@ -90,38 +112,43 @@ static char *mark_of(const char *table, const json_t *commands)
 }
 
 /* Whether there is anything to translate. */
-static bool has_own(const NatLan *lans, guint n_lans)
+static bool has_own(const char *family, const NatLan *lans, guint n_lans)
 {
         for (guint i = 0; i < n_lans; i++)
-                if (!lans[i].bridged)
+                if (is_own(&lans[i], family))
                         return true;
         return false;
 }
 
-json_t *nat_table(const char *table, const NatLan *lans, guint n_lans)
+static void mark_rules(const char *table, json_t *commands)
 {
-        json_t *commands = json_array(), *command;
-        size_t i;
-        json_t *name = json_pack("{s:s, s:s}", "family", FAMILY, "name", table);
-        /* Deleting what is not there is an error, so it is made first. */
-        json_array_append_new(commands, add("table", json_incref(name)));
-        json_array_append_new(commands, json_pack("{s:{s:O}}", "delete", "table", name));
-        if (has_own(lans, n_lans)) {
-                json_array_append_new(commands, add("table", json_incref(name)));
-                json_array_append_new(commands, chain(table, "forward", "filter", "forward", 0));
-                json_array_append_new(commands, chain(table, "postrouting", "nat", "postrouting", 100));
-        }
-        for (guint k = 0; k < n_lans; k++)
-                if (!lans[k].bridged)
-                        add_lan(commands, table, &lans[k]);
-        json_decref(name);
         g_autofree char *mark = mark_of(table, commands);
+        json_t *command;
+        size_t i;
         json_array_foreach (commands, i, command) {
                 json_t *rule = json_object_get(json_object_get(command, "add"), "rule");
                 if (rule)
                         json_object_set_new(rule, "comment", json_string(mark));
         }
-        return commands;
+}
+
+json_t *nat_table(const char *family, const char *table, const NatLan *lans, guint n_lans)
+{
+        const Table made = {family, table, json_array()};
+        json_auto_t *name = json_pack("{s:s, s:s}", "family", family, "name", table);
+        /* Deleting what is not there is an error, so it is made first. */
+        json_array_append_new(made.commands, add("table", json_incref(name)));
+        json_array_append_new(made.commands, json_pack("{s:{s:O}}", "delete", "table", name));
+        if (has_own(family, lans, n_lans)) {
+                json_array_append_new(made.commands, add("table", json_incref(name)));
+                add_chain(&made, "forward", "filter", 0);
+                add_chain(&made, "postrouting", "nat", 100);
+        }
+        for (guint i = 0; i < n_lans; i++)
+                if (is_own(&lans[i], family))
+                        add_lan(&made, &lans[i]);
+        mark_rules(table, made.commands);
+        return made.commands;
 }
 
 /* ---- others' chains ---- */
@@ -188,10 +215,10 @@ static bool forwards(const json_t *chain, const char *table)
 static void let_pass(const json_t *objects, const json_t *chain, const char *table, const NatLan *lans, guint n_lans,
                      json_t *commands)
 {
-        bool is_v6 = strcmp(text_of(chain, "family"), "ip6") == 0;
+        bool only_v6 = is_v6(text_of(chain, "family"));
         for (guint i = 0; i < n_lans * 2; i++) {
                 const NatLan *lan = &lans[i / 2];
-                if (lan->bridged ? i % 2 : is_v6)
+                if (lan->bridged ? i % 2 : only_v6 && !lan->has_prefix)
                         continue;
                 json_t *rule = pass_rule(chain, table, lan, i % 2);
                 if (!find_rule(objects, chain, text_of(rule, "comment")))
@@ -200,12 +227,13 @@ static void let_pass(const json_t *objects, const json_t *chain, const char *tab
         }
 }
 
-static bool is_wanted(const json_t *rule, const char *table, const NatLan *lans, guint n_lans)
+static bool is_wanted(const json_t *rule, const NatLan *lans, guint n_lans)
 {
         g_auto(GStrv) words = g_strsplit(text_of(rule, "comment"), ":", 3);
+        bool only_v6 = is_v6(text_of(rule, "family"));
         for (guint i = 0; i < n_lans; i++)
                 if (g_strv_length(words) == 3 && strcmp(words[1], lans[i].device) == 0)
-                        return true;
+                        return lans[i].bridged || lans[i].has_prefix || !only_v6;
         return false;
 }
 
@@ -225,7 +253,7 @@ static json_t *difference_of_others(const json_t *objects, const char *table, co
                 if (forwards(chain, table))
                         let_pass(objects, chain, table, lans, n_lans, commands);
                 else if (rule && strcmp(text_of(rule, "table"), table) != 0 && is_ours(rule, table) &&
-                         !is_wanted(rule, table, lans, n_lans))
+                         !is_wanted(rule, lans, n_lans))
                         take_back(rule, commands);
         }
         if (json_array_size(commands) > 0)
@@ -236,35 +264,64 @@ static json_t *difference_of_others(const json_t *objects, const char *table, co
 
 /* ---- our own table ---- */
 
-static bool is_intact(const json_t *objects, const char *table, const json_t *wanted)
+static bool is_of(const json_t *object, const char *family, const char *table)
 {
-        int left = 0;
-        bool has_table = false;
-        const char *mark = NULL;
+        return strcmp(text_of(object, "family"), family) == 0 && strcmp(text_of(object, "table"), table) == 0;
+}
+
+/* How many of the table's rules have the mark, less those that have not. */
+static int marked(const json_t *objects, const char *family, const char *table, const char *mark)
+{
+        int count = 0;
         json_t *object;
         size_t i;
-        json_array_foreach (wanted, i, object) {
-                const json_t *rule = json_object_get(json_object_get(object, "add"), "rule");
-                mark = rule ? text_of(rule, "comment") : mark;
-                left += rule != NULL;
-        }
         json_array_foreach (objects, i, object) {
-                const json_t *rule = json_object_get(object, "rule"), *its = json_object_get(object, "table");
-                has_table |= its && strcmp(text_of(its, "name"), table) == 0;
-                if (rule && strcmp(text_of(rule, "table"), table) == 0)
-                        left -= mark && strcmp(text_of(rule, "comment"), mark) == 0 ? 1 : -1;
+                const json_t *rule = json_object_get(object, "rule");
+                if (rule && is_of(rule, family, table))
+                        count += mark && strcmp(text_of(rule, "comment"), mark) == 0 ? 1 : -1;
         }
-        return left == 0 && has_table == (mark != NULL);
+        return count;
+}
+
+static bool has_table(const json_t *objects, const char *family, const char *name)
+{
+        json_t *object;
+        size_t i;
+        json_array_foreach (objects, i, object) {
+                const json_t *table = json_object_get(object, "table");
+                if (table && strcmp(text_of(table, "family"), family) == 0 && strcmp(text_of(table, "name"), name) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static bool is_intact(const json_t *objects, const char *family, const char *table, const json_t *wanted)
+{
+        int count = 0;
+        const char *mark = NULL;
+        json_t *command;
+        size_t i;
+        json_array_foreach (wanted, i, command) {
+                const json_t *rule = json_object_get(json_object_get(command, "add"), "rule");
+                mark = rule ? text_of(rule, "comment") : mark;
+                count += rule != NULL;
+        }
+        return marked(objects, family, table, mark) == count && has_table(objects, family, table) == (mark != NULL);
 }
 
 json_t *nat_difference(const json_t *ruleset, const char *table, const NatLan *lans, guint n_lans, json_t **ret_others)
 {
         const json_t *objects = json_object_get(ruleset, "nftables");
-        json_t *wanted = nat_table(table, lans, n_lans);
+        json_t *commands = json_array();
         *ret_others = difference_of_others(objects, table, lans, n_lans);
-        if (!is_intact(objects, table, wanted))
-                return wanted;
-        json_decref(wanted);
+        for (gsize i = 0; i < G_N_ELEMENTS(families); i++) {
+                json_auto_t *wanted = nat_table(families[i], table, lans, n_lans);
+                if (!is_intact(objects, families[i], table, wanted))
+                        json_array_extend(commands, wanted);
+        }
+        if (json_array_size(commands) > 0)
+                return commands;
+        json_decref(commands);
         return NULL;
 }
 

@@ -14,13 +14,15 @@ typedef struct {
         Subnet subnet;
         bool bridged; /* what crosses the bridge is no business of ours, but passes the forward chains of others, where
                          the kernel shows them such packets (br_netfilter) */
+        bool has_prefix; /* IPv6 too */
+        Subnet prefix;
 } NatLan;
 
 /*
- * Commands that make @table what it should be for @lans; with none it is removed. All its rules bear a mark of what
- * they are as a whole.
+ * Commands that make @table of @family ("ip", "ip6") what it should be for @lans; with none it is removed. All its
+ * rules bear a mark of what they are as a whole.
  */
-json_t *nat_table(const char *table, const NatLan *lans, guint n_lans);
+json_t *nat_table(const char *family, const char *table, const NatLan *lans, guint n_lans);
 /*
  * What is to be done so that a host with @ruleset ("nft -j list ruleset") has all that; NULL: nothing. First in
  * *@ret_others what concerns others' chains, which may be refused without harm to the rest; NULL: nothing.

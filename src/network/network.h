@@ -61,6 +61,8 @@ typedef struct {
         char *name; /* "lan", "lan/web" */
         int vid;    /* -1: it is none that can have one */
         Subnet subnet;
+        bool has_prefix; /* of IPv6, beside it */
+        Subnet prefix;
 } NetworkSubnet;
 void network_subnet_free(NetworkSubnet *subnet);
 /* Of NetworkSubnet; g_ptr_array_unref. */
@@ -96,7 +98,7 @@ void network_detach(Network *network, const char *vm_id, const char *part);
 typedef struct {
         Mac mac;
         IpAddress address;
-        bool lease; /* by DHCP; else it answers to it */
+        bool lease; /* by DHCP; else it answers to it (ARP, neighbour discovery) */
 } NetworkLearned;
 /* Of an adapter, by the leases of its LAN and by who the LAN's router has heard: of NetworkLearned; g_array_unref.
  * Blocks. */

@@ -87,6 +87,8 @@ GPtrArray *network_subnets(Network *network)
                                 continue;
                         one.name = g_strdup(key);
                         one.vid = vid_of(spec);
+                        text = json_string_value(json_object_get(spec, "ipv6_prefix"));
+                        one.has_prefix = text && subnet_parse(text, &one.prefix);
                         g_ptr_array_add(subnets, g_memdup2(&one, sizeof one));
                 }
         }
@@ -122,11 +124,18 @@ static void add_router(Network *network, const char *switch_name, int vid, GPtrA
                 g_ptr_array_add(routers, router_new(switch_name, (uint16_t)vid, &lan));
 }
 
+/* By what it was given: its VLAN may have had another subnet then. */
+static bool is_in(const Lan *lan, const LanHost *host)
+{
+        return (host->has_address && subnet_has(&lan->subnet, &host->address)) ||
+               (host->has_address6 && lan->has_prefix && subnet_has(&lan->prefix, &host->address6));
+}
+
 static void add_hosts(Network *network, const GPtrArray *adapters, Router *router)
 {
         for (guint i = 0; i < adapters->len; i++) {
                 const Attached *adapter = adapters->pdata[i];
-                if (adapter->host && subnet_has(&router->lan.subnet, &adapter->host->address) &&
+                if (adapter->host && is_in(&router->lan, adapter->host) &&
                     network_vid_of(network, adapter->switch_name, adapter->group, adapter->policy) == router->vid)
                         g_ptr_array_add(router->hosts, lan_host_copy(adapter->host));
         }

@@ -1,6 +1,6 @@
 /*
- * What a LAN has heard of its adapters: leases that its DHCP has given, and who answered to which address (ARP) where
- * its router is. See network.h.
+ * What a LAN has heard of its adapters: leases that its DHCP has given, and who answered to which address (ARP,
+ * neighbour discovery) where its router is. See network.h.
  *
  * Nothing is kept: who asks has the files and the kernel looked at. Called by verbs that show.
  */
@@ -21,15 +21,35 @@ static void add(GArray *learned, const char *mac, const char *address, bool leas
                 g_array_append_val(learned, one);
 }
 
-/* dnsmasq's file: "EXPIRY MAC ADDRESS NAME CLIENT-ID", one a line. */
-static void read_leases(const char *folder, GArray *learned)
+/* What the LAN knows of the adapter that is asked for. */
+typedef struct {
+        Mac mac;
+        bool has_address6;
+        IpAddress address6;
+        char *folder; /* of its router; NULL: it is on no LAN */
+} Place;
+
+/* Of DHCPv6: it names the client by other means, but gives each address to one adapter only. */
+static void add_lease6(GArray *learned, const Place *place, const char *address)
 {
+        NetworkLearned one = {.mac = place->mac, .lease = true};
+        if (place->has_address6 && ip_parse(address, &one.address) && ip_equal(&one.address, &place->address6))
+                g_array_append_val(learned, one);
+}
+
+/* dnsmasq's file: "EXPIRY MAC ADDRESS NAME CLIENT-ID", one a line, with a number instead of the MAC if it is of IPv6.
+ */
+static void read_leases(const Place *place, GArray *learned)
+{
+        const char *folder = place->folder;
         g_autofree char *path = g_build_filename(folder, "leases", NULL);
         g_autofree char *text = file_read(path, LEASES_LIMIT, NULL, NULL);
         g_auto(GStrv) lines = g_strsplit(text ? text : "", "\n", -1);
         for (char **line = lines; *line; line++) {
                 g_auto(GStrv) words = g_strsplit(*line, " ", 4);
-                if (g_strv_length(words) == 4)
+                if (g_strv_length(words) == 4 && strchr(words[2], ':'))
+                        add_lease6(learned, place, words[2]);
+                else if (g_strv_length(words) == 4)
                         add(learned, words[1], words[2], true);
         }
 }
@@ -71,17 +91,28 @@ GArray *network_learned(Network *network, const char *vm_id, const char *part)
         g_autofree char *key = g_strdup_printf("%s/%s", vm_id, part);
         g_mutex_lock(&network->lock);
         const Attached *adapter = g_hash_table_lookup(network->attached, key);
-        g_autofree char *folder = adapter ? folder_of(network, adapter) : NULL;
-        Mac mac = adapter ? adapter->mac : (Mac){0};
+        Place place = {.folder = adapter ? folder_of(network, adapter) : NULL};
+        g_autofree char *folder = place.folder;
+        if (adapter) {
+                place.mac = adapter->mac;
+                place.has_address6 = adapter->host && adapter->host->has_address6;
+                place.address6 = place.has_address6 ? adapter->host->address6 : (IpAddress){0};
+        }
         g_mutex_unlock(&network->lock);
         if (!folder)
                 return learned;
-        read_leases(folder, learned);
+        read_leases(&place, learned);
         read_neighbours(folder, learned);
         for (guint i = learned->len; i > 0; i--)
-                if (!mac_equal(&g_array_index(learned, NetworkLearned, i - 1).mac, &mac))
+                if (!mac_equal(&g_array_index(learned, NetworkLearned, i - 1).mac, &place.mac))
                         g_array_remove_index(learned, i - 1);
         return learned;
+}
+
+static bool has_address(const LanHost *host, const IpAddress *address)
+{
+        return (host->has_address && ip_equal(&host->address, address)) ||
+               (host->has_address6 && ip_equal(&host->address6, address));
 }
 
 char *network_address_holder(Network *network, const char *vm_id, const char *part, const IpAddress *address)
@@ -97,8 +128,7 @@ char *network_address_holder(Network *network, const char *vm_id, const char *pa
         while (folder && !holder && g_hash_table_iter_next(&iter, NULL, &value)) {
                 const Attached *other = value;
                 g_autofree char *theirs = other->host ? folder_of(network, other) : NULL;
-                if (other != adapter && theirs && strcmp(theirs, folder) == 0 &&
-                    ip_equal(&other->host->address, address))
+                if (other != adapter && theirs && strcmp(theirs, folder) == 0 && has_address(other->host, address))
                         holder = g_strdup(other->key);
         }
         g_mutex_unlock(&network->lock);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "network/forward.h"
 #include "network/namespace.h"
 #include "network/nat.h"
 #include "network/network_mirror.h"
@@ -141,7 +142,10 @@ static GArray *nat_lans(const Thread *thread, const GPtrArray *targets, bool *re
         for (guint i = 0; i < thread->routers->len; i++) {
                 const Router *router = thread->routers->pdata[i];
                 if (router->lan.nat)
-                        g_array_append_val(lans, ((NatLan){router->outside, router->lan.subnet, false}));
+                        g_array_append_val(lans, ((NatLan){.device = router->outside,
+                                                           .subnet = router->lan.subnet,
+                                                           .has_prefix = router->lan.has_prefix,
+                                                           .prefix = router->lan.prefix}));
         }
         *ret_own = lans->len > 0;
         for (guint i = 0; targets && i < targets->len; i++) {
@@ -163,9 +167,8 @@ static bool apply_nat(Thread *thread, const GPtrArray *targets, GError **error)
         if (back < 0 || !namespace_enter(thread->network->host_fd, error))
                 return false;
         bool ok = nat_apply(thread->network->table, (NatLan *)lans->data, lans->len, error);
-        RouterPlace place = place_of(thread->network);
         if (!own && strangers_go(thread->network))
-                router_forward_no_more(&place);
+                forward_end(thread->network->forward);
         if (thread->nat_fd < 0)
                 thread->nat_fd = nat_watch();
         namespace_return(back);

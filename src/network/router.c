@@ -16,13 +16,18 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/keeper_launch.h"
+#include "network/forward.h"
 #include "network/namespace.h"
 
 #define PROGRAM "/usr/sbin/dnsmasq"
 #define FORWARD "/proc/sys/net/ipv4/ip_forward"
+#define SETTINGS6 "/proc/sys/net/ipv6/conf/"
+#define FORWARD6 SETTINGS6 "all/forwarding"
 /* Both ends of each way out have the same addresses: they are on different devices. RFC 3927: never routed. */
 #define TRANSIT_HOST "169.254.77.1"
 #define TRANSIT_ROUTER "169.254.77.2"
+#define TRANSIT_HOST6 "fe80::1"
+#define TRANSIT_ROUTER6 "fe80::2"
 
 Router *router_new(const char *switch_name, uint16_t vid, const Lan *lan)
 {
@@ -76,7 +81,15 @@ static const char *user_of_dnsmasq(void)
 
 /* ---- name servers of the host ---- */
 
-static char **servers_in(const char *file)
+static bool is_reachable(const IpAddress *address, bool v6)
+{
+        static const uint8_t loopback[16] = {[15] = 1};
+        if (!address->v6)
+                return address->bytes[0] != 127;
+        return v6 && address->bytes[0] != 0xfe && memcmp(address->bytes, loopback, sizeof loopback) != 0;
+}
+
+static char **servers_in(const char *file, bool v6)
 {
         g_autofree char *text = NULL;
         g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
@@ -87,7 +100,7 @@ static char **servers_in(const char *file)
                 g_auto(GStrv) words = g_strsplit_set(g_strstrip(*line), " \t", 2);
                 IpAddress address;
                 if (g_strcmp0(words[0], "nameserver") == 0 && words[1] && ip_parse(g_strstrip(words[1]), &address) &&
-                    !address.v6 && address.bytes[0] != 127)
+                    is_reachable(&address, v6))
                         g_strv_builder_add(builder, words[1]);
         }
         return g_strv_builder_end(builder);
@@ -96,9 +109,9 @@ static char **servers_in(const char *file)
 /* One on the host's own loopback cannot be reached from a router; systemd-resolved says elsewhere whom it asks. */
 static char **upstream_of(const Lan *lan)
 {
-        g_auto(GStrv) servers = lan->nat ? servers_in("/etc/resolv.conf") : NULL;
+        g_auto(GStrv) servers = lan->nat ? servers_in("/etc/resolv.conf", lan->has_prefix) : NULL;
         if (servers && !servers[0])
-                return servers_in("/run/systemd/resolve/resolv.conf");
+                return servers_in("/run/systemd/resolve/resolv.conf", lan->has_prefix);
         return g_steal_pointer(&servers);
 }
 
@@ -108,8 +121,9 @@ static char **upstream_of(const Lan *lan)
 static char *shape_of(const Router *router, const char *config)
 {
         g_autofree char *own = ip_text(&router->lan.own), *mac = mac_text(&router->mac);
-        return g_strdup_printf("%s\n%s %s/%d %d %d", config, mac, own, router->lan.subnet.length, router->lan.mtu,
-                               router->lan.nat);
+        g_autofree char *prefix = router->lan.has_prefix ? subnet_text(&router->lan.prefix) : g_strdup("");
+        return g_strdup_printf("%s\n%s %s/%d %d %d %s", config, mac, own, router->lan.subnet.length, router->lan.mtu,
+                               router->lan.nat, prefix);
 }
 
 static bool runs(const char *folder)
@@ -142,11 +156,34 @@ static void end(const char *folder)
 
 /* ---- making ---- */
 
+/* Before there is a device. Nobody else has these addresses, so none is asked for before it is used. */
+static void allow_v6(const Lan *lan)
+{
+        if (!lan->has_prefix)
+                return;
+        namespace_set(SETTINGS6 "all/disable_ipv6", "0");
+        namespace_set(SETTINGS6 "default/disable_ipv6", "0");
+        namespace_set(SETTINGS6 "default/accept_ra", "0");
+        namespace_set(SETTINGS6 "default/accept_dad", "0");
+        if (lan->nat)
+                namespace_set(FORWARD6, "1");
+}
+
+static void add_addresses6(const Lan *lan, GString *lines)
+{
+        g_autofree char *own = ip_text(&lan->own6);
+        g_string_append_printf(lines, "addr add %s/%d dev net0\n", own, lan->prefix.length);
+        if (lan->nat)
+                g_string_append(lines, "addr add " TRANSIT_ROUTER6 "/64 dev up0\n"
+                                       "route add ::/0 via " TRANSIT_HOST6 " dev up0\n");
+}
+
 /* In the new namespace. */
 static bool make_devices(const RouterPlace *place, const Router *router, GError **error)
 {
         g_autofree char *own = ip_text(&router->lan.own), *mac = mac_text(&router->mac);
         GString *lines = g_string_new("link set lo up\n");
+        allow_v6(&router->lan);
         g_string_append_printf(lines,
                                "link add net0 address %s mtu %d type veth peer name %s mtu %d netns %d\n"
                                "addr add %s/%d dev net0\nlink set net0 up\n",
@@ -159,6 +196,8 @@ static bool make_devices(const RouterPlace *place, const Router *router, GError 
                                        "route add " TRANSIT_HOST " dev up0\n"
                                        "route add default via " TRANSIT_HOST " dev up0\n",
                                        router->outside, (int)getpid());
+        if (router->lan.has_prefix)
+                add_addresses6(&router->lan, lines);
         bool ok = namespace_ip(lines->str, error) && namespace_no_offloads("net0", error);
         g_string_free(lines, TRUE);
         if (ok && router->lan.nat)
@@ -201,40 +240,46 @@ static bool attach_switch_end(const Router *router, GError **error)
         return namespace_ip(line, error);
 }
 
-/* What it was before is on the disk first. */
-static bool forward(const RouterPlace *place, GError **error)
+/* It is nobody's router that the host should listen to. */
+static void set_host_end(const Router *router)
 {
-        g_autofree char *is = file_read(FORWARD, 16, NULL, NULL);
-        const char *boot = host_boot_id();
-        if (is && *is == '0' && !file_write_atomic(place->forward, boot, strlen(boot), 0600, true, error))
-                return false;
-        if (!is || *is == '0')
-                namespace_set(FORWARD, "1");
-        return true;
+        g_autofree char *listen = g_strdup_printf(SETTINGS6 "%s/accept_ra", router->outside);
+        g_autofree char *off = g_strdup_printf(SETTINGS6 "%s/disable_ipv6", router->outside);
+        namespace_set(listen, "0");
+        namespace_set(off, "0");
 }
 
-void router_forward_no_more(const RouterPlace *place)
+/* Caller frees. */
+static char *host_end_lines(const Router *router)
 {
-        g_autofree char *boot = file_read(place->forward, 100, NULL, NULL);
-        if (!boot)
-                return;
-        if (strcmp(boot, host_boot_id()) == 0)
-                namespace_set(FORWARD, "0");
-        unlink(place->forward);
+        const char *device = router->outside;
+        g_autofree char *subnet = subnet_text(&router->lan.subnet);
+        g_autofree char *prefix = router->lan.has_prefix ? subnet_text(&router->lan.prefix) : NULL;
+        GString *lines = g_string_new(NULL);
+        g_string_append_printf(lines,
+                               "addr add " TRANSIT_HOST "/32 dev %s\nlink set %s up\n"
+                               "route add %s via " TRANSIT_ROUTER " dev %s onlink\n",
+                               device, device, subnet, device);
+        if (prefix)
+                g_string_append_printf(lines,
+                                       "addr add " TRANSIT_HOST6 "/64 dev %s nodad\n"
+                                       "route add %s via " TRANSIT_ROUTER6 " dev %s\n",
+                                       device, prefix, device);
+        return g_string_free(lines, FALSE);
 }
 
 static bool attach_host_end(const RouterPlace *place, const Router *router, GError **error)
 {
-        g_autofree char *subnet = subnet_text(&router->lan.subnet);
-        g_autofree char *lines = g_strdup_printf("addr add " TRANSIT_HOST "/32 dev %s\nlink set %s up\n"
-                                                 "route add %s via " TRANSIT_ROUTER " dev %s onlink\n",
-                                                 router->outside, router->outside, subnet, router->outside);
+        g_autofree char *lines = host_end_lines(router);
         int back = router->lan.nat ? namespace_here(error) : -1;
         if (!router->lan.nat)
                 return true;
         if (back < 0)
                 return false;
-        bool ok = namespace_enter(place->host_fd, error) && namespace_ip(lines, error) && forward(place, error);
+        bool ok = namespace_enter(place->host_fd, error);
+        if (ok && router->lan.has_prefix)
+                set_host_end(router);
+        ok = ok && namespace_ip(lines, error) && forward_begin(place->forward, router->lan.has_prefix, error);
         namespace_return(back);
         close(back);
         return ok;

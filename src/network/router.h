@@ -34,14 +34,12 @@ typedef struct {
         int host_fd;         /* the host's network namespace */
         int switch_pid;      /* a process in the switch's */
         const char *served;  /* folder of what dnsmasq reads while it runs, as a user who may not see the other one */
-        const char *forward; /* file that is there while the host forwards because of us alone */
+        const char *forward; /* forward_begin()'s file */
 } RouterPlace;
 /* HOSTLER_ERROR_UNSUPPORTED when dnsmasq is not installed. */
 bool router_is_installed(GError **error);
 /* Makes it if it does not run as it should; *@ret_made: its port's device is a new one. */
 bool router_make(const RouterPlace *place, const Router *router, bool *ret_made, GError **error);
-/* The host forwards no more, if it did not before the first router with NAT. In the host's namespace. */
-void router_forward_no_more(const RouterPlace *place);
 /* Tells it who is there, if that has changed. */
 bool router_serve(const RouterPlace *place, const Router *router, GError **error);
 /* Ends those that are not among @routers (of Router). */

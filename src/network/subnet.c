@@ -12,6 +12,7 @@
 
 #define LENGTH_MIN 8
 #define LENGTH_MAX 29
+#define PREFIX_LENGTH 64
 
 char *ip_text(const IpAddress *address)
 {
@@ -67,6 +68,33 @@ bool subnet_parse_lan(const char *text, Subnet *ret_subnet, GError **error)
         uint8_t first = ret_subnet->address.bytes[0];
         return (first != 0 && first != 127 && first < 224) ||
                error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s are not addresses that guests can have", text);
+}
+
+bool prefix_parse_lan(const char *text, Subnet *ret_prefix, GError **error)
+{
+        if (!subnet_parse(text, ret_prefix) || !ret_prefix->address.v6)
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "“%s” is no IPv6 prefix: `fd00:1:2:3::/64`", text);
+        g_autofree char *whole = subnet_text(ret_prefix);
+        g_auto(GStrv) words = g_strsplit(text, "/", 2);
+        IpAddress written;
+        if (ret_prefix->length != PREFIX_LENGTH)
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL,
+                                 "a prefix is a /%d: hosts make the other half of their addresses", PREFIX_LENGTH);
+        if (!ip_parse(words[0], &written) || !ip_equal(&written, &ret_prefix->address))
+                return error_set(error, HOSTLER_ERROR_INVALID, NULL, "“%s” is an address in a prefix, which is %s",
+                                 text, whole);
+        uint8_t first = ret_prefix->address.bytes[0];
+        return (first & 0xe0) == 0x20 || (first & 0xfe) == 0xfc ||
+               error_set(error, HOSTLER_ERROR_INVALID, NULL, "%s are not addresses that guests can have", whole);
+}
+
+IpAddress prefix_address(const Subnet *prefix, const Mac *mac)
+{
+        const uint8_t *m = mac->bytes;
+        const uint8_t host[8] = {m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
+        IpAddress address = prefix->address;
+        memcpy(address.bytes + sizeof host, host, sizeof host);
+        return address;
 }
 
 char *subnet_text(const Subnet *subnet)
@@ -132,7 +160,11 @@ bool subnet_is_host(const Subnet *subnet, const IpAddress *address)
 
 IpAddress subnet_first(const Subnet *subnet)
 {
-        return address_of(number_of(&subnet->address) + 1);
+        IpAddress first = subnet->address;
+        if (!first.v6)
+                return address_of(number_of(&first) + 1);
+        first.bytes[15] |= 1;
+        return first;
 }
 
 IpAddress subnet_last(const Subnet *subnet)

@@ -20,6 +20,10 @@ bool subnet_parse(const char *text, Subnet *ret_subnet);
  * HOSTLER_ERROR_INVALID in words that name the fault.
  */
 bool subnet_parse_lan(const char *text, Subnet *ret_subnet, GError **error);
+/* The IPv6 prefix beside one: a /64, global or unique local, and no bit beyond it. HOSTLER_ERROR_INVALID as above. */
+bool prefix_parse_lan(const char *text, Subnet *ret_prefix, GError **error);
+/* The address that a host with @mac makes itself in a /64 (RFC 4291, appendix A). */
+IpAddress prefix_address(const Subnet *prefix, const Mac *mac);
 char *subnet_text(const Subnet *subnet);    /* "10.1.2.0/24"; caller frees */
 char *subnet_netmask(const Subnet *subnet); /* "255.255.255.0"; of IPv4; caller frees */
 /* "255.255.255.0" → 24; -1: not a mask. */
@@ -28,7 +32,7 @@ bool subnet_has(const Subnet *subnet, const IpAddress *address);
 bool subnet_overlaps(const Subnet *a, const Subnet *b);
 /* In the subnet, and neither its own name nor, of IPv4, its broadcast address. */
 bool subnet_is_host(const Subnet *subnet, const IpAddress *address);
-/* IPv4: the first and the last address that can be a host's. */
+/* The first address that can be a host's; IPv4: the last. */
 IpAddress subnet_first(const Subnet *subnet);
 IpAddress subnet_last(const Subnet *subnet);
 /* IPv4: the lowest host's address that is not among @taken (texts). False: there is none left. */

@@ -86,6 +86,8 @@ static json_t *nic_json(const SeedNic *nic)
         json_t *json = json_pack("{s:{s:s}, s:b}", "match", "macaddress", nic->mac, "dhcp4", nic->dhcp);
         json_t *routes = routes_json(nic->gateways), *servers = json_object();
 
+        if (nic->dhcp6)
+                json_object_set_new(json, "dhcp6", json_true());
         set_list(json, "addresses", nic->addresses);
         set_list(servers, "addresses", nic->dns);
         set_list(servers, "search", nic->search);

@@ -12,6 +12,7 @@
 typedef struct {
         const char *mac;
         bool dhcp;              /* its IPv4 address is asked for */
+        bool dhcp6;             /* an IPv6 address too */
         char *const *addresses; /* "10.1.2.5/24", "fd00::5/64" */
         char *const *gateways, *const *dns, *const *search;
         int64_t mtu; /* 0: nothing is said */

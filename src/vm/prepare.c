@@ -72,6 +72,7 @@ static bool add_nic(Vm *vm, const char *name, const HostlerPart *part, GArray *p
                 return false;
         SeedNic nic = {.mac = ((HostlerNicProps *)part->props)->mac,
                        .dhcp = plan.dhcp,
+                       .dhcp6 = plan.dhcp6,
                        .addresses = plan.addresses,
                        .gateways = plan.gateways,
                        .dns = plan.dns,

@@ -2,6 +2,7 @@
 network namespaces of their own."""
 import contextlib
 import ctypes
+import ipaddress
 import os
 import re
 import shutil
@@ -38,7 +39,7 @@ def ip(*arguments, namespace=None):
 
 
 class World:
-    """What is outside: 192.0.2.2, behind the made-up host's device out0."""
+    """What is outside: 192.0.2.2 and 2001:db8::2, behind the made-up host's device out0."""
 
     def __init__(self):
         self.process = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
@@ -47,11 +48,14 @@ class World:
         ip("link", "set", "lo", "up")
         ip("link", "add", "out0", "type", "veth", "peer", "name", "in0", "netns", pid)
         ip("addr", "add", "192.0.2.1/24", "dev", "out0")
+        ip("addr", "add", "2001:db8::1/64", "dev", "out0", "nodad")
         ip("link", "set", "out0", "up")
         ip("route", "add", "default", "via", "192.0.2.2")
         ip("addr", "add", "192.0.2.2/24", "dev", "in0", namespace=pid)
+        ip("addr", "add", "2001:db8::2/64", "dev", "in0", "nodad", namespace=pid)
         ip("link", "set", "in0", "up", namespace=pid)
         ip("route", "add", "10.77.0.0/16", "via", "192.0.2.1", namespace=pid)
+        ip("route", "add", "fd00:77::/64", "via", "2001:db8::1", namespace=pid)
         self.server = subprocess.Popen(["nsenter", "-n", "-t", pid, "python3", "-u", "-c", SERVER])
 
     def reaches(self, address):
@@ -66,10 +70,10 @@ class World:
 
 SERVER = """
 import socket
-with socket.create_server(("192.0.2.2", 80)) as server:
+with socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True) as server:
     while True:
         with server.accept()[0] as client:
-            client.sendall(f"you are {client.getpeername()[0]}".encode())
+            client.sendall(f"you are {client.getpeername()[0].removeprefix('::ffff:')}".encode())
 """
 
 
@@ -87,8 +91,9 @@ def made_up_host():
         world = None
         try:
             world = World()
-            with open("/proc/sys/net/ipv4/ip_forward", "w") as file:
-                file.write("0")
+            for setting, value in (("ipv4/ip_forward", "0"), ("ipv6/conf/all/forwarding", "0"), ("ipv6/conf/out0/accept_ra", "1")):
+                with open(f"/proc/sys/net/{setting}", "w") as file:
+                    file.write(value)
             firewall()
             daemon.start("--system")
             with daemon:
@@ -104,22 +109,28 @@ def nft(*words):
 
 
 def forwards():
-    with open("/proc/sys/net/ipv4/ip_forward") as file:
-        return file.read().strip()
+    """Whether the host forwards IPv4, IPv6, and still listens to the routers of its own network."""
+    values = []
+    for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding", "ipv6/conf/out0/accept_ra"):
+        with open(f"/proc/sys/net/{setting}") as file:
+            values.append(file.read().strip())
+    return values
 
 
 def firewall():
-    nft("add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
+    for family in ("ip", "ip6"):
+        nft(f"add table {family} filter; add chain {family} filter FORWARD {{ type filter hook forward priority 0; policy drop; }}")
 
 
-def reaches_world(daemon, vm):
+def reaches_world(daemon, vm, address):
     """The world's answer to a guest, by the address that the world sees."""
-    done = daemon.run("exec", vm, "--", "nc", "-w", "2", "192.0.2.2", "80")
+    done = daemon.run("exec", vm, "--", "nc", "-w", "2", address, "80")
     return done.stdout.strip() if done.returncode == 0 else None
 
 
 def soon_reaches_world(daemon, vm):
-    assert wait_until(lambda: reaches_world(daemon, vm), 60, "the world answers") == "you are 192.0.2.1"
+    for there, seen in (("192.0.2.2", "192.0.2.1"), ("2001:db8::2", "2001:db8::1")):
+        assert wait_until(lambda: reaches_world(daemon, vm, there), 60, f"{there} answers") == f"you are {seen}"
 
 
 def address_of(daemon, vm):
@@ -128,6 +139,12 @@ def address_of(daemon, vm):
         found = re.search(r"inet (10\.\d+\.\d+\.\d+/\d+)", daemon.guest(vm, "ip", "-4", "addr", "show", "eth0"))
         return found and found.group(1)
     return wait_until(look, 60, f"{vm} has an address")
+
+
+def own_v6(daemon, vm):
+    """What follows from an adapter's MAC in the prefix: RFC 4291, appendix A."""
+    mac = bytes.fromhex(daemon.show(vm)["spec"]["nic0"]["mac"].replace(":", ""))
+    return str(ipaddress.IPv6Address(ipaddress.IPv6Address("fd00:77::").packed[:8] + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]))
 
 
 def pid_of(daemon, word):
@@ -142,6 +159,40 @@ def check_first_look(daemon):
     daemon.guest("web1", "ping", "-c", "1", "-W", "5", "web2")
     assert "10.77.1.3" in daemon.guest("web1", "nslookup", "web2.internal")
     assert daemon.guest("web1", "cat", "/sys/class/net/eth0/mtu") == "1450"
+
+
+# DHCPv6's SOLICIT (RFC 8415) with rapid commit, put on the router's cable as if a guest had sent it, for tiny has no client. It gives
+# itself a name of its own making and not its MAC, which the router knows from its neighbours. The guest drops the answer.
+SOLICIT = """
+import ipaddress, socket, struct, sys
+mac, link_local = bytes.fromhex(sys.argv[1]), ipaddress.IPv6Address(sys.argv[2]).packed
+everybody = ipaddress.IPv6Address("ff02::1:2").packed
+options = {1: b"\\0\\2\\0\\0\\0\\7", 14: b"", 3: struct.pack(">III", 1, 0, 0), 8: b"\\0\\0"}
+solicit = b"\\1abc" + b"".join(struct.pack(">HH", code, len(value)) + value for code, value in options.items())
+packet = struct.pack(">HHHH", 546, 547, 8 + len(solicit), 0) + solicit
+packed = link_local + everybody + struct.pack(">II", len(packet), 17) + packet + bytes(len(packet) % 2)
+total = sum(struct.unpack(f">{len(packed) // 2}H", packed))
+total = (total & 0xffff) + (total >> 16)
+packet = packet[:6] + struct.pack(">H", 0xffff ^ ((total & 0xffff) + (total >> 16))) + packet[8:]
+link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+link.bind((next(name for _, name in socket.if_nameindex() if name.startswith("hsr")), 0))
+link.send(b"\\x33\\x33\\0\\1\\0\\2" + mac + struct.pack(">HIHBB", 0x86dd, 6 << 28, len(packet), 17, 1) + link_local + everybody + packet)
+"""
+
+
+def check_v6(daemon, world):
+    """An address and a way out by what the router says, the same address by DHCPv6, each other by name, the world by NAT."""
+    own = {vm: own_v6(daemon, vm) for vm in ("web1", "web2")}
+    for vm, address in own.items():
+        wait_until(lambda: f"{address}/64" in daemon.guest(vm, "ip", "-6", "addr", "show", "dev", "eth0"), 60, f"{vm} has {address}")
+    wait_until(lambda: "default via fe80::" in daemon.guest("web1", "ip", "-6", "route"), 30)
+    daemon.guest("web1", "ping", "-6", "-c", "1", "-W", "5", "web2")
+    assert own["web2"] in daemon.guest("web1", "nslookup", "web2.internal", "fd00:77::1")
+    assert not world.reaches(own["web1"])
+    daemon.guest("web1", "ping", "-6", "-c", "1", "-W", "5", "fd00:77::1")
+    mac = daemon.show("web1")["spec"]["nic0"]["mac"].replace(":", "")
+    subprocess.run(["nsenter", "-n", "-t", str(pid_of(daemon, "ovs-vswitchd")[0]), "python3", "-c", SOLICIT, mac, own["web1"].replace("fd00:77:", "fe80:", 1)], check=True)
+    wait_until(lambda: set(known(daemon, "web1", own["web1"]).get("source", "").split(",")) == {"agent", "lease", "nd"}, 60)
 
 
 def check_dnsmasq(daemon):
@@ -161,16 +212,18 @@ def check_mtu(daemon):
     daemon.hostler("set", "web1", "nic0.mtu=1300")
 
 
+def known(daemon, vm, address):
+    return next((row for row in daemon.show(vm)["status"]["addresses"] if row["address"] == address and row.get("nic") == "nic0"), {})
+
+
 def check_learned(daemon):
     """Who says that a guest has an address, and who has it by right; names follow their VMs."""
-    def known(vm, address):
-        return next((row for row in daemon.show(vm)["status"]["addresses"] if row["address"] == address and row.get("nic") == "nic0"), {})
-    wait_until(lambda: set(known("web1", "10.77.1.2").get("source", "").split(",")) == {"agent", "lease", "arp"}, 60)
+    wait_until(lambda: set(known(daemon, "web1", "10.77.1.2").get("source", "").split(",")) == {"agent", "lease", "arp"}, 60)
     daemon.guest("web2", "ip", "addr", "add", "10.77.1.2/24", "dev", "eth0")
     daemon.run("exec", "web2", "--", "ping", "-c", "1", "-W", "1", "-I", "10.77.1.2", "10.77.1.1")
-    wait_until(lambda: known("web2", "10.77.1.2").get("conflict") == "web1.nic0", 30)
+    wait_until(lambda: known(daemon, "web2", "10.77.1.2").get("conflict") == "web1.nic0", 30)
     daemon.guest("web2", "ip", "addr", "del", "10.77.1.2/24", "dev", "eth0")
-    assert "conflict" not in known("web1", "10.77.1.2")
+    assert "conflict" not in known(daemon, "web1", "10.77.1.2")
     wait_until(lambda: daemon.run("exec", "web1", "--", "sh", "-c", "ip neigh flush dev eth0; ping -c 1 -W 2 10.77.1.1").returncode == 0, 30, "its own again")
     daemon.hostler("rename", "web2", "front")
     wait_until(lambda: "10.77.1.3" in daemon.run("exec", "web1", "--", "nslookup", "front.internal").stdout, 10)
@@ -192,17 +245,29 @@ def check_by_hand(daemon):
     row = next(row for row in daemon.json("set", "web2", "nic0.ip_address=10.77.1.50,fd00:77::5/64", "nic0.search_domain=a.example,b.example") if row["property"] == "nic0.ip_address")
     assert row["state"] == "applied" and "10.77.1.50/24" in row["guest"] and "fd00:77::5/64" in row["guest"], row
     assert address_of(daemon, "web2") == "10.77.1.50/24"
+    own = own_v6(daemon, "web2")
+    assert f"{own}/64" in row["guest"] and "nameserver fd00:77::1" in daemon.guest("web2", "cat", "/etc/resolv.conf")
     assert "search a.example b.example" in daemon.guest("web2", "cat", "/etc/resolv.conf")
     assert "default via 10.77.1.1" in daemon.guest("web2", "ip", "route")
     wait_until(lambda: "10.77.1.50" in daemon.run("exec", "web1", "--", "nslookup", "web2.internal").stdout, 30)
-    assert "web2.nic0 has 10.77.1.50" in daemon.refused(2, "set", "web1", "nic0.ip_address=10.77.1.50")
+    wait_until(lambda: "fd00:77::5" in daemon.run("exec", "web1", "--", "nslookup", "web2.internal").stdout.split(), 30)
+    for taken in ("10.77.1.50", "fd00:77::5", own):
+        assert f"web2.nic0 has {taken}" in daemon.refused(2, "set", "web1", f"nic0.ip_address={taken}")
     daemon.hostler("portgroup", "set", "lan", "web", "address_spoofing=reject")
     soon_reaches_world(daemon, "web2")
     daemon.guest("web2", "ip", "addr", "add", "10.77.1.60/24", "dev", "eth0")
     assert daemon.run("exec", "web2", "--", "ping", "-c", "1", "-W", "2", "-I", "10.77.1.60", "10.77.1.1").returncode != 0
+    daemon.guest("web2", "ip", "addr", "add", "fd00:77::60/64", "dev", "eth0")
+    wait_until(lambda: "tentative" not in daemon.guest("web2", "ip", "-6", "addr", "show", "dev", "eth0"), 20)
+
+    def pings_from(source):
+        return daemon.run("exec", "web2", "--", "ping", "-6", "-c", "1", "-W", "2", "-I", source, "fd00:77::1").returncode == 0
+    assert not pings_from("fd00:77::60")
+    for source in ("fd00:77::5", own):
+        wait_until(lambda: pings_from(source), 30)
     daemon.hostler("portgroup", "set", "lan", "web", "address_spoofing=")
     row = next(row for row in daemon.json("set", "web2", "nic0.ip_address=", "nic0.search_domain=") if row["property"] == "nic0.ip_address")
-    assert "10.77.1.3/24" in row["guest"], row
+    assert "10.77.1.3/24" in row["guest"] and own in row["guest"] and "fd00:77::5/64" not in row["guest"], row
 
 
 def check_crashes(daemon):
@@ -348,14 +413,15 @@ def test_uplinks_on_trial():
 def test_guests_with_addresses():
     before = os.listdir("/run")
     with made_up_host() as (daemon, world):
-        daemon.hostler("switch", "create", "lan", "uplink=nat", "subnet=10.77.1.0/24", "mtu=1450")
+        daemon.hostler("switch", "create", "lan", "uplink=nat", "subnet=10.77.1.0/24", "ipv6_prefix=fd00:77::/64", "mtu=1450")
         daemon.hostler("portgroup", "create", "lan", "web")
         for vm in ("web1", "web2"):
             daemon.hostler("create", vm, "--image", "tiny", "--start", "nic0.network=lan/web", *SMALL)
         for vm in ("web1", "web2"):
             daemon.hostler("wait", vm, "agent", timeout=180)
         check_first_look(daemon)
-        assert forwards() == "1"
+        assert forwards() == ["1", "1", "2"]
+        check_v6(daemon, world)
         check_dnsmasq(daemon)
         check_firewall(daemon, world)
         check_by_hand(daemon)
@@ -368,7 +434,7 @@ def test_guests_with_addresses():
             daemon.hostler("rm", "--now", "-y", vm)
         daemon.hostler("switch", "rm", "lan")
         wait_until(lambda: not pid_of(daemon, "dnsmasq") and not pid_of(daemon, "ovs"), 20)
-        wait_until(lambda: forwards() == "0", 20, "the host forwards no more")
+        wait_until(lambda: forwards() == ["0", "0", "1"], 20, "the host forwards no more")
         assert not [name for name in os.listdir("/run") if name.startswith("hostler-dns-") and name not in before]
         assert "hostler" not in nft("list", "ruleset") and "hsg" not in ip("link")
 
@@ -382,21 +448,54 @@ def check_old_firewall(daemon):
         assert not seen()["ok"] and "iptables-legacy" in seen()["hint"]
 
 
+# What a host in the prefix, here the router itself, hears from the world.
+ASK_WORLD = "import socket; print(socket.create_connection(('2001:db8::2', 80), 5, ('fd00:77::1', 0)).recv(100).decode())"
+
+
+def test_way_out_of_a_prefix():
+    """By the host's address, past a firewall and after it was swept clean; not in; and the host is what it was when the prefix is gone."""
+    with made_up_host() as (daemon, world):
+        assert forwards() == ["0", "0", "1"]
+        daemon.hostler("switch", "create", "lan", "uplink=nat", "subnet=10.77.1.0/24")
+        assert forwards() == ["1", "0", "1"] and "table ip6 hostler" not in nft("list", "ruleset")
+        daemon.hostler("switch", "set", "lan", "ipv6_prefix=fd00:77::/64")
+        assert forwards() == ["1", "1", "2"]
+
+        def ask():
+            done = subprocess.run(["nsenter", "-n", "-t", str(pid_of(daemon, "dnsmasq")[0]), "python3", "-c", ASK_WORLD], capture_output=True, text=True)
+            return done.stdout.strip()
+        for _ in range(2):
+            assert wait_until(ask, 60) == "you are 2001:db8::1"
+            assert not world.reaches("fd00:77::1")
+            nft("flush", "ruleset")
+            firewall()
+        daemon.hostler("switch", "set", "lan", "ipv6_prefix=")
+        wait_until(lambda: "table ip hostler" in nft("list", "ruleset") and "table ip6 hostler" not in nft("list", "ruleset"), 30)
+        daemon.hostler("switch", "rm", "lan")
+        wait_until(lambda: forwards() == ["0", "0", "1"] and "fd00:77::" not in ip("-6", "route"), 30)
+
+
 def test_bad_addresses():
     with made_up_host() as (daemon, world):
         bad = {"subnet=10.77.1.5/24": "10.77.1.0/24", "subnet=10.77.1.0/30": "from /8 to /29", "subnet=192.0.2.0/25": "the host has a route",
-               "gateway=10.77.1.1": "it needs a subnet", "uplink=elsewhere": "there is no network card elsewhere", "uplink=lo": "no Ethernet card"}
+               "gateway=10.77.1.1": "it needs a subnet", "ipv6_prefix=fd00:77::/64": "it needs a subnet", "uplink=elsewhere": "there is no network card elsewhere", "uplink=lo": "no Ethernet card"}
         for word, why in bad.items():
             assert why in daemon.refused(2, "switch", "create", "lan", word), word
-        daemon.hostler("switch", "create", "lan", "subnet=10.77.1.0/24", "mtu=1400")
+        bad = {"ipv6_prefix=fd00:77::5/64": "which is fd00:77::/64", "ipv6_prefix=fd00::/48": "a prefix is a /64", "ipv6_prefix=fe80::/64": "not addresses that guests can have",
+               "ipv6_prefix=2001:db8::/64": "the host has a route", "mtu=1000": "needs an mtu of 1280", "dns=fd00:::1": "is no IP address"}
+        for word, why in bad.items():
+            assert why in daemon.refused(2, "switch", "create", "lan", "subnet=10.77.1.0/24", *([] if "prefix" in word else ["ipv6_prefix=fd00:77::/64"]), word), word
+        daemon.hostler("switch", "create", "lan", "subnet=10.77.1.0/24", "ipv6_prefix=fd00:77::/64", "mtu=1400")
         daemon.hostler("portgroup", "create", "lan", "web")
         assert daemon.hostler("complete", "switch").split() == ["lan"] and daemon.hostler("complete", "portgroup", "lan").split() == ["web"]
         assert "lan has 10.77.1.0/24" in daemon.refused(2, "switch", "create", "wan", "subnet=10.77.0.0/16")
+        assert "lan has fd00:77::/64" in daemon.refused(2, "switch", "create", "wan", "subnet=10.78.0.0/16", "ipv6_prefix=fd00:77::/64")
         assert "its VLAN has a subnet already" in daemon.refused(2, "portgroup", "set", "lan", "web", "subnet=10.77.2.0/24")
         assert "several VLANs" in daemon.refused(2, "portgroup", "create", "lan", "all", "vlan=all", "subnet=10.77.2.0/24")
         assert "no address of a host" in daemon.refused(2, "switch", "set", "lan", "gateway=10.77.2.1")
         daemon.hostler("create", "web1", "--image", "tiny", "nic0.network=lan/web", "nic0.ip_address=10.77.1.9")
         bad = {"nic0.ip_address=10.77.2.9": "is no address of a host in 10.77.1.0/24", "nic0.ip_address=10.77.1.999": "no IP address",
+               "nic0.ip_address=fd00:78::9": "is no address of a host in fd00:77::/64", "nic0.ip_address=fd00:77::1": "the switch has fd00:77::1", "nic0.mtu=1279": "needs 1280",
                "nic0.ip_address=10.77.1.1": "the switch has 10.77.1.1", "nic0.ip_address=224.0.0.1": "not an address that a guest can have",
                "nic0.netmask=255.0.255.0": "is no netmask", "nic0.gateway=10.77.2.1": "in no network of its addresses",
                "nic0.mtu=1500": "the switch carries 1400", "nic0.ip_address=dhcp,10.77.1.9": "either", "nic0.dns=1.2.3": "nic0"}

@@ -61,6 +61,29 @@ static void test_hosts(void)
         }
 }
 
+static void test_prefixes(void)
+{
+        static const struct {
+                const char *text;
+                bool good;
+        } cases[] = {{"fd00:1:2:3::/64", true},    {"2001:db8::/64", true}, {"fd00::5/64", false}, {"fd00::/63", false},
+                     {"fd00::/80", false},         {"fe80::/64", false},    {"ff02::/64", false},  {"::/64", false},
+                     {"10.1.2.0/24", false},       {"fd00::", false},       {"fd00::/129", false}, {"", false},
+                     {"FD00:0:0:0:0:0::/64", true}};
+        for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autoptr(GError) error = NULL;
+                Subnet prefix;
+                g_assert_cmpint(prefix_parse_lan(cases[i].text, &prefix, &error), ==, cases[i].good);
+                g_assert_cmpint(error_is(error, HOSTLER_ERROR_INVALID), ==, !cases[i].good);
+        }
+        Subnet prefix = subnet_of("fd00:1:2:3::/64");
+        IpAddress first = subnet_first(&prefix),
+                  own = prefix_address(&prefix, &(Mac){{0x52, 0x54, 0, 0x12, 0x34, 0x56}});
+        g_autofree char *first_text = ip_text(&first), *own_text = ip_text(&own);
+        g_assert_cmpstr(first_text, ==, "fd00:1:2:3::1");
+        g_assert_cmpstr(own_text, ==, "fd00:1:2:3:5054:ff:fe12:3456");
+}
+
 static void test_overlaps(void)
 {
         static const struct {
@@ -135,13 +158,19 @@ static void check_own(const char *of_switch, const char *spec, const char *own, 
 
 static void test_lans(void)
 {
-        static const char *const bad[] = {"{}", "{\"subnet\": \"10.1.2.0/24\", \"gateway\": \"10.1.3.1\"}",
+        static const char *const bad[] = {"{}",
+                                          "{\"subnet\": \"10.1.2.0/24\", \"gateway\": \"10.1.3.1\"}",
                                           "{\"subnet\": \"10.1.2.0/24\", \"gateway\": \"10.1.2.255\"}",
-                                          "{\"subnet\": \"10.1.2.0/24\", \"dns\": [\"10.1.2.999\"]}"};
+                                          "{\"subnet\": \"10.1.2.0/24\", \"dns\": [\"10.1.2.999\"]}",
+                                          "{\"subnet\": \"10.1.2.0/24\", \"dns\": [\"fd00::1\"]}",
+                                          "{\"subnet\": \"10.1.2.0/24\", \"ipv6_prefix\": \"fd00::/48\"}"};
+        Lan narrow;
         for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
                 Lan lan;
                 g_assert_false(read_lan("{}", bad[i], &lan));
         }
+        g_assert_false(
+            read_lan("{\"mtu\": 1279}", "{\"subnet\": \"10.1.2.0/24\", \"ipv6_prefix\": \"fd00::/64\"}", &narrow));
         check_own("{}", "{\"subnet\": \"10.1.2.0/24\"}", "10.1.2.1", NULL);
         check_own("{}", "{\"subnet\": \"10.1.2.0/24\", \"gateway\": \"10.1.2.1\"}", "10.1.2.254", "10.1.2.1");
         check_own("{}", "{\"subnet\": \"10.1.2.0/24\", \"gateway\": \"10.1.2.254\"}", "10.1.2.1", "10.1.2.254");
@@ -155,11 +184,13 @@ static GPtrArray *two_hosts(void)
         static const char *const dns[] = {"192.0.2.53", "192.0.2.54", NULL}, *const search[] = {"a.example", "b", NULL};
         GPtrArray *hosts = g_ptr_array_new_with_free_func((GDestroyNotify)lan_host_free);
         LanHost plain = {.mac = {{0x52, 0, 0, 0, 0, 1}},
+                         .has_address = true,
                          .address = ip_of("10.1.2.2"),
                          .name = (char *)"web-1",
                          .dhcp = true,
                          .mtu = HOSTLER_UNSET};
         LanHost rich = {.mac = {{0x52, 0, 0, 0, 0, 2}},
+                        .has_address = true,
                         .address = ip_of("10.1.2.3"),
                         .name = (char *)"web-2",
                         .dhcp = true,
@@ -203,6 +234,46 @@ static void test_dnsmasq(void)
         expect(lan_host_name("Web_1.x"), "web-1-x");
 }
 
+/* Both families beside each other: who asks by DHCPv6 gets what it would have made itself. */
+static void test_dnsmasq6(void)
+{
+        static const char *const dns[] = {"192.0.2.53", "fd00::53", NULL};
+        static const char lan_text[] = "{\"subnet\": \"10.1.2.0/24\", \"ipv6_prefix\": \"fd00:1::/64\"}";
+        g_autoptr(GPtrArray) hosts = two_hosts();
+        g_auto(Lan) nat = {0}, alone = {0}, silent = {0};
+        LanHost *first = hosts->pdata[0], *second = hosts->pdata[1];
+        first->has_address6 = second->has_address6 = true;
+        first->address6 = ip_of("fd00:1::5200:ff:fe00:1");
+        second->address6 = ip_of("fd00:1::7");
+        second->has_address = false;
+        g_strfreev(second->dns);
+        second->dns = g_strdupv((char **)dns);
+        g_assert_true(read_lan("{\"uplink\": \"nat\"}", lan_text, &nat));
+        expect(lan_hosts(hosts), "52:00:00:00:00:01,set:h0,10.1.2.2,[fd00:1::5200:ff:fe00:1],web-1\n"
+                                 "52:00:00:00:00:02,set:h1,[fd00:1::7],web-2\n");
+        expect(lan_names(hosts), "10.1.2.2 web-1\nfd00:1::5200:ff:fe00:1 web-1\nfd00:1::7 web-2\n");
+        expect(lan_options(&nat, hosts),
+               "option:router,10.1.2.1\noption:dns-server,10.1.2.1\noption:domain-name,internal\noption:mtu,1500\n"
+               "option6:dns-server,[fd00:1::1]\noption6:domain-search,internal\n"
+               "tag:h1,option:netmask,255.255.0.0\ntag:h1,option:router,10.1.2.254\n"
+               "tag:h1,option:dns-server,192.0.2.53\ntag:h1,option:domain-name,example\n"
+               "tag:h1,option:domain-search,a.example,b\ntag:h1,option:mtu,1400\n"
+               "tag:h1,option6:dns-server,[fd00::53]\ntag:h1,option6:domain-search,a.example,b\n");
+        g_autofree char *config = lan_config(&nat, "/f", "/s", "nobody", "net0", NULL);
+        g_assert_true(g_str_has_suffix(config, "\nenable-ra\ndhcp-range=fd00:1::,static,slaac,64,12h\n"));
+        g_assert_true(read_lan("{}", lan_text, &alone));
+        g_autofree char *no_way_out = lan_config(&alone, "/f", "/s", "nobody", "net0", NULL);
+        g_assert_true(g_str_has_suffix(no_way_out, "\nra-param=net0,600,0\n"));
+        g_assert_true(read_lan("{}",
+                               "{\"subnet\": \"10.1.2.0/24\", \"ipv6_prefix\": \"fd00:1::/64\", "
+                               "\"dhcp\": false, \"dns\": [\"10.1.2.9\"]}",
+                               &silent));
+        g_autofree char *only_names = lan_config(&silent, "/f", "/s", "nobody", "net0", NULL);
+        g_autofree char *kept_back = lan_options(&silent, hosts);
+        g_assert_null(strstr(only_names, "enable-ra"));
+        g_assert_nonnull(strstr(kept_back, "\noption6:dns-server\n"));
+}
+
 /* Nobody is named as the way out where there is none. */
 static void test_no_gateway(void)
 {
@@ -243,13 +314,13 @@ static json_t *listed(const json_t *commands)
 static void test_nat_table(void)
 {
         NatLan lan = {"hsg1", subnet_of("10.1.2.0/24")};
-        json_auto_t *commands = nat_table("t", &lan, 1);
+        json_auto_t *commands = nat_table("ip", "t", &lan, 1);
         char *text = json_dumps(commands, JSON_COMPACT | JSON_SORT_KEYS);
         g_assert_nonnull(strstr(text, "{\"delete\":{\"table\":{\"family\":\"ip\",\"name\":\"t\"}}}"));
         g_assert_nonnull(strstr(text, "{\"masquerade\":null}"));
         free(text);
         g_assert_cmpint(json_array_size(commands), ==, 2 + 3 + 4);
-        json_auto_t *none = nat_table("t", NULL, 0);
+        json_auto_t *none = nat_table("ip", "t", NULL, 0);
         g_assert_cmpint(json_array_size(none), ==, 2);
 }
 
@@ -266,7 +337,7 @@ static void check_difference(json_t *ruleset, const NatLan *lans, guint n_lans, 
 static void test_nat_difference(void)
 {
         NatLan lan = {"hsg1", subnet_of("10.1.2.0/24")}, other = {"hsg1", subnet_of("10.1.3.0/24")};
-        json_auto_t *commands = nat_table("t", &lan, 1);
+        json_auto_t *commands = nat_table("ip", "t", &lan, 1);
         json_auto_t *ruleset = listed(commands);
         json_auto_t *empty = objects_of("{\"nftables\": []}");
         check_difference(empty, NULL, 0, false, 0);
@@ -277,6 +348,32 @@ static void test_nat_difference(void)
         json_array_remove(json_object_get(ruleset, "nftables"),
                           json_array_size(json_object_get(ruleset, "nftables")) - 1);
         check_difference(ruleset, &lan, 1, true, 0);
+}
+
+/* IPv6 has a table and rules of its own, while a LAN has a prefix. */
+static void test_nat_v6(void)
+{
+        static const char chain[] = "{\"chain\": {\"family\": \"ip6\", \"table\": \"fw\", \"name\": \"FORWARD\", "
+                                    "\"hook\": \"forward\", \"policy\": \"drop\"}}";
+        NatLan lan = {"hsg1", subnet_of("10.1.2.0/24")}, both = lan;
+        both.has_prefix = true;
+        both.prefix = subnet_of("fd00:1::/64");
+        json_auto_t *empty = objects_of("{\"nftables\": []}");
+        json_t *foreign = NULL;
+        json_auto_t *commands = nat_difference(empty, "t", &both, 1, &foreign);
+        char *text = json_dumps(commands, JSON_COMPACT | JSON_SORT_KEYS);
+        g_assert_nonnull(strstr(text, "{\"prefix\":{\"addr\":\"fd00:1::\",\"len\":64}}"));
+        g_assert_nonnull(strstr(text, "{\"field\":\"saddr\",\"protocol\":\"ip6\"}"));
+        free(text);
+        g_assert_cmpint(json_array_size(commands), ==, 2 * (2 + 3 + 4));
+        json_auto_t *v4 = nat_table("ip", "t", &both, 1), *v6 = nat_table("ip6", "t", &both, 1);
+        json_auto_t *ruleset = listed(v4), *ruleset6 = listed(v6);
+        check_difference(ruleset, &both, 1, true, 0);
+        json_array_extend(json_object_get(ruleset, "nftables"), json_object_get(ruleset6, "nftables"));
+        check_difference(ruleset, &both, 1, false, 0);
+        check_difference(ruleset, &lan, 1, true, 0);
+        json_array_append_new(json_object_get(ruleset, "nftables"), objects_of(chain));
+        check_difference(ruleset, &both, 1, false, 2);
 }
 
 /* A bridge needs no table of ours, but one rule in each forward chain, IPv6's too. */
@@ -324,7 +421,7 @@ static void test_nat_others(void)
         static const char chain[] = "{\"chain\": {\"family\": \"inet\", \"table\": \"fw\", \"name\": \"FORWARD\", "
                                     "\"hook\": \"forward\", \"policy\": \"drop\"}}";
         NatLan lan = {"hsg1", subnet_of("10.1.2.0/24")};
-        json_auto_t *commands = nat_table("t", &lan, 1);
+        json_auto_t *commands = nat_table("ip", "t", &lan, 1);
         json_auto_t *ruleset = listed(commands);
         json_t *objects = json_object_get(ruleset, "nftables"), *foreign = NULL;
         json_array_append_new(objects, objects_of(chain));
@@ -345,14 +442,17 @@ int main(int argc, char **argv)
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/lan/subnets", test_lan_subnets);
         g_test_add_func("/lan/hosts", test_hosts);
+        g_test_add_func("/lan/prefixes", test_prefixes);
         g_test_add_func("/lan/overlaps", test_overlaps);
         g_test_add_func("/lan/masks", test_masks);
         g_test_add_func("/lan/choice", test_choice);
         g_test_add_func("/lan/declared", test_lans);
         g_test_add_func("/lan/dnsmasq", test_dnsmasq);
+        g_test_add_func("/lan/dnsmasq-v6", test_dnsmasq6);
         g_test_add_func("/lan/no-gateway", test_no_gateway);
         g_test_add_func("/nat/table", test_nat_table);
         g_test_add_func("/nat/difference", test_nat_difference);
+        g_test_add_func("/nat/v6", test_nat_v6);
         g_test_add_func("/nat/others", test_nat_others);
         g_test_add_func("/nat/bridged", test_nat_bridged);
         g_test_add_func("/uplink/lines", test_uplink_lines);

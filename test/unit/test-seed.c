@@ -10,7 +10,7 @@
 static const char *const addresses[] = {"10.1.2.5/24", "fd00::5/64", NULL};
 static const char *const gateways[] = {"10.1.2.1", "fd00::1", NULL};
 static const char *const servers[] = {"10.1.2.1", NULL};
-static const SeedNic nics[] = {{.mac = "52:54:00:00:00:01", .dhcp = true},
+static const SeedNic nics[] = {{.mac = "52:54:00:00:00:01", .dhcp = true, .dhcp6 = true},
                                {.mac = "52:54:00:00:00:02",
                                 .addresses = (char *const *)addresses,
                                 .gateways = (char *const *)gateways,
@@ -92,6 +92,8 @@ static void test_network(void)
         g_assert_cmpint(json_integer_value(json_object_get(json, "version")), ==, 2);
         g_assert_cmpuint(json_object_size(ethernets), ==, 2);
         g_assert_cmpstr(json_string_value(json_object_get(match, "macaddress")), ==, nics[1].mac);
+        g_autofree char *first = json_dumps(json_object_get(ethernets, "nic0"), JSON_COMPACT | JSON_SORT_KEYS);
+        g_assert_cmpstr(first, ==, "{\"dhcp4\":true,\"dhcp6\":true,\"match\":{\"macaddress\":\"52:54:00:00:00:01\"}}");
         g_autofree char *second = json_dumps(json_object_get(ethernets, "nic1"), JSON_COMPACT | JSON_SORT_KEYS);
         g_assert_cmpstr(
             second, ==,

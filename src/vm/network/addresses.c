@@ -19,6 +19,7 @@ void address_plan_clear(AddressPlan *plan)
         g_clear_pointer(&plan->dns, g_strfreev);
         g_clear_pointer(&plan->search, g_strfreev);
         g_clear_pointer(&plan->given, g_free);
+        g_clear_pointer(&plan->given6, g_free);
         g_clear_pointer(&plan->host, lan_host_free);
 }
 
@@ -82,16 +83,28 @@ static void count_row(const AddressRow *row, void *data)
         g_hash_table_replace(census->taken, g_strdup(row->address), g_strdup_printf("%s.%s", name, row->part));
 }
 
-/* What specs say by hand. */
+/* The address that an adapter makes itself by what our router says. False: it does not. */
+static bool address_of_mac(const Lan *lan, const HostlerNicProps *nic, IpAddress *ret_address)
+{
+        Mac mac;
+        if (!lan->has_prefix || !lan->dhcp || !nic->mac || !mac_parse(nic->mac, &mac))
+                return false;
+        *ret_address = prefix_address(&lan->prefix, &mac);
+        return true;
+}
+
+/* What specs say by hand, and what follows from MACs. */
 static void count_part(Vm *vm, const HostlerPart *part, const char *key, Census *census)
 {
         const HostlerNicProps *nic = nic_of(part);
         g_autofree char *their_key = NULL, *name = vm_name(vm);
         g_auto(Lan) lan = {0};
-        if (!nic || !nic->ip_address || !lan_of(census->manager, nic, &their_key, &lan) || strcmp(their_key, key) != 0)
+        IpAddress address;
+        if (!nic || !lan_of(census->manager, nic, &their_key, &lan) || strcmp(their_key, key) != 0)
                 return;
-        for (char **text = nic->ip_address; *text; text++) {
-                IpAddress address;
+        if (address_of_mac(&lan, nic, &address))
+                g_hash_table_replace(census->taken, ip_text(&address), g_strdup_printf("%s.%s", name, part->name));
+        for (char **text = nic->ip_address; text && *text; text++) {
                 int length;
                 if (parse_address(*text, &address, &length))
                         g_hash_table_replace(census->taken, ip_text(&address),
@@ -129,6 +142,8 @@ static bool take_census(Manager *manager, const char *vm_id, const char *part, c
         if (lan->has_gateway)
                 g_hash_table_replace(ret_census->taken, ip_text(&lan->gateway), g_strdup("the gateway"));
         g_hash_table_replace(ret_census->taken, ip_text(&lan->own), g_strdup("the switch"));
+        if (lan->has_prefix)
+                g_hash_table_replace(ret_census->taken, ip_text(&lan->own6), g_strdup("the switch"));
         count_vms(false, key, ret_census);
         count_vms(true, key, ret_census);
         if (store_address_each(manager_store(manager), key, count_row, ret_census, error))
@@ -197,6 +212,8 @@ static int length_of(const HostlerNicProps *nic, const Lan *lan, const IpAddress
                 return netmask_parse(nic->netmask);
         if (lan && subnet_has(&lan->subnet, address))
                 return lan->subnet.length;
+        if (lan && lan->has_prefix && subnet_has(&lan->prefix, address))
+                return lan->prefix.length;
         return address->v6 ? 64 : 24;
 }
 
@@ -217,11 +234,11 @@ static char **whole_addresses(const HostlerNicProps *nic, const Lan *lan)
 }
 
 /* The first address of the subnet that is the adapter's. */
-static bool address_in(const Lan *lan, char *const *addresses, IpAddress *ret_address)
+static bool address_in(const Subnet *subnet, char *const *addresses, IpAddress *ret_address)
 {
         for (; *addresses; addresses++) {
                 int length;
-                if (parse_address(*addresses, ret_address, &length) && subnet_has(&lan->subnet, ret_address))
+                if (parse_address(*addresses, ret_address, &length) && subnet_has(subnet, ret_address))
                         return true;
         }
         return false;
@@ -229,7 +246,17 @@ static bool address_in(const Lan *lan, char *const *addresses, IpAddress *ret_ad
 
 static bool own_address(const Lan *lan, const AddressPlan *plan, IpAddress *ret_address)
 {
-        return plan->given ? ip_parse(plan->given, ret_address) : address_in(lan, plan->addresses, ret_address);
+        return plan->given ? ip_parse(plan->given, ret_address)
+                           : address_in(&lan->subnet, plan->addresses, ret_address);
+}
+
+/* One by hand is what it is known by. */
+static bool own_address6(const Lan *lan, const AddressPlan *plan, IpAddress *ret_address)
+{
+        if (!lan->has_prefix)
+                return false;
+        return address_in(&lan->prefix, plan->addresses, ret_address) ||
+               (plan->given6 && ip_parse(plan->given6, ret_address));
 }
 
 static char *first_of(char *const *addresses, bool v6)
@@ -240,26 +267,15 @@ static char *first_of(char *const *addresses, bool v6)
         return NULL;
 }
 
-/* IPv4 servers of a list; DHCPv4 cannot name others. */
-static char **only_v4(char *const *addresses)
-{
-        g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
-        bool any = false;
-        for (; addresses && *addresses; addresses++)
-                if (!strchr(*addresses, ':')) {
-                        g_strv_builder_add(builder, *addresses);
-                        any = true;
-                }
-        return any ? g_strv_builder_end(builder) : NULL;
-}
-
 static LanHost *host_of(const char *vm_name, const HostlerPart *part, const Lan *lan, const AddressPlan *plan)
 {
         const HostlerNicProps *nic = part->props;
         g_autofree char *label =
             strcmp(part->name, "nic0") == 0 ? g_strdup(vm_name) : g_strdup_printf("%s-%s", vm_name, part->name);
         LanHost *host = g_new0(LanHost, 1);
-        if (!nic->mac || !mac_parse(nic->mac, &host->mac) || !own_address(lan, plan, &host->address)) {
+        host->has_address = own_address(lan, plan, &host->address);
+        host->has_address6 = own_address6(lan, plan, &host->address6);
+        if (!nic->mac || !mac_parse(nic->mac, &host->mac) || (!host->has_address && !host->has_address6)) {
                 g_free(host);
                 return NULL;
         }
@@ -267,25 +283,51 @@ static LanHost *host_of(const char *vm_name, const HostlerPart *part, const Lan 
         host->dhcp = lan->dhcp;
         host->netmask = g_strdup(nic->netmask);
         host->gateway = first_of(nic->gateway, false);
-        host->dns = only_v4(nic->dns);
+        host->dns = g_strdupv(nic->dns);
         host->domain = g_strdup(nic->domain);
         host->search = g_strdupv(nic->search_domain);
         host->mtu = nic->mtu;
         return host;
 }
 
+/* The subnet's way out and name servers; that of a prefix is told by its router, unless the LAN tells nothing. */
+static void fill_from(const Lan *lan, AddressPlan *plan)
+{
+        g_autoptr(GStrvBuilder) gateways = g_strv_builder_new(), servers = g_strv_builder_new();
+        g_autofree char *gateway = ip_text(&lan->gateway), *own = ip_text(&lan->own), *own6 = ip_text(&lan->own6);
+        IpAddress address;
+        if (lan->has_gateway)
+                g_strv_builder_add(gateways, gateway);
+        if (lan->has_prefix && lan->nat && !lan->dhcp && own_address6(lan, plan, &address))
+                g_strv_builder_add(gateways, own6);
+        g_strv_builder_add(servers, own);
+        if (lan->has_prefix)
+                g_strv_builder_add(servers, own6);
+        plan->gateways = g_strv_builder_end(gateways);
+        plan->dns = lan->dns ? g_strdupv(lan->dns) : g_strv_builder_end(servers);
+        if (plan->mtu == HOSTLER_UNSET)
+                plan->mtu = lan->mtu;
+}
+
+static void replace(char ***list, char *const *by)
+{
+        if (!by)
+                return;
+        g_strfreev(*list);
+        *list = g_strdupv((char **)by);
+}
+
 /* What an adapter with addresses by hand has to be told, for nobody else will. */
 static void fill_in(const HostlerNicProps *nic, const Lan *lan, AddressPlan *plan)
 {
         bool by_hand = lan && !plan->dhcp;
-        g_autofree char *gateway = by_hand && lan->has_gateway ? ip_text(&lan->gateway) : NULL;
-        g_autofree char *own = by_hand ? ip_text(&lan->own) : NULL;
-        const char *const gateways[] = {gateway, NULL}, *const servers[] = {own, NULL};
         const char *const domain[] = {nic->domain ? nic->domain : by_hand ? lan->domain : NULL, NULL};
-        char **lan_dns = by_hand ? lan->dns : NULL, **lan_search = by_hand ? lan->search : NULL;
+        char **lan_search = by_hand ? lan->search : NULL;
         char **search = nic->search_domain ? nic->search_domain : nic->domain ? NULL : lan_search;
-        plan->gateways = g_strdupv(nic->gateway ? nic->gateway : gateway ? (char **)gateways : NULL);
-        plan->dns = g_strdupv(nic->dns ? nic->dns : lan_dns ? lan_dns : own ? (char **)servers : NULL);
+        if (by_hand)
+                fill_from(lan, plan);
+        replace(&plan->gateways, nic->gateway);
+        replace(&plan->dns, nic->dns);
         plan->search = g_strdupv(search ? search : domain[0] ? (char **)domain : NULL);
 }
 
@@ -302,7 +344,11 @@ bool addresses_plan(Manager *manager, const char *vm_id, const char *vm_name, co
                 if (!ret_plan->given)
                         return false;
         }
+        IpAddress address;
+        if (has_lan && address_of_mac(&lan, nic, &address))
+                ret_plan->given6 = ip_text(&address);
         ret_plan->addresses = whole_addresses(nic, has_lan ? &lan : NULL);
+        ret_plan->dhcp6 = ret_plan->given6 && !address_in(&lan.prefix, ret_plan->addresses, &address);
         fill_in(nic, has_lan ? &lan : NULL, ret_plan);
         if (has_lan)
                 ret_plan->host = host_of(vm_name, part, &lan, ret_plan);
@@ -333,18 +379,45 @@ static bool is_unicast(const IpAddress *address)
         return b[0] != 0 && b[0] != 127 && b[0] < 224;
 }
 
+static bool is_link_local(const IpAddress *address)
+{
+        return address->v6 && address->bytes[0] == 0xfe && (address->bytes[1] & 0xc0) == 0x80;
+}
+
+/* What follows from its MAC may be somebody's by hand; and IPv6 has a least MTU. */
+static void check_prefix(Manager *manager, const char *vm_id, const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerNicProps *nic = part->props;
+        g_autofree char *key = NULL;
+        g_auto(Lan) lan = {0};
+        IpAddress address;
+        Census census;
+        if (!lan_of(manager, nic, &key, &lan) || !address_of_mac(&lan, nic, &address))
+                return;
+        if (nic->mtu != HOSTLER_UNSET && nic->mtu < MTU_MIN_V6)
+                refuse(faults, part, "mtu", "IPv6, of which its network has a prefix, needs %d", MTU_MIN_V6);
+        if (!take_census(manager, vm_id, part->name, key, &lan, &census, NULL))
+                return;
+        g_autofree char *text = ip_text(&address);
+        const char *holder = g_hash_table_lookup(census.taken, text);
+        if (holder)
+                refuse(faults, part, "mac", "%s has %s, which follows from it", holder, text);
+        census_clear(&census);
+}
+
 static void check_in_lan(Manager *manager, const char *vm_id, const HostlerPart *part, const IpAddress *address,
                          GPtrArray *faults)
 {
         g_autofree char *key = NULL, *text = ip_text(address);
         g_auto(Lan) lan = {0};
         Census census;
-        if (address->v6 || !lan_of(manager, part->props, &key, &lan))
+        if (!lan_of(manager, part->props, &key, &lan) || (address->v6 && (!lan.has_prefix || is_link_local(address))))
                 return;
-        g_autofree char *subnet = subnet_text(&lan.subnet);
-        if (!subnet_is_host(&lan.subnet, address)) {
-                refuse(faults, part, "ip_address", "%s is no address of a host in %s, the subnet of %s", text, subnet,
-                       ((const HostlerNicProps *)part->props)->network);
+        const Subnet *own = address->v6 ? &lan.prefix : &lan.subnet;
+        g_autofree char *subnet = subnet_text(own);
+        if (!subnet_is_host(own, address)) {
+                refuse(faults, part, "ip_address", "%s is no address of a host in %s, the %s of %s", text, subnet,
+                       address->v6 ? "prefix" : "subnet", ((const HostlerNicProps *)part->props)->network);
                 return;
         }
         if (!take_census(manager, vm_id, part->name, key, &lan, &census, NULL))
@@ -412,6 +485,7 @@ void addresses_check(Manager *manager, const char *vm_id, const HostlerPart *par
         for (char **text = nic->dns; text && *text; text++)
                 if (!ip_parse(*text, &server))
                         refuse(faults, part, "dns", "“%s” is no IP address", *text);
+        check_prefix(manager, vm_id, part, faults);
         if (has_lan && nic->mtu != HOSTLER_UNSET && nic->mtu > lan.mtu)
                 refuse(faults, part, "mtu", "the switch carries %d", lan.mtu);
 }

@@ -10,6 +10,8 @@
 typedef struct {
         bool dhcp;        /* the guest is to ask for its IPv4 address */
         char *given;      /* what it will get; NULL: somebody else decides */
+        bool dhcp6;       /* it may ask for an IPv6 address as well */
+        char *given6;     /* what follows from its MAC, asked for or not; NULL: its LAN has no prefix, or is not told */
         char **addresses; /* by hand, with the length of their network: "10.1.2.5/24", "fd00::5/64" */
         /* What DHCP says otherwise, or with addresses by hand all of it; NULL: nothing. */
         char **gateways, **dns, **search;

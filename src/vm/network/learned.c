@@ -38,7 +38,7 @@ static void note(HostlerAddressList *list, const char *nic, const NetworkLearned
                 row->nic = g_strdup(nic);
                 row->mac = mac_text(&learned->mac);
         }
-        add_source(row, learned->lease ? "lease" : "arp");
+        add_source(row, learned->lease ? "lease" : learned->address.v6 ? "nd" : "arp");
 }
 
 /* "web2.nic0", of "VM ID/nic0". Caller frees. */

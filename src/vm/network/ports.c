@@ -32,6 +32,8 @@ static char **guard_of(const HostlerNicProps *props, const AddressPlan *plan)
         }
         if (plan->given)
                 g_strv_builder_add(builder, plan->given);
+        if (plan->given6)
+                g_strv_builder_add(builder, plan->given6);
         return g_strv_builder_end(builder);
 }
 

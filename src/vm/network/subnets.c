@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/process.h"
+#include "network/forward.h"
 #include "network/nat.h"
 #include "network/network.h"
 #include "network/router.h"
@@ -17,14 +18,15 @@
 
 static bool is_route_text(const char *text, Subnet *ret_subnet)
 {
-        g_autofree char *whole = text && !strchr(text, '/') ? g_strdup_printf("%s/32", text) : g_strdup(text);
+        const char *length = text && strchr(text, ':') ? "128" : "32";
+        g_autofree char *whole = text && !strchr(text, '/') ? g_strdup_printf("%s/%s", text, length) : g_strdup(text);
         return whole && subnet_parse(whole, ret_subnet);
 }
 
 /* "10.1.2.0/24 dev eth0" of the route that overlaps; NULL: none. Caller frees. */
 static char *host_route(const Subnet *subnet)
 {
-        static const char *const argv[] = {"ip", "-j", "-4", "route", "show", NULL};
+        const char *const argv[] = {"ip", "-j", subnet->address.v6 ? "-6" : "-4", "route", "show", NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = IP_MS};
         g_autofree char *text = NULL;
         json_t *route;
@@ -44,8 +46,16 @@ static char *host_route(const Subnet *subnet)
         return NULL;
 }
 
-static void check_others(Manager *manager, const char *own_name, int vid, const Subnet *subnet, GPtrArray *faults)
+static void check_prefixes(const Lan *lan, const NetworkSubnet *other, GPtrArray *faults)
 {
+        g_autofree char *text = subnet_text(&other->prefix);
+        if (lan->has_prefix && other->has_prefix && subnet_overlaps(&lan->prefix, &other->prefix))
+                faults_add(faults, "/spec/ipv6_prefix", "%s has %s", other->name, text);
+}
+
+static void check_others(Manager *manager, const char *own_name, int vid, const Lan *lan, GPtrArray *faults)
+{
+        const Subnet *subnet = &lan->subnet;
         g_autoptr(GPtrArray) others = network_subnets(manager_network(manager));
         g_auto(GStrv) own_words = g_strsplit(own_name, "/", 2);
         for (guint i = 0; i < others->len; i++) {
@@ -54,6 +64,7 @@ static void check_others(Manager *manager, const char *own_name, int vid, const 
                 if (strcmp(other->name, own_name) == 0)
                         continue;
                 g_autofree char *text = subnet_text(&other->subnet);
+                check_prefixes(lan, other, faults);
                 if (subnet_overlaps(subnet, &other->subnet))
                         faults_add(faults, "/spec/subnet", "%s has %s", other->name, text);
                 else if (strcmp(words[0], own_words[0]) == 0 && other->vid == vid)
@@ -74,12 +85,19 @@ static int vid_of(const json_t *spec)
 /* What says something about a subnet that is not there. */
 static void check_alone(const json_t *spec, GPtrArray *faults)
 {
-        static const char *const of_subnet[] = {"gateway", "dns", "domain", "search_domain"};
+        static const char *const of_subnet[] = {"gateway", "dns", "domain", "search_domain", "ipv6_prefix"};
         for (gsize i = 0; i < G_N_ELEMENTS(of_subnet); i++) {
                 g_autofree char *pointer = g_strdup_printf("/spec/%s", of_subnet[i]);
                 if (json_object_get(spec, of_subnet[i]))
                         faults_add(faults, pointer, "it needs a subnet: subnet=10.1.2.0/24");
         }
+}
+
+static void check_routes(const Subnet *subnet, const char *pointer, GPtrArray *faults)
+{
+        g_autofree char *route = host_route(subnet);
+        if (route)
+                faults_add(faults, pointer, "the host has a route that overlaps: %s", route);
 }
 
 void subnets_check(Manager *manager, const char *switch_name, const char *group, const json_t *spec, GPtrArray *faults)
@@ -104,8 +122,11 @@ void subnets_check(Manager *manager, const char *switch_name, const char *group,
                 faults_add(faults, "/spec/subnet", "%s", error->message);
         if (vid_of(spec) < 0)
                 faults_add(faults, "/spec/subnet", "a port group with several VLANs can have none");
-        check_others(manager, name, vid_of(spec), &lan.subnet, faults);
-        g_autofree char *route = host_route(&lan.subnet);
-        if (route)
-                faults_add(faults, "/spec/subnet", "the host has a route that overlaps: %s", route);
+        check_others(manager, name, vid_of(spec), &lan, faults);
+        check_routes(&lan.subnet, "/spec/subnet", faults);
+        g_clear_error(&error);
+        if (lan.has_prefix && lan.nat && !forward_has_v6(&error))
+                faults_add(faults, "/spec/ipv6_prefix", "%s", error->message);
+        if (lan.has_prefix)
+                check_routes(&lan.prefix, "/spec/ipv6_prefix", faults);
 }
