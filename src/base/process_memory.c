@@ -45,18 +45,38 @@ static void unprotect(const ProcessId *id, int faults)
                 fclose(maps);
 }
 
-void process_memory_unprotect(const ProcessId *id)
+/* Calls @found for each of its descriptors of this kind; false when there is none. */
+static bool each_faults(const ProcessId *id, void (*found)(const ProcessId *id, int process, int number))
 {
         g_autofree char *folder = g_strdup_printf("/proc/%d/fd", (int)id->pid);
         autoclose int process = process_id_open(id);
         g_autoptr(GDir) descriptors = process < 0 ? NULL : g_dir_open(folder, 0, NULL);
         const char *name;
+        bool any = false;
         while (descriptors && (name = g_dir_read_name(descriptors))) {
                 g_autofree char *path = g_build_filename(folder, name, NULL), *what = g_file_read_link(path, NULL);
                 if (g_strcmp0(what, "anon_inode:[userfaultfd]") != 0)
                         continue;
-                autoclose int faults = pidfd_getfd(process, atoi(name), 0);
-                if (faults >= 0)
-                        unprotect(id, faults);
+                any = true;
+                if (found)
+                        found(id, process, atoi(name));
         }
+        return any;
+}
+
+bool process_memory_may_be_protected(const ProcessId *id)
+{
+        return each_faults(id, NULL);
+}
+
+static void unprotect_by(const ProcessId *id, int process, int number)
+{
+        autoclose int faults = pidfd_getfd(process, number, 0);
+        if (faults >= 0)
+                unprotect(id, faults);
+}
+
+void process_memory_unprotect(const ProcessId *id)
+{
+        each_faults(id, unprotect_by);
 }

@@ -9,6 +9,8 @@
 
 /* Whether process_memory_unprotect() would be allowed to. */
 bool process_memory_can_unprotect(const ProcessId *id);
+/* Whether it has asked for that, be anything protected now or not. */
+bool process_memory_may_be_protected(const ProcessId *id);
 /* All of it can be written again, and who waits for that goes on. Does nothing where nothing is protected, or may not
  * be. */
 void process_memory_unprotect(const ProcessId *id);

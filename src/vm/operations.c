@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/aside.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/volume.h"
@@ -133,14 +134,14 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
         return pools_forget_vm(manager, id, error) && dir_remove(dir, error);
 }
 
-bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
+static bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
 {
         const char *path = json_string_value(json_object_get(args, "path"));
         g_autofree char *prefix = g_strdup_printf("%s/", manager_state_dir(manager));
         if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
                 return error_set(error, HOSTLER_ERROR_FAILED, NULL,
                                  "the journal names a file outside the state folder");
-        return volume_delete(path, error);
+        return aside_remove(path, error);
 }
 
 static bool operation_dir_remove(Manager *manager, const json_t *args, GError **error)

@@ -10,5 +10,3 @@
 bool operation_vm_suspended(Manager *manager, const json_t *args, GError **error);
 /* {vm}: the VM's row, folder and table entry are gone. */
 bool operation_vm_forget(Manager *manager, const json_t *args, GError **error);
-/* {path}: a file in the state folder is gone. */
-bool operation_file_remove(Manager *manager, const json_t *args, GError **error);

@@ -92,8 +92,9 @@ bool instant_check(Vm *source, size_t count, GError **error)
                 return error_hint(error, "start it, or clone it --linked");
         }
         vm_runtime(source, &run);
-        bool ok =
-            vm_check_savable(source, error) && check_run(source, &run, error) && check_room(source, &run, count, error);
+        bool ok = vm_check_savable(source, error) && check_run(source, &run, error) &&
+                  check_room(source, &run, count, error) &&
+                  (!vm_is_live(source) || saved_state_check_free(source, error));
         record_clear(&hostler_vm_runtime_type, &run);
         return ok;
 }

@@ -145,11 +145,10 @@ static bool check_goes_now(Vm *vm, const HostlerDiskRmArgs *args, GError **error
  */
 static bool delete_volume(Job *job, Vm *vm, const char *disk, const char *path, GError **error)
 {
-        json_auto_t *args = json_pack("{s:s}", "path", path);
         g_autofree char *file = disk_file_name(disk);
         if (!job_step(job, "delete", "delete what no snapshot holds of it"))
                 return true;
-        if (!layers_know(vm, disk) && !layers_hold(vm, file) && !operation_file_remove(job_manager(job), args, error))
+        if (!layers_know(vm, disk) && !layers_hold(vm, file) && !volume_delete(path, error))
                 return false;
         return layers_let_go(job, vm, disk, error);
 }

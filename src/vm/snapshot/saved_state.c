@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/aside.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/process_memory.h"
@@ -22,14 +23,52 @@
 #include "vm/snapshot/stream.h"
 
 #define DEVICES_BYTES (64LL << 20)
+#define OPEN_MS 20000
+
+/* What is done with a file for the first time, by which it is seen whether its file system takes anything. */
+typedef struct {
+        char *path;
+        int flags, fd;
+        int64_t reserve; /* bytes; HOSTLER_UNSET: none */
+} Opening;
+
+static void opening_clear(void *data)
+{
+        Opening *opening = data;
+        g_free(opening->path);
+        fd_close(&opening->fd);
+}
+
+static bool open_it(void *data, GError **error)
+{
+        Opening *opening = data;
+        if (aside_is_removing(opening->path))
+                return error_set(error, HOSTLER_ERROR_UNRESPONSIVE, NULL,
+                                 "the file system of %s does not answer: an earlier one is still to be removed there",
+                                 opening->path);
+        opening->fd = open(opening->path, opening->flags | O_CLOEXEC, 0600);
+        if (opening->fd < 0)
+                return error_set_errno(error, errno, NULL, "cannot open the saved state %s", opening->path);
+        if (opening->reserve == HOSTLER_UNSET || fallocate(opening->fd, 0, 0, opening->reserve) == 0 ||
+            errno == EOPNOTSUPP)
+                return true;
+        return errno == ENOSPC ? error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL,
+                                           "the VM's memory does not find room: No space left on device")
+                               : error_set_errno(error, errno, NULL, "cannot reserve space for the VM's memory");
+}
+
+static int open_and_reserve(Vm *vm, const char *file, int flags, int64_t reserve, GError **error)
+{
+        Opening *opening = g_atomic_rc_box_new(Opening);
+        *opening = (Opening){.path = vm_path(vm, file), .flags = flags, .fd = -1, .reserve = reserve};
+        int fd = aside_run(open_it, opening, opening_clear, OPEN_MS, error) ? fd_steal(&opening->fd) : -1;
+        g_atomic_rc_box_release_full(opening, opening_clear);
+        return fd;
+}
 
 static int open_state(Vm *vm, const char *file, int flags, GError **error)
 {
-        g_autofree char *path = vm_path(vm, file);
-        int fd = open(path, flags | O_CLOEXEC, 0600);
-        if (fd < 0)
-                error_set_errno(error, errno, NULL, "cannot open the saved state %s", path);
-        return fd;
+        return open_and_reserve(vm, file, flags, HOSTLER_UNSET, error);
 }
 
 /* At most: its memory, what says which page is which, its devices and their memory. */
@@ -54,15 +93,8 @@ bool saved_state_check_room(Vm *vm, GError **error)
 
 bool saved_state_reserve(Vm *vm, const char *file, GError **error)
 {
-        int64_t wanted = room_wanted(vm);
-        autoclose int fd = open_state(vm, file, O_RDWR | O_CREAT | O_TRUNC, error);
-        if (fd < 0)
-                return false;
-        if (wanted == HOSTLER_UNSET || fallocate(fd, 0, 0, wanted) == 0 || errno == EOPNOTSUPP)
-                return true;
-        return errno == ENOSPC ? error_set(error, HOSTLER_ERROR_NO_CAPACITY, NULL,
-                                           "the VM's memory does not find room: No space left on device")
-                               : error_set_errno(error, errno, NULL, "cannot reserve space for the VM's memory");
+        autoclose int fd = open_and_reserve(vm, file, O_RDWR | O_CREAT | O_TRUNC, room_wanted(vm), error);
+        return fd >= 0;
 }
 
 /* It has been, and the host's file system can. */
@@ -93,6 +125,19 @@ static bool write_still(Qmp *qmp, Job *job, int fd, const char *file, HostlerSav
         return false;
 }
 
+bool saved_state_check_free(Vm *vm, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        ProcessId process = vm_process(vm);
+        g_autofree char *object = vm_object(vm);
+        if (!qmp)
+                return false;
+        if (vm_power(vm) != HOSTLER_POWER_RUNNING || !process_memory_may_be_protected(&process) ||
+            stream_mend(qmp, error))
+                return true;
+        return error_wrap(error, HOSTLER_ERROR_BUSY, object, "its memory cannot be written now");
+}
+
 bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *ret_saved, GError **error)
 {
         g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
@@ -100,7 +145,10 @@ bool saved_state_write(Vm *vm, Job *job, const char *file, HostlerSavedState *re
         if (fd < 0)
                 return false;
         stream_set_mode(qmp, STREAM_AT_ONCE, NULL);
-        return write_still(qmp, job, fd, file, ret_saved, error);
+        if (write_still(qmp, job, fd, file, ret_saved, error))
+                return true;
+        aside_close(fd_steal(&fd));
+        return false;
 }
 
 /* ---- of a guest that runs ---- */
@@ -133,13 +181,11 @@ static bool hold_and_end(Qmp *qmp, Job *job, const SavedMoment *moment, GError *
         return ok;
 }
 
-bool saved_state_write_running(Vm *vm, Job *job, const char *file, const SavedMoment *moment,
-                               HostlerSavedState *ret_saved, GError **error)
+static bool write_running(Vm *vm, Qmp *qmp, Job *job, int fd, const char *file, const SavedMoment *moment,
+                          HostlerSavedState *ret_saved, GError **error)
 {
-        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
-        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT, error) : -1;
         bool near = false;
-        if (fd < 0 || !stream_set_mode(qmp, STREAM_AHEAD, error))
+        if (!stream_set_mode(qmp, STREAM_AHEAD, error))
                 return false;
         StateSum *sum = state_sum_follow(fd);
         bool ok = stream_begin(qmp, fd, error) && stream_wait_near_end(qmp, job, &near, error);
@@ -150,6 +196,19 @@ bool saved_state_write_running(Vm *vm, Job *job, const char *file, const SavedMo
                 return false;
         stream_cancel(qmp);
         return write_behind(vm, qmp, job, fd, file, moment, ret_saved, error);
+}
+
+bool saved_state_write_running(Vm *vm, Job *job, const char *file, const SavedMoment *moment,
+                               HostlerSavedState *ret_saved, GError **error)
+{
+        g_autoptr(Qmp) qmp = vm_require_qmp(vm, error);
+        autoclose int fd = qmp ? open_state(vm, file, O_RDWR | O_CREAT, error) : -1;
+        if (fd < 0)
+                return false;
+        if (write_running(vm, qmp, job, fd, file, moment, ret_saved, error))
+                return true;
+        aside_close(fd_steal(&fd));
+        return false;
 }
 
 static bool say_damaged(Vm *vm, const char *how, GError **error)

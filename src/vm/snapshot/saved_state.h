@@ -13,6 +13,11 @@
 /* HOSTLER_ERROR_NO_CAPACITY when its memory might not find room in the VM's folder. */
 bool saved_state_check_room(Vm *vm, GError **error);
 /*
+ * A VM that runs can have its memory written. HOSTLER_ERROR_BUSY as long as it hangs that this was begun before; what
+ * that has left behind in QEMU is put right.
+ */
+bool saved_state_check_free(Vm *vm, GError **error);
+/*
  * Makes @file (a name in its folder) with all the space that its memory may take, while the guest runs.
  * HOSTLER_ERROR_NO_CAPACITY. Where the file system cannot, that is no error.
  */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/aside.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -166,12 +167,15 @@ static Vm *vm_of(Manager *manager, const json_t *args)
         return manager_vm(manager, id ? id : "", NULL);
 }
 
-/* @name: of a file or folder in the VM's folder; absent or empty: none. */
+/*
+ * @name: of a file or folder in the VM's folder; absent or empty: none. Of a file system that never answered what was
+ * written to it, this may not be answered either.
+ */
 static bool remove_named(Vm *vm, const json_t *name, GError **error)
 {
         const char *text = json_string_value(name);
         g_autofree char *path = text && *text ? vm_path(vm, text) : NULL;
-        return !path || dir_remove(path, error);
+        return !path || aside_remove(path, error);
 }
 
 /* The disks have gone on: that is so from now on, whether a snapshot remembers it or not. */
@@ -237,6 +241,8 @@ static void end_writing(Vm *vm, Qmp *qmp)
         process_memory_unprotect(&process);
         stream_cancel(qmp);
         process_memory_unprotect(&process);
+        if (process_memory_may_be_protected(&process))
+                stream_mend(qmp, NULL);
 }
 
 static bool undo(Vm *vm, const json_t *args, GError **error)
@@ -477,7 +483,8 @@ bool snapshot_create(Job *job, const HostlerSnapshotCreateArgs *args, HostlerSna
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         g_auto(Taking) taking = {.job = job, .vm = vm, .args = args};
         if (!vm || !layers_check_state(vm, "take a snapshot", error) || !taking_init(&taking, error) ||
-            (taking.full && (!vm_check_savable(vm, error) || !saved_state_check_room(vm, error))))
+            (taking.full && (!vm_check_savable(vm, error) || !saved_state_check_room(vm, error) ||
+                             (!job_is_dry_run(job) && !saved_state_check_free(vm, error)))))
                 return false;
         g_autofree char *name = g_strdup(taking.snapshot.name);
         if (!take(&taking, error))

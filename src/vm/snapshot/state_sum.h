@@ -16,8 +16,12 @@ typedef struct StateSum StateSum;
  * descriptor. @fd is borrowed until state_sum_end() or state_sum_drop().
  */
 StateSum *state_sum_follow(int fd);
-/* All is written: cuts the file to that, sums up the rest, and syncs it. Frees @sum_taken in any case. */
+/*
+ * All is written: cuts the file to that, sums up the rest, and syncs it; HOSTLER_ERROR_UNRESPONSIVE when its file
+ * system never says that it has. Frees @sum_taken in any case.
+ */
 bool state_sum_end(StateSum *sum_taken, int64_t *ret_bytes, int64_t *ret_crc, GError **error);
+/* Waits for nothing. */
 void state_sum_drop(StateSum *sum_taken);
 /* Of a whole file. */
 bool state_sum_whole(int fd, int64_t *ret_bytes, int64_t *ret_crc, GError **error);

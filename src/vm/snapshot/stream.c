@@ -3,15 +3,22 @@
  */
 #include "vm/snapshot/stream.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/file.h"
+#include "base/units.h"
 
 #define FIRST_POLL_US 500
 #define LAST_POLL_US 5000
 #define NEAR_POLL_US 1000
 #define CANCEL_MS 50000
+/* So long a disk may take over one piece of memory before it is given up; and one that was given up, to end. */
+#define STALL_MS 20000
+#define CANCEL_STALL_MS 5000
 /* The guest is to stand still no longer than this for memory alone. */
 #define STILL_MS 25
 /* It is given up that a guest's memory is ever written faster than it changes. */
@@ -21,7 +28,7 @@ typedef struct {
         char *status;
         char *problem;
         double percent;
-        int64_t remaining, sent, passes, ms;
+        int64_t remaining, sent, passes;
 } Progress;
 
 static void progress_clear(Progress *progress)
@@ -48,10 +55,40 @@ static bool ask(Qmp *qmp, Progress *ret_progress, GError **error)
                                    .problem = g_strdup(json_string_value(json_object_get(info, "error-desc"))),
                                    .remaining = number(ram, "remaining"),
                                    .sent = number(ram, "transferred"),
-                                   .passes = number(ram, "dirty-sync-count"),
-                                   .ms = number(info, "total-time")};
+                                   .passes = number(ram, "dirty-sync-count")};
         ret_progress->percent = total > 0 ? 100.0 * (total - (double)ret_progress->remaining) / total : -1;
         return true;
+}
+
+/* When anything was last written; the threads that ask have one each. */
+typedef struct {
+        int64_t sent, remaining, passes, since_ms;
+} Movement;
+
+static int64_t still_ms(Movement *last, const Progress *now)
+{
+        if (!last->since_ms || now->sent != last->sent || now->remaining != last->remaining ||
+            now->passes != last->passes)
+                *last = (Movement){.sent = now->sent,
+                                   .remaining = now->remaining,
+                                   .passes = now->passes,
+                                   .since_ms = clock_monotonic_ms()};
+        return clock_monotonic_ms() - last->since_ms;
+}
+
+/* @cause (taken): why QEMU does not say; NULL: it has said that nothing moves. */
+static bool say_stalled(GError *cause_taken, GError **error)
+{
+        g_autofree char *limit = duration_format(STALL_MS);
+        if (cause_taken)
+                error_set(error, HOSTLER_ERROR_FAILED, NULL, "the VM's memory cannot be written: %s",
+                          cause_taken->message);
+        else
+                error_set(error, HOSTLER_ERROR_FAILED, NULL,
+                          "the VM's memory cannot be written: the file system of its folder has taken nothing for %s",
+                          limit);
+        g_clear_error(&cause_taken);
+        return error_hint(error, "see whether that file system is frozen, or its server gone; then ask again");
 }
 
 static bool is_one_of(const char *status, const char *const *words)
@@ -59,14 +96,29 @@ static bool is_one_of(const char *status, const char *const *words)
         return g_strv_contains(words, status);
 }
 
-/* Until @enough says so. @job NULL: no progress to tell. */
+/* Asks, and looks whether anything moves when something is written. */
+static bool ask_again(Qmp *qmp, bool writes, Movement *last, Progress *ret_progress, GError **error)
+{
+        g_autoptr(GError) problem = NULL;
+        if (!ask(qmp, ret_progress, &problem)) {
+                if (writes && error_is(problem, HOSTLER_ERROR_UNRESPONSIVE))
+                        return say_stalled(g_steal_pointer(&problem), error);
+                g_propagate_error(error, g_steal_pointer(&problem));
+                return false;
+        }
+        return !writes || still_ms(last, ret_progress) < STALL_MS || say_stalled(NULL, error);
+}
+
+/* Until @enough says so. @job NULL: nothing is written, and no progress to tell. */
 static bool wait_for(Qmp *qmp, Job *job, GCancellable *cancellable, gulong most_us,
                      bool (*enough)(const Progress *progress), Progress *ret_last, GError **error)
 {
         static const char *const bad[] = {"failed", "cancelling", "cancelled", NULL};
+        Movement movement = {0};
         for (gulong pause_us = FIRST_POLL_US;; pause_us = MIN(2 * pause_us, most_us)) {
                 g_auto(Progress) progress = {0};
-                if (!ask(qmp, &progress, error) || g_cancellable_set_error_if_cancelled(cancellable, error))
+                if (!ask_again(qmp, job != NULL, &movement, &progress, error) ||
+                    g_cancellable_set_error_if_cancelled(cancellable, error))
                         return false;
                 if (is_one_of(progress.status, bad))
                         return error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU could not move the VM's memory: %s",
@@ -87,22 +139,15 @@ static bool is_complete(const Progress *progress)
         return strcmp(progress->status, "completed") == 0;
 }
 
-/* QEMU stops a guest by itself when nothing at all is left. */
+/* QEMU stops a guest by itself when it can write what is left within STILL_MS, at the speed it had so far. */
 static bool waits_for_devices(const Progress *progress)
 {
         return strcmp(progress->status, "pre-switchover") == 0;
 }
 
-/* At the speed it had so far. */
-static bool is_near_end(const Progress *progress)
-{
-        return waits_for_devices(progress) ||
-               (progress->passes > 1 && progress->remaining * MAX(progress->ms, 1) <= progress->sent * STILL_MS);
-}
-
 static bool is_decided(const Progress *progress)
 {
-        return is_near_end(progress) || progress->passes > MOST_PASSES;
+        return waits_for_devices(progress) || progress->passes > MOST_PASSES;
 }
 
 bool stream_wait(Qmp *qmp, Job *job, GError **error)
@@ -116,7 +161,7 @@ bool stream_wait_near_end(Qmp *qmp, Job *job, bool *ret_near, GError **error)
         g_auto(Progress) last = {0};
         if (!wait_for(qmp, job, job_cancellable(job), NEAR_POLL_US, is_decided, &last, error))
                 return false;
-        *ret_near = is_near_end(&last);
+        *ret_near = waits_for_devices(&last);
         return true;
 }
 
@@ -140,14 +185,14 @@ bool stream_set_mode(Qmp *qmp, StreamMode mode, GError **error)
 }
 
 /*
- * The speed: 0 is not "unlimited" in 7.2; the largest number it takes is. The time: when a guest is to be stopped is
- * ours to say.
+ * The speed: 0 is not "unlimited" in 7.2; the largest number it takes is. The time: with 0 a QEMU looks for what has
+ * changed meanwhile only once it has stopped the guest.
  */
 static bool set_limits(Qmp *qmp, GError **error)
 {
         return qmp_call(qmp, "migrate-set-parameters",
-                        json_pack("{s:I, s:i}", "max-bandwidth", (json_int_t)G_MAXINT64, "downtime-limit", 0), NULL,
-                        error);
+                        json_pack("{s:I, s:i}", "max-bandwidth", (json_int_t)G_MAXINT64, "downtime-limit", STILL_MS),
+                        NULL, error);
 }
 
 static bool pass(Qmp *qmp, int fd, GError **error)
@@ -191,11 +236,14 @@ static bool is_behind(Qmp *qmp)
         return false;
 }
 
-static bool is_at_it(Qmp *qmp)
+/* Also of one that waits for a disk: that ends when the disk answers, and nobody can be made to wait for it. */
+static bool is_at_it(Qmp *qmp, Movement *movement, bool *ret_moves)
 {
         static const char *const words[] = {"setup", "active", "pre-switchover", "device", "cancelling", NULL};
         g_auto(Progress) progress = {0};
-        return ask(qmp, &progress, NULL) && is_one_of(progress.status, words);
+        bool at_it = ask(qmp, &progress, NULL) && is_one_of(progress.status, words);
+        *ret_moves = !at_it || still_ms(movement, &progress) < CANCEL_STALL_MS;
+        return at_it;
 }
 
 /*
@@ -206,10 +254,30 @@ static bool is_at_it(Qmp *qmp)
 void stream_cancel(Qmp *qmp)
 {
         int64_t end = clock_monotonic_ms() + CANCEL_MS;
+        Movement movement = {0};
+        bool moves = true;
         if (!is_behind(qmp))
                 qmp_call(qmp, "migrate_cancel", NULL, NULL, NULL);
-        while (is_at_it(qmp) && clock_monotonic_ms() < end)
+        while (is_at_it(qmp, &movement, &moves) && moves && clock_monotonic_ms() < end)
                 g_usleep(LAST_POLL_US);
-        while (is_refused(qmp) && clock_monotonic_ms() < end)
+        while (moves && is_refused(qmp) && clock_monotonic_ms() < end)
                 g_usleep(LAST_POLL_US);
+}
+
+bool stream_mend(Qmp *qmp, GError **error)
+{
+        Movement movement = {0};
+        bool moves;
+        g_auto(Progress) last = {0};
+        autoclose int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (nowhere < 0)
+                return error_set_errno(error, errno, NULL, "cannot open /dev/null");
+        if (is_at_it(qmp, &movement, &moves))
+                return error_set(error, HOSTLER_ERROR_BUSY, NULL,
+                                 "QEMU is still writing memory for an earlier snapshot, and the file system does not "
+                                 "answer");
+        bool ok = stream_set_mode(qmp, STREAM_BEHIND, error) && stream_begin(qmp, nowhere, error) &&
+                  wait_for(qmp, NULL, NULL, LAST_POLL_US, is_complete, &last, error);
+        stream_set_mode(qmp, STREAM_AT_ONCE, NULL);
+        return ok;
 }

@@ -76,7 +76,7 @@ static bool suspend_to_disk(Job *job, Vm *vm, GError **error)
         HostlerSavedState saved = {0};
         g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
         bool runs = vm_power(vm) == HOSTLER_POWER_RUNNING;
-        if (!saved_state_check_room(vm, error))
+        if (!saved_state_check_room(vm, error) || (!job_is_dry_run(job) && !saved_state_check_free(vm, error)))
                 return false;
         if (job_step(job, "pause", "stop the guest's processors") &&
             (!job_undo(job, "file-remove", json_pack("{s:s}", "path", path), error) ||
