@@ -431,9 +431,13 @@ static bool pivot(Vm *vm, Qmp *qmp, const json_t *args, GError **error)
         bool has = false;
         if (!has_root(qmp, vm, part, file, &has, error))
                 return false;
-        if (!has && hold_back(qmp, part, &problem) &&
-            (!layers_flush(qmp, node, error) || !write_copy_down(vm, args, error) ||
-             !end_job(qmp, part, "job-finalize", error) || !has_root(qmp, vm, part, file, &has, error)))
+        bool held = !has && hold_back(qmp, part, &problem);
+        if (held && !layers_flush(qmp, node, &problem)) {
+                g_autofree char *why = g_strdup_printf("%s, so QEMU has given up", problem->message);
+                return give_up(vm, args, why, error);
+        }
+        if (held && (!write_copy_down(vm, args, error) || !end_job(qmp, part, "job-finalize", error) ||
+                     !has_root(qmp, vm, part, file, &has, error)))
                 return false;
         if (problem) {
                 g_propagate_error(error, g_steal_pointer(&problem));

@@ -17,6 +17,7 @@
 #include "vm/pool/pools.h"
 
 #define MERGE_POLL_US 20000
+#define FLUSH_MS 120000
 
 bool layers_know(Vm *vm, const char *part)
 {
@@ -128,22 +129,36 @@ static void tell_progress(Job *job, const json_t *found)
                      "merging disk layers");
 }
 
+/*
+ * QEMU's own command for that does not tell whether it went well. Opening a node again as it is, which flushes it
+ * first, does, and then leaves it as it was; what it says is its only answer.
+ */
 bool layers_flush(Qmp *qmp, const char *node, GError **error)
 {
-        g_autofree char *flush = g_strdup_printf("qemu-io %s flush", node);
-        return qmp_call(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", flush), NULL, error);
+        g_autofree char *reopen = g_strdup_printf("qemu-io %s reopen", node);
+        json_auto_t *result = NULL;
+        if (!qmp_call_full(qmp, "human-monitor-command", json_pack("{s:s}", "command-line", reopen), FLUSH_MS, NULL,
+                           &result, error))
+                return false;
+        const char *said = json_string_value(result);
+        g_autofree char *problem = g_strchomp(g_strdup(said ? said : ""));
+        return !*problem || error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s cannot be flushed: %s", node, problem);
 }
 
-/* What was copied is only in QEMU's cache of qcow2's tables yet, and with the end of the job nothing else has it. */
-static bool finalize(Qmp *qmp, const char *id, const char *node, GError **error)
+/*
+ * What was copied is only in QEMU's cache of qcow2's tables yet, and with the end of the job nothing else has it. Where
+ * it cannot be written, the job is given up, and @ret_problem says why.
+ */
+static bool finalize(Qmp *qmp, const char *id, const char *node, GError **ret_problem, GError **error)
 {
-        return layers_flush(qmp, node, error) &&
-               qmp_call(qmp, "job-finalize", json_pack("{s:s}", "id", id), NULL, error);
+        bool flushed = *ret_problem == NULL && layers_flush(qmp, node, ret_problem);
+        return qmp_call(qmp, flushed ? "job-finalize" : "job-cancel", json_pack("{s:s}", "id", id), NULL, error);
 }
 
 /* True when it has gone well, with the job forgotten; also when there is none. */
 static bool wait_stream(Job *job, Qmp *qmp, const char *id, const char *node, GError **error)
 {
+        g_autoptr(GError) unflushed = NULL;
         for (;;) {
                 json_auto_t *jobs = NULL;
                 if (!qmp_call(qmp, "query-jobs", NULL, &jobs, error))
@@ -154,12 +169,14 @@ static bool wait_stream(Job *job, Qmp *qmp, const char *id, const char *node, GE
                 if (strcmp(status, "concluded") == 0) {
                         if (found)
                                 qmp_call(qmp, "job-dismiss", json_pack("{s:s}", "id", id), NULL, NULL);
+                        if (unflushed)
+                                problem = unflushed->message;
                         return !problem ||
                                error_set(error, HOSTLER_ERROR_FAILED, NULL, "QEMU could not merge: %s", problem);
                 }
                 if (g_cancellable_is_cancelled(job_cancellable(job)))
                         qmp_call(qmp, "job-cancel", json_pack("{s:s}", "id", id), NULL, NULL);
-                else if (strcmp(status, "pending") == 0 && !finalize(qmp, id, node, error))
+                else if (strcmp(status, "pending") == 0 && !finalize(qmp, id, node, &unflushed, error))
                         return false;
                 tell_progress(job, found);
                 g_usleep(MERGE_POLL_US);

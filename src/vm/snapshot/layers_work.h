@@ -35,7 +35,7 @@ typedef struct {
  * disk, and not before does QEMU let go of what it was copied from. One that an earlier daemon began is ended first.
  */
 bool layers_stream(Job *job, Qmp *qmp, const LayersStream *stream, GError **error);
-/* What QEMU has of @node's data and tables in its own memory is on the host's disk. */
+/* What QEMU has of @node's data and tables in its own memory is on the host's disk; HOSTLER_ERROR_FAILED when not. */
 bool layers_flush(Qmp *qmp, const char *node, GError **error);
 /* Whether QEMU has a node of that name; false and error when it does not say. */
 bool layers_is_node(Qmp *qmp, const char *node, bool *ret_is, GError **error);
