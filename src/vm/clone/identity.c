@@ -24,7 +24,9 @@
 /*
  * $1: the machine id, $2: the host name; random bytes on stdin. Prints a word for each thing that is new now. What a
  * guest has not is left out. cloud-init, which does some of this at a first boot, is waited for. A host name is changed
- * in /etc/hosts only where it is a name and not "localhost". Lines end in "\n" and words are quoted for any sh.
+ * in /etc/hosts only where it is a name and not "localhost". systemd-networkd calls itself by the machine id that it
+ * has read at its start when it asks for a lease, also when it renews one, so it is started anew. Lines end in "\n" and
+ * words are quoted for any sh.
  */
 static const char script[] =
     "export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
@@ -48,7 +50,7 @@ static const char script[] =
     "  { has systemctl && systemctl try-restart ssh; } 2> /dev/null || { p=$(pidof sshd) && kill -HUP $p; }\n"
     "fi\n"
     "if has networkctl && systemctl -q is-active systemd-networkd; then\n"
-    "  for i in $(ls /sys/class/net); do [ \"$i\" = lo ] || networkctl renew \"$i\" > /dev/null 2>&1; done; echo dhcp\n"
+    "  systemctl restart systemd-networkd > /dev/null 2>&1; echo dhcp\n"
     "elif p=$(pidof udhcpc); then kill -USR2 $p; kill -USR1 $p; echo dhcp\n"
     "elif pidof dhclient > /dev/null 2>&1; then\n"
     "  dhclient -r > /dev/null 2>&1; rm -f /var/lib/dhcp/*.leases; dhclient > /dev/null 2>&1; echo dhcp\n"
