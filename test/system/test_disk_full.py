@@ -247,6 +247,7 @@ def uptime(daemon):
 
 def check_goes_on(daemon, pid):
     """Also where its memory was kept from being written."""
+    daemon.hostler("wait", "web1", "agent")
     before = uptime(daemon)
     wait_until(lambda: uptime(daemon) > before, 10, "the guest goes on")
     daemon.guest("web1", "sh", "-c", "dd if=/dev/zero of=/tmp/m/z bs=1M count=10 2> /dev/null; sync; rm /tmp/m/z; md5sum -c /root/sum")
