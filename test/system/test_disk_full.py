@@ -288,4 +288,5 @@ def test_memory_that_cannot_be_written(daemon):
     # It can be asked again, and the guest's disk is one whole.
     daemon.hostler("snapshot", "create", "web1", "one")
     daemon.hostler("revert", "web1", "one")
+    daemon.hostler("wait", "web1", "agent")
     daemon.guest("web1", "md5sum", "-c", "/root/sum")
