@@ -9,7 +9,6 @@
 #include "storage/volume.h"
 #include "vm/change.h"
 #include "vm/device/new_part.h"
-#include "vm/operations.h"
 #include "vm/pool/disk_volume.h"
 #include "vm/pool/pools.h"
 #include "vm/snapshot/layers_work.h"
