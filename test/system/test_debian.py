@@ -52,6 +52,8 @@ def test_debian_is_what_its_seed_and_spec_say():
         check_disk_and_identity(daemon)
         check_growth(daemon)
         check_ssh(key, port)
+        check_new_identity(daemon)
+        check_ssh(key, port)
         check_stop(daemon)
 
 
@@ -98,6 +100,23 @@ def check_ssh(key, port):
                            "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=60", f"{USER}@127.0.0.1", "hostname; sudo -n id -u"],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120 * SLOWNESS)
     assert done.stdout.split() == ["analytical", "0"], done.stderr
+
+
+def identity(daemon):
+    """Who the guest says it is: to itself, to who comes by ssh, and to a DHCP server."""
+    return {"machine": daemon.guest("deb", "cat", "/etc/machine-id"),
+            "ssh": shell(daemon, "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"),
+            "dhcp": shell(daemon, "grep -h CLIENTID /run/systemd/netif/leases/* || true")}
+
+
+def check_new_identity(daemon):
+    """As a clone gets one, with the commands of a real system."""
+    before = identity(daemon)
+    assert "CLIENTID=" in before["dhcp"], before
+    daemon.hostler("renew-identity", "deb")
+    wait_until(lambda: identity(daemon)["dhcp"], 60, "the guest has its lease again", every=1)
+    after = identity(daemon)
+    assert all(before[name] != after[name] for name in before), (before, after)
 
 
 def check_stop(daemon):
