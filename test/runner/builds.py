@@ -31,7 +31,7 @@ TSAN_ENVIRONMENT = {
 }
 
 PLAIN = Build("plain", ROOT / "build")
-ASAN = Build("asan", ROOT / "build-asan", ("-Db_sanitize=address,undefined", "-Db_lundef=false"), environment=ASAN_ENVIRONMENT)
+ASAN = Build("asan", ROOT / "build-asan", ("-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dwerror=true"), environment=ASAN_ENVIRONMENT)
 TSAN = Build("tsan", ROOT / "build-tsan", ("-Db_sanitize=thread", "-Db_lundef=false"), subjects=("job", "event", "qmp", "agent", "guest", "api", "http", "monitor"),
              environment=TSAN_ENVIRONMENT)
 FUZZ = Build("fuzz", ROOT / "build-fuzz", ("-Dfuzz=true", "-Db_lundef=false"), compiler="clang", environment=ASAN_ENVIRONMENT)
