@@ -4,6 +4,7 @@
 #pragma once
 
 #include <gio/gio.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,6 +35,8 @@ typedef struct {
  * @ret_stdout (NULL: not wanted) is owned by the caller.
  */
 bool process_run(const ProcessOptions *options, char **ret_stdout, GError **error);
+/* The same for a command that answers in JSON, an empty answer being []. The caller owns it; NULL with @error set. */
+json_t *process_run_json(const ProcessOptions *options, GError **error);
 
 /* Who a process is: pid plus start time (clock ticks since boot, field 22 of /proc/PID/stat). */
 typedef struct {

@@ -90,6 +90,19 @@ bool process_run(const ProcessOptions *options, char **ret_stdout, GError **erro
         return true;
 }
 
+json_t *process_run_json(const ProcessOptions *options, GError **error)
+{
+        g_autofree char *text = NULL;
+        json_error_t fault;
+        if (!process_run(options, &text, error))
+                return NULL;
+        json_t *answer = json_loads(*g_strstrip(text) ? text : "[]", 0, &fault);
+        if (!answer)
+                error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s answers what is no JSON: %s", options->argv[0],
+                          fault.text);
+        return answer;
+}
+
 /* ---- starting ---- */
 
 /* The tool's full path; caller frees. Tools for the administrator (mkfs, ip) are often outside a user's PATH. */

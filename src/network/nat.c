@@ -351,12 +351,11 @@ bool nat_apply(const char *table, const NatLan *lans, guint n_lans, GError **err
 {
         static const char *const argv[] = {"nft", "-j", "list", "ruleset", NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = NFT_MS, .output_limit_bytes = LIST_LIMIT};
-        g_autofree char *text = NULL;
         g_autoptr(GError) refused = NULL;
         json_t *foreign = NULL;
-        if (!nat_is_installed(error) || !process_run(&options, &text, error))
+        json_auto_t *ruleset = nat_is_installed(error) ? process_run_json(&options, error) : NULL;
+        if (!ruleset)
                 return false;
-        json_auto_t *ruleset = json_loads(text, 0, NULL);
         json_auto_t *own = nat_difference(ruleset, table, lans, n_lans, &foreign);
         json_auto_t *others = foreign;
         /* Ours first: nothing passes a foreign chain that is not translated yet. */

@@ -58,7 +58,6 @@ static void read_leases(const Place *place, GArray *learned)
 static void read_neighbours(const char *folder, GArray *learned)
 {
         ProcessId program;
-        g_autofree char *text = NULL;
         json_t *neighbour;
         size_t i;
         if (!keeper_read(folder, NULL, &program, NULL) || !process_id_alive(&program))
@@ -66,9 +65,7 @@ static void read_neighbours(const char *folder, GArray *learned)
         g_autofree char *pid = g_strdup_printf("%d", (int)program.pid);
         const char *const argv[] = {"nsenter", "-n", "-t", pid, "ip", "-j", "neigh", "show", "dev", "net0", NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = IP_MS};
-        if (!process_run(&options, &text, NULL))
-                return;
-        json_auto_t *neighbours = json_loads(text, 0, NULL);
+        json_auto_t *neighbours = process_run_json(&options, NULL);
         json_array_foreach (neighbours, i, neighbour)
                 add(learned, json_string_value(json_object_get(neighbour, "lladdr")),
                     json_string_value(json_object_get(neighbour, "dst")), false);

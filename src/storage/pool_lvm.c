@@ -32,7 +32,8 @@
 
 /* ---- LVM's commands ---- */
 
-static bool run(const char *const *argv, char **ret_stdout, GError **error)
+/* @ret_answer: of a command that was told to answer in JSON; NULL: of another. */
+static bool run(const char *const *argv, json_t **ret_answer, GError **error)
 {
         static const char *const environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8",
                                                   "LVM_SUPPRESS_FD_WARNINGS=1", NULL};
@@ -42,7 +43,8 @@ static bool run(const char *const *argv, char **ret_stdout, GError **error)
                 error_set(error, HOSTLER_ERROR_FAILED, NULL, "LVM's programs are not installed");
                 return error_hint(error, "apt install lvm2 thin-provisioning-tools");
         }
-        return process_run(&options, ret_stdout, error);
+        return ret_answer ? (*ret_answer = process_run_json(&options, error)) != NULL
+                          : process_run(&options, NULL, error);
 }
 
 static char *group_of(const HostlerPoolConfig *pool)
@@ -61,10 +63,9 @@ static json_t *list(const char *select, GError **error)
 {
         const char *const argv[] = {"lvs", "--reportformat", "json", "--units", "b", "--nosuffix",
                                     "-o",  COLUMNS,          "-S",   select,    NULL};
-        g_autofree char *text = NULL;
-        if (!run(argv, &text, error))
+        json_auto_t *report = NULL;
+        if (!run(argv, &report, error))
                 return NULL;
-        json_auto_t *report = json_loads(text, 0, NULL);
         json_t *rows = json_object_get(json_array_get(json_object_get(report, "report"), 0), "lv");
         if (!json_is_array(rows))
                 error_set(error, HOSTLER_ERROR_FAILED, NULL, "lvs answers what is no report");

@@ -56,8 +56,11 @@ static bool explain(const HostlerPoolConfig *pool, GError **error)
         return error_hint(error, "rbd --conf %s --id %s ls %s", conf_of(pool), user_of(pool), pool->source);
 }
 
-/* @words: what is to be done, NULL-terminated. A cluster that does not answer is given up after a while. */
-static bool run(const HostlerPoolConfig *pool, const char *program, const char *const *words, char **ret_stdout,
+/*
+ * @words: what is to be done, NULL-terminated; @ret_answer: in JSON, of which there is one then. NULL: it is not asked
+ * for. A cluster that does not answer is given up after a while.
+ */
+static bool run(const HostlerPoolConfig *pool, const char *program, const char *const *words, json_t **ret_answer,
                 GError **error)
 {
         g_autoptr(GPtrArray) argv = g_ptr_array_new();
@@ -75,18 +78,17 @@ static bool run(const HostlerPoolConfig *pool, const char *program, const char *
         g_ptr_array_add(argv, NULL);
         ProcessOptions options = {
             .argv = (const char *const *)argv->pdata, .timeout_ms = TIMEOUT_MS, .output_limit_bytes = 16 << 20};
-        return is_installed(program, error) && process_run(&options, ret_stdout, error);
+        if (!is_installed(program, error))
+                return false;
+        return ret_answer ? (*ret_answer = process_run_json(&options, error)) != NULL
+                          : process_run(&options, NULL, error);
 }
 
 /* What the program answers in JSON; the caller owns it. */
 static json_t *ask(const HostlerPoolConfig *pool, const char *program, const char *const *words, GError **error)
 {
-        g_autofree char *text = NULL;
-        if (!run(pool, program, words, &text, error))
-                return NULL;
-        json_t *answer = json_loads(text, 0, NULL);
-        if (!answer)
-                error_set(error, HOSTLER_ERROR_FAILED, NULL, "`%s` answers what is no JSON", program);
+        json_t *answer = NULL;
+        run(pool, program, words, &answer, error);
         return answer;
 }
 

@@ -27,13 +27,12 @@ bool volume_tool_info(const char *path, VolumeInfo *ret_info, GError **error)
         g_autofree char *argument = volume_argument(path);
         const char *const argv[] = {"qemu-img", "info", "--output=json", "-U", "-f", "qcow2", argument, NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = INFO_TIMEOUT_MS};
-        g_autofree char *text = NULL;
-        if (!process_run(&options, &text, error)) {
+        json_auto_t *info = process_run_json(&options, error);
+        if (!info) {
                 if (error && strstr((*error)->message, "Unknown driver"))
                         error_hint(error, "apt install qemu-block-extra");
                 return false;
         }
-        json_auto_t *info = json_loads(text, 0, NULL);
         ret_info->size_bytes = json_integer_value(json_object_get(info, "virtual-size"));
         ret_info->backing = g_strdup(json_string_value(json_object_get(info, "backing-filename")));
         return true;

@@ -28,12 +28,9 @@ static char *host_route(const Subnet *subnet)
 {
         const char *const argv[] = {"ip", "-j", subnet->address.v6 ? "-6" : "-4", "route", "show", NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = IP_MS};
-        g_autofree char *text = NULL;
+        json_auto_t *routes = process_run_json(&options, NULL);
         json_t *route;
         size_t i;
-        if (!process_run(&options, &text, NULL))
-                return NULL;
-        json_auto_t *routes = json_loads(text, 0, NULL);
         json_array_foreach (routes, i, route) {
                 const char *where = json_string_value(json_object_get(route, "dst"));
                 const char *device = json_string_value(json_object_get(route, "dev"));

@@ -33,12 +33,9 @@ static char *upper_of(const char *nic)
 {
         static const char *const argv[] = {"ip", "-j", "link", "show", NULL};
         ProcessOptions options = {.argv = argv, .timeout_ms = IP_MS};
-        g_autofree char *text = NULL;
+        json_auto_t *links = process_run_json(&options, NULL);
         json_t *link;
         size_t i;
-        if (!process_run(&options, &text, NULL))
-                return NULL;
-        json_auto_t *links = json_loads(text, 0, NULL);
         json_array_foreach (links, i, link)
                 if (strcmp(text_of(link, "link"), nic) == 0 && !json_object_get(link, "link_netnsid"))
                         return g_strdup(text_of(link, "ifname"));
