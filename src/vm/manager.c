@@ -125,9 +125,9 @@ static void finish_jobs(Manager *manager)
 }
 
 /* They may wait for answers, too. */
-static void finish_asides(Manager *manager)
+static void finish_background(Manager *manager)
 {
-        while (g_atomic_int_get(&manager->asides) > 0)
+        while (g_atomic_int_get(&manager->in_background) > 0)
                 g_main_context_iteration(NULL, TRUE);
 }
 
@@ -142,10 +142,10 @@ void manager_free(Manager *manager)
         g_clear_pointer(&manager->probe, g_thread_join);
         if (manager->silent)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);
-        finish_asides(manager);
+        finish_background(manager);
         finish_jobs(manager);
         disconnect_all(manager);
-        finish_asides(manager);
+        finish_background(manager);
         network_free(manager->network);
         warm_pool_free(manager->warm);
         g_hash_table_unref(manager->names);
@@ -187,25 +187,25 @@ void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, c
 typedef struct {
         Vm *vm;
         void (*work)(Vm *vm);
-} Aside;
+} Background;
 
-static gpointer aside_thread(gpointer data)
+static gpointer background_thread(gpointer data)
 {
-        g_autofree Aside *aside = data;
-        Manager *manager = vm_manager(aside->vm);
-        aside->work(aside->vm);
-        vm_unref(aside->vm);
-        g_atomic_int_dec_and_test(&manager->asides);
+        g_autofree Background *background = data;
+        Manager *manager = vm_manager(background->vm);
+        background->work(background->vm);
+        vm_unref(background->vm);
+        g_atomic_int_dec_and_test(&manager->in_background);
         g_main_context_wakeup(NULL);
         return NULL;
 }
 
-void vm_aside(Vm *vm, const char *name, void (*work)(Vm *vm))
+void vm_in_background(Vm *vm, const char *name, void (*work)(Vm *vm))
 {
-        Aside *aside = g_new(Aside, 1);
-        *aside = (Aside){.vm = vm_ref(vm), .work = work};
-        g_atomic_int_inc(&vm_manager(vm)->asides);
-        g_thread_unref(g_thread_new(name, aside_thread, aside));
+        Background *background = g_new(Background, 1);
+        *background = (Background){.vm = vm_ref(vm), .work = work};
+        g_atomic_int_inc(&vm_manager(vm)->in_background);
+        g_thread_unref(g_thread_new(name, background_thread, background));
 }
 
 /* ---- what it holds ---- */

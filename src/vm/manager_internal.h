@@ -15,9 +15,9 @@ struct Manager {
         int kvm; /* -1: the probe is still at it */
         GCond kvm_known;
         GThread *recovery, *probe;
-        gint jobs_ended; /* atomic: the end of the daemon may go on */
-        gint asides;     /* atomic: how many run */
-        bool recovering; /* until the main loop has told the end of the recovery; main thread only */
+        gint jobs_ended;    /* atomic: the end of the daemon may go on */
+        gint in_background; /* atomic: how many run */
+        bool recovering;    /* until the main loop has told the end of the recovery; main thread only */
         GThread *scheduling;
         unsigned rounds;                     /* housekeeping.c, that thread only */
         guint hourly, state_check, schedule; /* housekeeping.c, main loop only */

@@ -92,7 +92,7 @@ void vm_record_exit(Vm *vm);
  * manager.c: has @work done with @vm on a thread called @name, for what the main loop sees and must not wait for. The
  * daemon does not end before it has. Any thread.
  */
-void vm_aside(Vm *vm, const char *name, void (*work)(Vm *vm));
+void vm_in_background(Vm *vm, const char *name, void (*work)(Vm *vm));
 /*
  * exit.c, when no process was found at daemon start: the same for a run that ended while no daemon watched, from
  * exit.json, or from a keeper.json of before the host was started. Nothing to be done when every end is known.

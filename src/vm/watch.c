@@ -49,7 +49,7 @@ static gboolean on_ended(gint fd, GIOCondition condition, gpointer data)
 {
         VmWatch *watch = data;
         watch->ended = 0;
-        vm_aside(watch->vm, "vm-exit", vm_record_exit);
+        vm_in_background(watch->vm, "vm-exit", vm_record_exit);
         return G_SOURCE_REMOVE;
 }
 

@@ -96,7 +96,7 @@ bool identity_renew_soon(Vm *vm)
         if (holder)
                 return true;
         if (of)
-                vm_aside(vm, "identity", ask);
+                vm_in_background(vm, "identity", ask);
         return of != NULL;
 }
 

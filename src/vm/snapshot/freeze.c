@@ -63,5 +63,5 @@ void guest_thaw(Vm *vm)
 void guest_thaw_if_left(Vm *vm)
 {
         if (is_frozen(vm) && !set_freezing(vm, true))
-                vm_aside(vm, "thaw", guest_thaw);
+                vm_in_background(vm, "thaw", guest_thaw);
 }
