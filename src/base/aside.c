@@ -99,7 +99,7 @@ bool aside_is_removing(const char *path)
 
 static bool remove_it(void *data, GError **error)
 {
-        bool ok = dir_remove(data, error);
+        bool ok = dir_remove_durably(data, error);
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&lock);
         g_hash_table_remove(going, data);
         return ok;

@@ -243,6 +243,14 @@ bool dir_remove(const char *path, GError **error)
         return true;
 }
 
+bool dir_remove_durably(const char *path, GError **error)
+{
+        g_autofree char *parent = g_path_get_dirname(path);
+        if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+                return true;
+        return dir_remove(path, error) && file_sync_alone(parent, error);
+}
+
 bool path_names_device(const char *path)
 {
         return g_str_has_prefix(path, "/dev/") && !g_str_has_prefix(path, "/dev/shm/");

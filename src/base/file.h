@@ -40,6 +40,9 @@ bool file_sync_alone(const char *path, GError **error);
 bool dir_ensure(const char *path, GError **error);
 /* Removes a tree without following symlinks; absent is success. */
 bool dir_remove(const char *path, GError **error);
+/* The same, and it stays removed should the power fail: without that it may be there again when what was written down
+ * afterwards is. */
+bool dir_remove_durably(const char *path, GError **error);
 /* Whether an absolute path is of a device: it is below /dev, but not in /dev/shm. Pure: nothing is looked at. */
 bool path_names_device(const char *path);
 int64_t dir_free_bytes(const char *path); /* for an unprivileged writer; -1 if unknown */

@@ -83,5 +83,5 @@ bool catalogue_forget(const HostlerPoolConfig *pool, const char *vm_id, GError *
                 if (!volume_delete(path, error))
                         return false;
         }
-        return dir_remove(folder, error);
+        return dir_remove_durably(folder, error);
 }

@@ -89,7 +89,7 @@ static bool dir_prepare(const HostlerPoolConfig *pool, const char *vm_id, GError
 static bool dir_forget(const HostlerPoolConfig *pool, const char *vm_id, GError **error)
 {
         g_autofree char *folder = g_build_filename(pool->path, vm_id, NULL);
-        return dir_remove(folder, error);
+        return dir_remove_durably(folder, error);
 }
 
 const PoolType pool_dir = {

@@ -380,7 +380,9 @@ bool volume_delete(const char *path, GError **error)
         g_auto(CatalogueEntry) entry = {0};
         if (catalogue_find(path, &entry))
                 return entry.volumes->remove(&entry.pool, path, error);
-        if (unlink(path) == 0 || errno == ENOENT)
-                return true;
-        return error_set_errno(error, errno, NULL, "Deleting disk %s", path);
+        g_autofree char *folder = g_path_get_dirname(path);
+        if (unlink(path) < 0)
+                return errno == ENOENT || error_set_errno(error, errno, NULL, "Deleting disk %s", path);
+        /* Else it might be there again after a power failure, when nobody knows of it any more. */
+        return file_sync_alone(folder, error);
 }

@@ -131,7 +131,7 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
         warm_forget(manager, id);
         for (char **source = sources; source && *source; source++)
                 layers_tidy_soon(manager, *source);
-        return pools_forget_vm(manager, id, error) && dir_remove(dir, error);
+        return pools_forget_vm(manager, id, error) && dir_remove_durably(dir, error);
 }
 
 static bool operation_file_remove(Manager *manager, const json_t *args, GError **error)
@@ -151,7 +151,7 @@ static bool operation_dir_remove(Manager *manager, const json_t *args, GError **
         if (!path || !g_str_has_prefix(path, prefix) || strstr(path, "/../"))
                 return error_set(error, HOSTLER_ERROR_FAILED, NULL,
                                  "the journal names a folder outside the state folder");
-        return dir_remove(path, error);
+        return dir_remove_durably(path, error);
 }
 
 /* A part that was plugged into a running VM by a change that then failed. */

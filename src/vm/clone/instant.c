@@ -142,7 +142,7 @@ static bool fill_mould(Job *job, Vm *source, Vm *first, GError **error)
         return record_run(source, first, true, error) && prepare_seed(first, error) && vm_launch(first, true, error) &&
                saved_state_load_file(first, job_cancellable(job), full, error) &&
                saved_state_write_devices(first, job, devices, error) && vm_kill(first, "host-stop", error) &&
-               dir_remove(full, error);
+               dir_remove_durably(full, error);
 }
 
 /* A QEMU that finds no space for memory that it has mapped is ended by the host (SIGBUS). */
@@ -163,7 +163,7 @@ bool instant_make_mould(Job *job, Vm *source, Vm *first, GError **error)
                 return true;
         bool full = vm_died(first) && has_no_room(source);
         /* At once: undoing the rest may need space. */
-        dir_remove(mould, NULL);
+        dir_remove_durably(mould, NULL);
         if (full)
                 return error_set(error, HOSTLER_ERROR_NO_CAPACITY, object,
                                  "its memory does not find room: No space left on device");

@@ -124,5 +124,5 @@ bool keepsakes_place(const char *from, const char *vm_dir, GError **error)
         while (dir && (name = g_dir_read_name(dir)))
                 if (!place(from, name, vm_dir, error))
                         return false;
-        return file_sync(vm_dir, error) && dir_remove(from, error);
+        return file_sync(vm_dir, error) && dir_remove_durably(from, error);
 }

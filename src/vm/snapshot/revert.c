@@ -119,7 +119,7 @@ bool operation_layers_remove(Manager *manager, const json_t *args, GError **erro
         }
         record_clear(&hostler_vm_history_type, &history);
         g_autofree char *staged = vm_path(vm, STAGED);
-        return ok && dir_remove(staged, error);
+        return ok && dir_remove_durably(staged, error);
 }
 
 /* The same names when the verb is run again after a crash. */

@@ -329,7 +329,5 @@ static void drop_record(HostlerVmRuntime *runtime, void *data)
 bool saved_state_forget(Vm *vm, GError **error)
 {
         g_autofree char *path = vm_path(vm, SAVED_STATE_FILE);
-        if (unlink(path) < 0 && errno != ENOENT)
-                return error_set_errno(error, errno, NULL, "cannot remove %s", path);
-        return vm_update_runtime(vm, drop_record, NULL, error);
+        return dir_remove_durably(path, error) && vm_update_runtime(vm, drop_record, NULL, error);
 }

@@ -36,7 +36,7 @@ static bool remove_files(Vm *vm, const char *name, GError **error)
 {
         g_autofree char *memory_file = snapshot_memory_file(name), *memory = vm_path(vm, memory_file);
         g_autofree char *kept = snapshot_keepsakes(name), *keepsakes = vm_path(vm, kept);
-        return dir_remove(memory, error) && dir_remove(keepsakes, error);
+        return dir_remove_durably(memory, error) && dir_remove_durably(keepsakes, error);
 }
 
 static bool is_there(Vm *vm, const char *name)
