@@ -82,11 +82,10 @@ static void check_virtio(const HostlerPart *part, GPtrArray *faults)
 static void check_offloads(const HostlerPart *part, GPtrArray *faults)
 {
         const HostlerNicProps *props = part->props;
-        const char *bare = props->network ? "the switch does not carry packets without checksums"
-                                          : "user-mode networking does not carry packets without checksums";
-        if (props->tx_checksumming == HOSTLER_OFFLOAD_ON)
+        const char *bare = "user-mode networking does not carry packets without checksums";
+        if (!props->network && props->tx_checksumming == HOSTLER_OFFLOAD_ON)
                 refuse(part, "tx_checksumming", bare, faults);
-        if (props->rx_checksumming == HOSTLER_OFFLOAD_ON)
+        if (!props->network && props->rx_checksumming == HOSTLER_OFFLOAD_ON)
                 refuse(part, "rx_checksumming", bare, faults);
 }
 

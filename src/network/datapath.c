@@ -52,3 +52,8 @@ const char *datapath_type(void)
         }
         return type;
 }
+
+bool datapath_takes_offloads(void)
+{
+        return strcmp(datapath_type(), "system") == 0;
+}

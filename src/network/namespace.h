@@ -18,5 +18,6 @@ bool namespace_enter_new(GError **error);
 void namespace_set(const char *path, const char *value);
 /* ip(8) reads @lines, one command each, and ends at the first that fails. Blocks. */
 bool namespace_ip(const char *lines, GError **error);
-/* A network device makes no packets that somebody else has to finish (ethtool(8): tx, tso, gso off). */
+/* A network device makes no packets that somebody else has to finish (ethtool(8): tx, tso, gso off): see
+ * datapath_takes_offloads(). */
 bool namespace_no_offloads(const char *device, GError **error);

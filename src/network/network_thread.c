@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "network/datapath.h"
 #include "network/forward.h"
 #include "network/namespace.h"
 #include "network/nat.h"
@@ -71,7 +72,9 @@ static bool make_devices(Network *network, const GPtrArray *targets, GError **er
                                 continue;
                         if (!port->wants_device)
                                 tap_resize(port->device, port->mtu);
-                        int fd = port->wants_device ? tap_open(port->device, port->mtu, error) : -1;
+                        int fd = port->wants_device
+                                     ? tap_open(port->device, port->mtu, datapath_takes_offloads(), error)
+                                     : -1;
                         if (port->wants_device && fd < 0)
                                 return false;
                         if (fd >= 0)

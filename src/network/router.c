@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/keeper_launch.h"
+#include "network/datapath.h"
 #include "network/forward.h"
 #include "network/namespace.h"
 
@@ -198,7 +199,8 @@ static bool make_devices(const RouterPlace *place, const Router *router, GError 
                                        router->outside, (int)getpid());
         if (router->lan.has_prefix)
                 add_addresses6(&router->lan, lines);
-        bool ok = namespace_ip(lines->str, error) && namespace_no_offloads("net0", error);
+        bool ok =
+            namespace_ip(lines->str, error) && (datapath_takes_offloads() || namespace_no_offloads("net0", error));
         g_string_free(lines, TRUE);
         if (ok && router->lan.nat)
                 namespace_set(FORWARD, "1");

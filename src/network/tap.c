@@ -35,9 +35,9 @@ static bool bring_up(const char *name, int mtu, GError **error)
         return ioctl(fd, SIOCSIFFLAGS, &request) == 0 || error_set_errno(error, errno, NULL, "switch %s on", name);
 }
 
-int tap_open(const char *name, int mtu, GError **error)
+int tap_open(const char *name, int mtu, bool offloads, GError **error)
 {
-        struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+        struct ifreq request = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | (offloads ? IFF_VNET_HDR : 0))};
         autoclose int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
         g_strlcpy(request.ifr_name, name, sizeof request.ifr_name);
         if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0) {

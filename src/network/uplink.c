@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/keeper_launch.h"
+#include "network/datapath.h"
 #include "network/namespace.h"
 
 #define IP_MS 20000
@@ -50,14 +51,8 @@ bool uplink_is_nic(const char *text)
 
 static json_t *ask(const char *const *argv, GError **error)
 {
-        ProcessOptions options = {.argv = argv, .timeout_ms = IP_MS};
-        g_autofree char *text = NULL;
-        if (!process_run(&options, &text, error))
-                return NULL;
-        json_t *answer = json_loads(*g_strstrip(text) ? text : "[]", 0, NULL);
-        if (!answer)
-                error_set(error, HOSTLER_ERROR_FAILED, NULL, "ip(8) answered with something that is no JSON");
-        return answer;
+        const ProcessOptions options = {.argv = argv, .timeout_ms = IP_MS};
+        return process_run_json(&options, error);
 }
 
 json_t *uplink_facts(const char *nic, GError **error)
@@ -331,7 +326,7 @@ static bool make_leg(const UplinkPlace *place, const Uplink *uplink, bool *ret_m
                             uplink->leg, mtu, uplink->device, mtu, place->switch_pid, uplink->leg, uplink->leg,
                             uplink->bridge, uplink->leg);
         *ret_made = true;
-        return namespace_ip(lines, error) && namespace_no_offloads(uplink->leg, error);
+        return namespace_ip(lines, error) && (datapath_takes_offloads() || namespace_no_offloads(uplink->leg, error));
 }
 
 static bool make(const UplinkPlace *place, const Uplink *uplink, bool *ret_made, GError **error)

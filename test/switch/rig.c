@@ -11,14 +11,17 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_net.h>
 #include <poll.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/keeper_launch.h"
+#include "network/datapath.h"
 #include "network/ovs.h"
 
 #define MARK_FROM 0
@@ -282,20 +285,35 @@ static gsize make_frame(const RigFrame *frame, guint32 serial, guint8 *bytes)
         return length;
 }
 
+/* What is said before each frame of what is yet to be done with it, where that is carried: nothing. */
+static gsize offload_bytes(void)
+{
+        return datapath_takes_offloads() ? sizeof(struct virtio_net_hdr) : 0;
+}
+
 guint32 rig_put(Rig *rig, int n, const RigFrame *frame)
 {
         static guint32 last_serial;
-        guint8 bytes[FRAME_BYTES + TAG_BYTES];
+        guint8 bytes[sizeof(struct virtio_net_hdr) + FRAME_BYTES + TAG_BYTES] = {0};
         guint32 serial = ++last_serial;
-        gsize length = make_frame(frame, serial, bytes);
+        gsize length = offload_bytes() + make_frame(frame, serial, bytes + offload_bytes());
         g_assert_cmpint(write(rig->fds[n], bytes, length), ==, length);
         return serial;
+}
+
+/* The next frame that reaches adapter @n, of which @bytes has room for 2048; -1: there is none. */
+static ssize_t read_frame(const Rig *rig, int n, guint8 *bytes)
+{
+        struct virtio_net_hdr offloads;
+        struct iovec parts[] = {{&offloads, offload_bytes()}, {bytes, 2048}};
+        ssize_t length = rig->fds[n] < 0 ? -1 : readv(rig->fds[n], parts, G_N_ELEMENTS(parts));
+        return length < 0 ? -1 : length - (ssize_t)offload_bytes();
 }
 
 bool rig_get(Rig *rig, int n, guint32 *ret_serial, int *ret_tag)
 {
         guint8 bytes[2048];
-        ssize_t length = rig->fds[n] < 0 ? -1 : read(rig->fds[n], bytes, sizeof bytes);
+        ssize_t length = read_frame(rig, n, bytes);
         if (length < FRAME_BYTES)
                 return false;
         *ret_tag = bytes[12] == 0x81 && bytes[13] == 0 ? (bytes[14] & 0x0f) << 8 | bytes[15] : 0;
@@ -351,7 +369,7 @@ int rig_length(Rig *rig, int n, int to, const RigFrame *frame)
                 ;
         rig_put(rig, n, frame);
         settle(rig);
-        ssize_t length = read(rig->fds[to], bytes, sizeof bytes);
+        ssize_t length = read_frame(rig, to, bytes);
         return length > 0 ? (int)length : 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "network/datapath.h"
 #include "network/policy.h"
 #include "vm/network/addresses.h"
 
@@ -229,6 +230,17 @@ static void check_group(Manager *manager, const HostlerPart *part, GPtrArray *fa
                 refuse(faults, part, "network", "there is no such port group; `hostler switch ls` lists them");
 }
 
+static void check_offloads(const HostlerPart *part, GPtrArray *faults)
+{
+        const HostlerNicProps *nic = part->props;
+        const char *why = "the switch does not carry packets without checksums: this host's kernel has no openvswitch "
+                          "module, so processes move its frames";
+        if (nic->tx_checksumming == HOSTLER_OFFLOAD_ON && !datapath_takes_offloads())
+                refuse(faults, part, "tx_checksumming", why);
+        if (nic->rx_checksumming == HOSTLER_OFFLOAD_ON && !datapath_takes_offloads())
+                refuse(faults, part, "rx_checksumming", why);
+}
+
 /* Who else on the switch has the address of this adapter. Caller frees; NULL: nobody. */
 static char *mac_holder(Manager *manager, const char *id, const HostlerPart *part)
 {
@@ -272,6 +284,7 @@ static void check_nic(Manager *manager, const char *vm_id, const HostlerPart *pa
         if (!nic->network)
                 return;
         check_group(manager, part, faults);
+        check_offloads(part, faults);
         policy_check(level, pointer, faults);
         if ((nic->vlan || nic->native_vlan != HOSTLER_UNSET) &&
             !vlans_parse(nic->vlan, nic->native_vlan, &vlans, &error))
