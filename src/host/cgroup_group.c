@@ -38,9 +38,11 @@ static bool contains_word(const char *folder, const char *name, const char *word
         return g_strv_contains((const char *const *)words, word);
 }
 
-/* Groups below @folder can have processors shared out among them. */
-static bool enable_cpu(const char *folder, GError **error)
+/* Groups below @folder can have processors shared out among them, and memory protected where that is given to us. */
+static bool enable(const char *folder, GError **error)
 {
+        if (!contains_word(folder, "cgroup.subtree_control", "memory"))
+                write_in(folder, "cgroup.subtree_control", "+memory", NULL);
         return contains_word(folder, "cgroup.subtree_control", "cpu") ||
                write_in(folder, "cgroup.subtree_control", "+cpu", error);
 }
@@ -61,11 +63,11 @@ static bool make_in(const char *base, const char *name, CgroupParent *parent, GE
                 return error_set(error, HOSTLER_ERROR_UNSUPPORTED, NULL, "there are processes in the control group %s",
                                  base);
         g_autofree char *folder = g_build_filename(base, name, NULL);
-        if (parent->version == 2 && !enable_cpu(base, error))
+        if (parent->version == 2 && !enable(base, error))
                 return false;
         if (mkdir(folder, 0755) < 0 && errno != EEXIST)
                 return error_set_errno(error, errno, NULL, "making the control group %s", folder);
-        if (parent->version == 2 && !enable_cpu(folder, error))
+        if (parent->version == 2 && !enable(folder, error))
                 return false;
         /* It may be an older daemon's, of another user. */
         g_autofree char *members = g_build_filename(folder, "cgroup.procs", NULL);
@@ -228,7 +230,7 @@ bool cgroup_make(const CgroupParent *parent, const char *group, GError **error)
                 folder = next;
                 if (mkdir(folder, 0755) < 0 && errno != EEXIST)
                         return error_set_errno(error, errno, NULL, "making the control group %s", folder);
-                if (parent->version == 2 && word[1] && !enable_cpu(folder, error))
+                if (parent->version == 2 && word[1] && !enable(folder, error))
                         return false;
         }
         return true;
@@ -256,6 +258,13 @@ bool cgroup_set_ceiling(const CgroupParent *parent, const char *group, double cp
                                 : quota_us < 0       ? g_strdup("max")
                                                      : g_strdup_printf("%ld %d", quota_us, PERIOD_US);
         return write_in(folder, parent->version == 2 ? "cpu.max" : "cpu.cfs_quota_us", text, error);
+}
+
+bool cgroup_set_memory_floor(const CgroupParent *parent, const char *group, int64_t bytes, GError **error)
+{
+        g_autofree char *folder = g_build_filename(parent->folder, group, NULL);
+        g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, bytes);
+        return parent->version == 1 || write_in(folder, "memory.min", text, error);
 }
 
 bool cgroup_drop(const CgroupParent *parent, const char *group)

@@ -1,10 +1,10 @@
 /*
  * Control groups of our own: one for all VMs of a daemon, in it one for each resource pool, and in those one for each
- * VM's QEMU, by which the kernel shares out processors.
+ * VM's QEMU, by which the kernel shares out processors and, with version 2, leaves memory to whom it is reserved.
  *
  * Sources: cgroups(7), Documentation/admin-guide/cgroup-v1 (cpu.shares), Documentation/scheduler/sched-bwc.rst
- * (cpu.cfs_quota_us), cgroup-v2.rst (cpu.weight, cpu.max; "No Internal Process Constraint"). Blocks for microseconds;
- * one thread at a time for each CgroupParent.
+ * (cpu.cfs_quota_us), cgroup-v2.rst (cpu.weight, cpu.max, memory.min; "No Internal Process Constraint"). Blocks for
+ * microseconds; one thread at a time for each CgroupParent.
  */
 #pragma once
 
@@ -40,5 +40,10 @@ bool cgroup_place(const CgroupParent *parent, const char *group, pid_t pid, GErr
 bool cgroup_set_shares(const CgroupParent *parent, const char *group, double shares, GError **error);
 /* @cpus: processors at most; INFINITY: no ceiling. */
 bool cgroup_set_ceiling(const CgroupParent *parent, const char *group, double cpus, GError **error);
+/*
+ * Memory that the kernel takes from the group only when there is no other left (memory.min); what is to protect a group
+ * has to be given to those above it, too. True without doing anything in version 1, which has no such thing.
+ */
+bool cgroup_set_memory_floor(const CgroupParent *parent, const char *group, int64_t bytes, GError **error);
 /* Removes the group with those below it; one with a process in it stays. Whether it is gone. */
 bool cgroup_drop(const CgroupParent *parent, const char *group);

@@ -37,9 +37,9 @@ def check_host(host):
     assert host.reported()[0]["folder"].startswith("/data/")
 
 
-def busy_vm(daemon, name):
+def busy_vm(daemon, name, *words, memory="64M"):
     """A VM whose firmware starts an endless loop. Its pid."""
-    daemon.hostler("create", name, "memory.size=64M", "disk0.size=1M")
+    daemon.hostler("create", name, f"memory.size={memory}", "disk0.size=1M", *words)
     sector = daemon.folder / "sector"
     sector.write_bytes(LOOP)
     disk = daemon.state / "vms" / daemon.show(name)["id"] / "disk0.qcow2"
@@ -95,6 +95,50 @@ def shares_reservation_limit():
         daemon.stop()
         assert not parent.exists(), "the groups are removed"
         return [one, two]
+
+
+HOLD = "import sys, time; kept = bytearray(int(sys.argv[1]) << 20); kept[::4096] = b'x' * len(kept[::4096]); print('held', flush=True); time.sleep(9999)"
+
+
+def hold(mib, group=None):
+    """A process that has written to @mib of memory, in @group like the QEMU there."""
+    process = subprocess.Popen(["python3", "-c", HOLD, str(mib)], stdout=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: group and (group / "cgroup.procs").write_text(str(os.getpid())))
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def number_of(path, name):
+    return next(int(line.split()[1]) >> 10 for line in pathlib.Path(path).read_text().splitlines() if line.startswith(name))
+
+
+def reserved_memory_stays():
+    """When the host is short of memory, what is swapped out is others'; also in a resource pool."""
+    swap = pathlib.Path("/data/swap")
+    subprocess.run(["dd", "if=/dev/zero", f"of={swap}", "bs=1M", "count=700"], check=True, capture_output=True)
+    for command in (["chmod", "600", swap], ["mkswap", swap], ["swapon", swap]):
+        subprocess.run(command, check=True, capture_output=True)
+    with Daemon(images=(), environment={"HOSTLER_ACCEL": "kvm"}) as daemon:
+        daemon.hostler("respool", "create", "shop")
+        pids = [busy_vm(daemon, "kept", "memory.reservation=256M", "options.respool=shop", memory="256M"), busy_vm(daemon, "not", memory="256M")]
+        wait_until(lambda: all("hostler-" in str(group_of(pid)) for pid in pids))
+        kept, other = [group_of(pid) for pid in pids]
+        floors = lambda: [(group / "memory.min").read_text().strip() for group in (kept, kept.parent, kept.parent.parent, other)]
+        wait_until(lambda: floors() == [str(256 << 20)] * 3 + ["0"], what="the kernel knows of it")
+        holders = [hold(180, kept), hold(180, other)]
+        hog = hold(number_of("/proc/meminfo", "MemAvailable") + 100)
+        swapped = [number_of(f"/proc/{holder.pid}/status", "VmSwap") for holder in holders]
+        for process in (hog, *holders):
+            process.kill()
+            process.wait()
+        assert swapped[0] < 10 and swapped[1] > 40, swapped
+        daemon.hostler("set", "kept", "memory.reservation=")
+        wait_until(lambda: floors() == ["0"] * 4, what="it no longer is")
+        for name in ("kept", "not"):
+            daemon.hostler("stop", "--hard", name)
+    subprocess.run(["swapoff", swap], check=True)
+    swap.unlink()
+    return swapped
 
 
 def unit_test(*prefix):
@@ -181,11 +225,38 @@ def switch_in_the_kernel():
     assert done.returncode == 0 and done.stdout.count("\nok ") == len(KERNEL_SWITCH) and "SKIP" not in done.stdout, done.stdout + done.stderr
 
 
+def offloads():
+    """Guests of the kernel's datapath leave checksums, and cutting to frames, to it; one that does not gets whole frames all the same."""
+    with Daemon(start=False, environment={"HOSTLER_ACCEL": "kvm"}) as daemon:
+        daemon.start("--system")
+        daemon.hostler("switch", "create", "lan")
+        daemon.hostler("portgroup", "create", "lan", "web")
+        for name, words in (("bare", ["nic0.tx_checksumming=on", "nic0.rx_checksumming=on"]),
+                            ("whole", ["nic0.tx_checksumming=off", "nic0.rx_checksumming=off"])):
+            daemon.create(name, "memory.size=96M", "nic0.network=lan/web", *words)
+        for address, name in enumerate(("bare", "whole"), 1):
+            daemon.guest(name, "sh", "-c", f"ip link set eth0 up; ip addr add 10.9.0.{address}/24 dev eth0")
+        features = {name: daemon.guest(name, "cat", "/sys/class/net/eth0/device/features")[:2] for name in ("bare", "whole")}
+        assert features == {"bare": "11", "whole": "00"}, f"VIRTIO_NET_F_CSUM and _GUEST_CSUM: {features}"
+        daemon.guest("bare", "sh", "-c", "dd if=/dev/urandom of=/tmp/x bs=1M count=8 2> /dev/null")
+        sums = [daemon.guest("bare", "md5sum", "/tmp/x").split()[0]]
+        daemon.guest("whole", "sh", "-c", "nc -l -p 9000 > /tmp/x 2> /dev/null < /dev/null &")
+        before = daemon.json("nic", "stats", "bare", "nic0")
+        daemon.guest("bare", "sh", "-c", "nc 10.9.0.2 9000 < /tmp/x")
+        sums.append(daemon.guest("whole", "md5sum", "/tmp/x").split()[0])
+        after = daemon.json("nic", "stats", "bare", "nic0")
+        report({"before": before, "after": after})
+        assert sums[0] == sums[1]
+        return before, after
+
+
 @limit(900)
 def test_inner_host():
     with Host(cgroup="v2", modules=("kvm_amd",)) as host:
         check_host(host)
         host.call(who_may)
         host.call(shares_reservation_limit, timeout=200)
+        print("MiB swapped out of a VM that has reserved them, and of another:", host.call(reserved_memory_stays, timeout=300))
         host.call(on_a_share, timeout=200)
         host.call(switch_in_the_kernel, timeout=200)
+        print(host.call(offloads, timeout=300))

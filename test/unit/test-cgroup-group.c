@@ -72,6 +72,7 @@ static void test_version_2(void)
         host_tree_write(&tree, "cgroup/ours/cpu.max", "max 100000\n");
         host_tree_write(&tree, "cgroup/ours/vm1/cpu.max", "max 100000\n");
         host_tree_write(&tree, "cgroup/ours/vm1/cpu.weight", "100\n");
+        host_tree_write(&tree, "cgroup/ours/vm1/memory.min", "0\n");
         cgroup_parent_open(&tree.paths, "ours", &parent);
         g_assert_cmpstr(parent.why, ==, NULL);
         check_file(tree.cgroup, "cgroup.subtree_control", "+cpu");
@@ -84,6 +85,9 @@ static void test_version_2(void)
         check_file(folder, "cpu.max", "30000 100000");
         g_assert_true(cgroup_set_ceiling(&parent, "vm1", INFINITY, NULL));
         check_file(folder, "cpu.max", "max");
+        g_assert_true(cgroup_set_memory_floor(&parent, "vm1", 64 << 20, NULL));
+        check_file(folder, "memory.min", "67108864");
+        g_assert_false(cgroup_set_memory_floor(&parent, "nosuch", 0, NULL));
         host_tree_remove(&tree);
 }
 

@@ -1,6 +1,6 @@
 /*
  * Rounds of allocation: see govern.h. Memory is memory.c; of processors the kernel is told through control
- * groups what each VM counts, and in the last resort what it gets at most.
+ * groups what each VM counts, and in the last resort what it gets at most, and of memory what is not to be taken.
  *
  * The lock guards the table of VMs, whose other members only the rounds change; it is not held across a call.
  */
@@ -38,6 +38,7 @@ typedef struct {
         char *placed; /* the group that it is in; NULL: none yet */
         pid_t pid;    /* whose */
         Enforced enforced;
+        int64_t floor_bytes; /* of memory, in force; -1: not known */
 } Governed;
 
 struct Governor {
@@ -48,8 +49,9 @@ struct Governor {
         AdapterGovernor *adapters;
         Respools *respools;
         Recommender *recommender;
-        double weight; /* of all together, in force */
-        double others; /* processors that all but VMs use, on average */
+        double weight;       /* of all together, in force */
+        int64_t floor_bytes; /* likewise */
+        double others;       /* processors that all but VMs use, on average */
         uint64_t round;
 
         GMutex lock;
@@ -80,6 +82,7 @@ Governor *governor_new(Manager *manager)
         Governor *governor = g_new0(Governor, 1);
         g_autofree char *name = group_name(manager);
         governor->manager = manager;
+        governor->floor_bytes = -1;
         governor->respools = respools_new(manager_store(manager));
         governor->memory = memory_governor_new(manager);
         governor->disks = disk_governor_new();
@@ -128,6 +131,7 @@ static Governed *governed_of(Governor *governor, const char *id, char *name_take
         if (!governed) {
                 governed = g_new0(Governed, 1);
                 governed->id = g_strdup(id);
+                governed->floor_bytes = -1;
                 g_hash_table_insert(governor->governed, governed->id, governed);
         }
         g_free(governed->name);
@@ -170,14 +174,22 @@ static void note_others(Governor *governor, double vms_use)
 typedef struct {
         Vm *vm; /* NULL: a pool */
         Governed *governed;
+        int64_t floor_bytes; /* of memory that is reserved: its own, and what those in it have */
 } Member;
 
 static void weigh_pools(const HostlerRespoolConfigList *pools, GArray *members, GArray *claimants)
 {
-        Member member = {0}; /* one that is to be governed gets its entry in act_on_pools() */
         respools_claim_cpu(pools, claimants);
-        for (size_t i = 0; i < pools->count; i++)
+        for (size_t i = 0; i < pools->count; i++) {
+                Member member = {0}; /* one that is to be governed gets its entry in act_on_pools() */
                 g_array_append_val(members, member);
+        }
+}
+
+static int64_t reserved_memory(const HostlerSpec *spec)
+{
+        const HostlerMemoryProps *memory = spec_part(spec, "memory")->props;
+        return memory->reservation == HOSTLER_UNSET ? 0 : memory->reservation;
 }
 
 static void weigh(Governor *governor, const GPtrArray *vms, const HostlerRespoolConfigList *pools, GArray *members,
@@ -191,7 +203,7 @@ static void weigh(Governor *governor, const GPtrArray *vms, const HostlerRespool
                         continue;
                 g_autoptr(Spec) spec = vm_spec(vm);
                 int pool = respools_index(pools, spec_respool(&spec->value));
-                Member member = {vm, governed_vm(governor, vm, pools, pool)};
+                Member member = {vm, governed_vm(governor, vm, pools, pool), reserved_memory(&spec->value)};
                 Claimant claimant = {.claim = claim_cpu(&spec->value), .pool = pool, .name = member.governed->name};
                 claimant.claim.demand = demand_of(governor, member.governed);
                 if (monitor_latest(manager_monitor(governor->manager), vm_id(vm), sample) && !isnan(sample[METRIC_CPU]))
@@ -261,8 +273,34 @@ static bool place(Governor *governor, const Member *member)
         g_free(governed->placed);
         governed->placed = g_strdup(governed->group);
         governed->pid = pid;
+        governed->floor_bytes = -1;
         set_enforced(governor, governed, (Enforced){0});
         return true;
+}
+
+/* Where it is not in force yet. One that could not be set is tried again in the next round. */
+static void protect(const Governor *governor, const char *group, int64_t wanted_bytes, int64_t *floor_bytes)
+{
+        if (*floor_bytes != wanted_bytes && cgroup_set_memory_floor(&governor->parent, group, wanted_bytes, NULL))
+                *floor_bytes = wanted_bytes;
+}
+
+/* Reserved memory stays when the host is short of it, for which each group above a VM's has to have it as well. */
+static void protect_all(Governor *governor, GArray *members, const GArray *claimants)
+{
+        const Claimant *all = (const Claimant *)claimants->data;
+        Member *each = (Member *)members->data;
+        int64_t total_bytes = 0;
+        for (guint i = 0; i < members->len; i++) {
+                total_bytes += each[i].vm ? each[i].floor_bytes : 0;
+                for (int pool = all[i].pool; each[i].vm && pool >= 0; pool = all[pool].pool)
+                        each[pool].floor_bytes += each[i].floor_bytes;
+        }
+        protect(governor, "", total_bytes, &governor->floor_bytes);
+        for (guint i = 0; i < members->len; i++)
+                if (each[i].governed && each[i].governed->placed)
+                        protect(governor, each[i].governed->placed, each[i].floor_bytes,
+                                &each[i].governed->floor_bytes);
 }
 
 static void act(Governor *governor, const Member *member, const Claimant *claimants, guint n, guint which, bool limited)
@@ -375,6 +413,8 @@ static void make_round(Governor *governor, const GPtrArray *vms, const HostlerRe
                 return;
         act_on_pools(governor, pools, members, claimants, limited);
         weigh_all(governor, act_on_vms(governor, members, claimants, limited));
+        if (governor->parent.folder)
+                protect_all(governor, members, claimants);
         remember(governor, members, claimants);
 }
 
