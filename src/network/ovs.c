@@ -15,10 +15,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/keeper_launch.h"
+#include "network/datapath.h"
 #include "wire/ovsdb.h"
 
 #define SCHEMA "/usr/share/openvswitch/vswitch.ovsschema"
 #define START_MS 20000
+#define BLIND_MS 11000
 #define CALL_MS 10000
 #define TOOL_MS 20000
 #define PAUSE_US 5000
@@ -198,11 +200,25 @@ static bool start_database(Ovs *ovs, GError **error)
                launch(ovs->db, ovs, "ovsdb-server", arguments, error);
 }
 
+/*
+ * Until the host has run for so long, ovs-vswitchd 3.1 counts no processors (count_cpu_cores() takes its first count as
+ * of the host's start and as good for ten seconds), and listens on so many threads for frames that the kernel does not
+ * know: on none, and goes on so.
+ */
+static void wait_for_processors(void)
+{
+        int64_t up_ms = clock_monotonic_ms();
+        if (datapath_takes_offloads() && up_ms < BLIND_MS)
+                g_usleep((gulong)(BLIND_MS - up_ms) * 1000);
+}
+
 static bool start_switch(Ovs *ovs, GError **error)
 {
         g_autofree char *database = g_strdup_printf("unix:%s", ovs->db_socket);
         g_autofree char *control = g_strdup_printf("--unixctl=%s", ovs->switch_control);
         const char *const arguments[] = {database, control, "-vconsole:warn", "-vsyslog:off", "-vfile:off", NULL};
+        if (!keeper_runs(ovs->switch_folder))
+                wait_for_processors();
         return launch(ovs->switch_folder, ovs, "ovs-vswitchd", arguments, error);
 }
 
