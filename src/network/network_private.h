@@ -99,7 +99,8 @@ typedef struct {
         char *key, *device;
         uint32_t number;
         bool wants_device; /* of an adapter: one is to be made; of a router: a new one was made */
-        bool is_router;    /* or an uplink: its device is made elsewhere */
+        bool is_guests; /* a guest's, who may leave things to be done; who looks at copies wants them as on the wire */
+        bool is_router; /* or an uplink: its device is made elsewhere */
         int mtu;
         Rate rate;   /* of what it receives */
         Vlans vlans; /* what mirrors are to know; frames go by the flows */

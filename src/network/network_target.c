@@ -218,6 +218,7 @@ static guint add_adapters(Network *network, const json_t *spec, const GPtrArray 
                                    .device = g_strdup(adapter->device),
                                    .number = adapter->number,
                                    .wants_device = adapter->wants_device,
+                                   .is_guests = !adapter->captures,
                                    .mtu = mtu_of(spec, adapter)};
                 if (!adapter->captures) {
                         make_port(network, spec, adapter, group_number(groups, adapter->group), &ports[n_ports]);

@@ -72,9 +72,9 @@ static bool make_devices(Network *network, const GPtrArray *targets, GError **er
                                 continue;
                         if (!port->wants_device)
                                 tap_resize(port->device, port->mtu);
-                        int fd = port->wants_device
-                                     ? tap_open(port->device, port->mtu, datapath_takes_offloads(), error)
-                                     : -1;
+                        int fd = port->wants_device ? tap_open(port->device, port->mtu,
+                                                               port->is_guests && datapath_takes_offloads(), error)
+                                                    : -1;
                         if (port->wants_device && fd < 0)
                                 return false;
                         if (fd >= 0)

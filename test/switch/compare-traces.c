@@ -5,23 +5,6 @@
 #include <string.h>
 
 #include "switch/rig.h"
-#include "wire/ovsdb.h"
-
-static char *control_path(const Rig *rig)
-{
-        return g_build_filename(rig->folder, "network", "switch", "run", "switch.ctl", NULL);
-}
-
-/* What ovs-appctl(8) would print. Caller frees. */
-static char *ask_switch(const Rig *rig, const char *command, json_t *arguments_taken)
-{
-        g_autofree char *path = control_path(rig);
-        g_autoptr(GError) error = NULL;
-        json_auto_t *answer = NULL;
-        json_rpc_call(path, command, arguments_taken, 20000, &answer, &error);
-        g_assert_no_error(error);
-        return g_strdup(json_string_value(answer));
-}
 
 /* Bit n: it goes out at port n. Of "Datapath actions: 3,push_vlan(vid=10,pcp=0),4": what is outside of brackets. */
 static guint outputs_of(const char *text)
@@ -133,7 +116,7 @@ void compare_traces(Rig *rig)
         static const char *const groups[] = {"web", "db", "trunk", "all"};
         rig_group(rig, "trunk", "{'vlan': 'trunk:10,20', 'native_vlan': 30}");
         rig_group(rig, "all", "{'vlan': 'all'}");
-        g_autofree char *list = g_strstrip(ask_switch(rig, "ofproto/list", json_array()));
+        g_autofree char *list = g_strstrip(rig_ask_switch(rig, "ofproto/list", json_array()));
         for (int model = 0; model < MODELS; model++) {
                 for (int i = 1; i <= 4; i++) {
                         g_autofree char *policy = random_policy();
@@ -143,7 +126,7 @@ void compare_traces(Rig *rig)
                         int from = g_test_rand_int_range(1, 5);
                         TraceFrame frame = random_frame();
                         g_autofree char *text = frame_text(&frame, number_of(rig, from));
-                        g_autofree char *answer = ask_switch(rig, "ofproto/trace", json_pack("[s, s]", list, text));
+                        g_autofree char *answer = rig_ask_switch(rig, "ofproto/trace", json_pack("[s, s]", list, text));
                         if (outputs_of_trace(rig, &frame, from) != outputs_of(answer))
                                 g_error("%s: %x\n%s", text, outputs_of_trace(rig, &frame, from), answer);
                 }

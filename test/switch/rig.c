@@ -23,10 +23,14 @@
 #include "base/keeper_launch.h"
 #include "network/datapath.h"
 #include "network/ovs.h"
+#include "wire/ovsdb.h"
 
 #define MARK_FROM 0
 #define MARK_TO (RIG_ADAPTERS - 1)
 #define MARK_WAIT_MS 30000
+#define FIRST_MARK_MS 200
+#define FIRST_MARKS 100
+#define ORDER_MS 20000
 #define FRAME_BYTES 120
 #define LOT 32
 #define TAG_BYTES 4
@@ -54,6 +58,8 @@ static json_t *object_of(const char *text)
         g_assert_nonnull(object);
         return object;
 }
+
+static void wait_for_first_mark(Rig *rig);
 
 static void clean_up(const char *folder)
 {
@@ -113,6 +119,8 @@ void rig_open(Rig *rig)
         begin_network(rig);
         network_recovered(rig->network);
         stay_on_this_processor();
+        rig_apply(rig);
+        wait_for_first_mark(rig);
 }
 
 void rig_leave(Rig *rig)
@@ -152,11 +160,34 @@ void rig_mirror(Rig *rig, const char *name, const char *spec)
         rig_apply(rig);
 }
 
+/* What ovs-appctl(8) would print. Caller frees. */
+char *rig_ask_switch(const Rig *rig, const char *command, json_t *arguments_taken)
+{
+        g_autofree char *path = g_build_filename(rig->folder, "network", "switch", "run", "switch.ctl", NULL);
+        g_autoptr(GError) error = NULL;
+        json_auto_t *answer = NULL;
+        json_rpc_call(path, command, arguments_taken, ORDER_MS, &answer, &error);
+        g_assert_no_error(error);
+        return g_strdup(json_string_value(answer));
+}
+
+/*
+ * Open vSwitch throws away what it has told the datapath, but for flows that it is looking at in this moment; those go
+ * with the next look, which on a slow machine a frame can be ahead of. The second is the first that began afterwards.
+ */
+static void wait_for_looks(const Rig *rig)
+{
+        for (int i = 0; i < 2; i++)
+                g_free(rig_ask_switch(rig, "revalidator/wait", json_array()));
+}
+
 void rig_apply(Rig *rig)
 {
         g_autoptr(GError) error = NULL;
         network_apply(rig->network, &error);
         g_assert_no_error(error);
+        if (datapath_takes_offloads())
+                wait_for_looks(rig);
 }
 
 Mac rig_mac(int n)
@@ -321,7 +352,8 @@ bool rig_get(Rig *rig, int n, guint32 *ret_serial, int *ret_tag)
         return true;
 }
 
-static void send_mark(Rig *rig)
+/* Whether it arrives within @wait_ms. */
+static bool try_mark(Rig *rig, int wait_ms)
 {
         static guint32 mark;
         RigFrame frame = {.from = rig_mac(MARK_FROM), .to = {{0x02, 0xee}}, .kind = RIG_PLAIN};
@@ -331,15 +363,26 @@ static void send_mark(Rig *rig)
         while (seen != serial) {
                 struct pollfd poll_fd = {.fd = rig->fds[MARK_TO], .events = POLLIN};
                 int tag;
-                g_assert_cmpint(poll(&poll_fd, 1, MARK_WAIT_MS), ==, 1);
+                if (poll(&poll_fd, 1, wait_ms) != 1)
+                        return false;
                 rig_get(rig, MARK_TO, &seen, &tag);
         }
+        return true;
 }
 
 static void settle(Rig *rig)
 {
-        send_mark(rig);
-        send_mark(rig);
+        g_assert_true(try_mark(rig, MARK_WAIT_MS));
+        g_assert_true(try_mark(rig, MARK_WAIT_MS));
+}
+
+/* The kernel loses frames while Open vSwitch is about to listen for those that it does not know. */
+static void wait_for_first_mark(Rig *rig)
+{
+        for (int i = 0; i < FIRST_MARKS; i++)
+                if (try_mark(rig, FIRST_MARK_MS))
+                        return;
+        g_assert_not_reached();
 }
 
 char *rig_send(Rig *rig, int n, const RigFrame *frame)

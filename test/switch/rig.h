@@ -37,6 +37,8 @@ void rig_adapter(Rig *rig, int n, const char *group, const char *policy);
 void rig_unplug(Rig *rig, int n);
 /* Waits until all that is asked for is so. */
 void rig_apply(Rig *rig);
+/* What ovs-appctl(8) would print. Caller frees. */
+char *rig_ask_switch(const Rig *rig, const char *command, json_t *arguments_taken);
 Mac rig_mac(int n);
 
 typedef enum { RIG_TCP, RIG_UDP, RIG_TCP6, RIG_UDP6, RIG_ARP, RIG_DHCP_OFFER, RIG_RA, RIG_NA, RIG_PLAIN } RigKind;
@@ -76,6 +78,9 @@ void statistics_go_on(Rig *rig);
 void classes_by_scopes(Rig *rig);
 /* rates.c: average, peak and burst, as measured. Changes adapters 1 and 2. */
 void measure_rates(Rig *rig);
+/* offloads.c: of what a guest left undone, another gets as much undone as it agrees to. Adapter 1 sends to 2. */
+void finish_offloads(Rig *rig);
+
 /* erspan.c: copies for another host, which is this one, decoded. Adapter 1 sends to adapter 2 in VLAN 10. */
 void decode_erspan(Rig *rig);
 /* compare-traces.c: what we say of frames is what Open vSwitch says of them. Changes adapters 1 to 4. */

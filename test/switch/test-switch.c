@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "network/datapath.h"
 #include "switch/rig.h"
 
 static Rig rig;
@@ -543,6 +544,14 @@ static void test_mirror_rspan(void)
         end_mirrors();
 }
 
+static void test_offloads(void)
+{
+        if (!datapath_takes_offloads())
+                return g_test_skip("this kernel has no datapath for Open vSwitch, and processes carry no offloads");
+        begin();
+        finish_offloads(&rig);
+}
+
 static void test_mirror_erspan(void)
 {
         begin_mirrors();
@@ -651,6 +660,7 @@ static const struct {
     {"mirror-erspan", test_mirror_erspan},
     {"mirror-counts", test_mirror_counts},
     {"capture-lost", test_capture_lost},
+    {"offloads", test_offloads},
     /* From here on ports have other numbers in the datapath than in OpenFlow, which compare_traces() reads. */
     {"killed", test_killed},
     {"statistics-go-on", test_statistics_go_on},

@@ -13,7 +13,7 @@ from test_allocation import bound_all, explain, group_of
 
 ROOT_GROUP = pathlib.Path("/sys/fs/cgroup")
 SWITCH_TEST = harness.ROOT / "build" / "test" / "switch" / "test-switch"
-KERNEL_SWITCH = ("plain", "vlans", "forged", "promiscuous-scopes", "mac-learned", "statistics-go-on", "mirror-directions", "capture-lost")
+KERNEL_SWITCH = ("plain", "vlans", "forged", "promiscuous-scopes", "mac-learned", "statistics-go-on", "mirror-directions", "capture-lost", "offloads")
 UNIT_TEST = harness.ROOT / "build" / "test" / "unit" / "test-cgroup-group"
 LOOP = b"\xeb\xfe" + bytes(508) + b"\x55\xaa"  # a boot sector that jumps to itself
 NOBODY = 65534
@@ -225,31 +225,6 @@ def switch_in_the_kernel():
     assert done.returncode == 0 and done.stdout.count("\nok ") == len(KERNEL_SWITCH) and "SKIP" not in done.stdout, done.stdout + done.stderr
 
 
-def offloads():
-    """Guests of the kernel's datapath leave checksums, and cutting to frames, to it; one that does not gets whole frames all the same."""
-    with Daemon(start=False, environment={"HOSTLER_ACCEL": "kvm"}) as daemon:
-        daemon.start("--system")
-        daemon.hostler("switch", "create", "lan")
-        daemon.hostler("portgroup", "create", "lan", "web")
-        for name, words in (("bare", ["nic0.tx_checksumming=on", "nic0.rx_checksumming=on"]),
-                            ("whole", ["nic0.tx_checksumming=off", "nic0.rx_checksumming=off"])):
-            daemon.create(name, "memory.size=96M", "nic0.network=lan/web", *words)
-        for address, name in enumerate(("bare", "whole"), 1):
-            daemon.guest(name, "sh", "-c", f"ip link set eth0 up; ip addr add 10.9.0.{address}/24 dev eth0")
-        features = {name: daemon.guest(name, "cat", "/sys/class/net/eth0/device/features")[:2] for name in ("bare", "whole")}
-        assert features == {"bare": "11", "whole": "00"}, f"VIRTIO_NET_F_CSUM and _GUEST_CSUM: {features}"
-        daemon.guest("bare", "sh", "-c", "dd if=/dev/urandom of=/tmp/x bs=1M count=8 2> /dev/null")
-        sums = [daemon.guest("bare", "md5sum", "/tmp/x").split()[0]]
-        daemon.guest("whole", "sh", "-c", "nc -l -p 9000 > /tmp/x 2> /dev/null < /dev/null &")
-        before = daemon.json("nic", "stats", "bare", "nic0")
-        daemon.guest("bare", "sh", "-c", "nc 10.9.0.2 9000 < /tmp/x")
-        sums.append(daemon.guest("whole", "md5sum", "/tmp/x").split()[0])
-        after = daemon.json("nic", "stats", "bare", "nic0")
-        report({"before": before, "after": after})
-        assert sums[0] == sums[1]
-        return before, after
-
-
 @limit(900)
 def test_inner_host():
     with Host(cgroup="v2", modules=("kvm_amd",)) as host:
@@ -259,4 +234,3 @@ def test_inner_host():
         print("MiB swapped out of a VM that has reserved them, and of another:", host.call(reserved_memory_stays, timeout=300))
         host.call(on_a_share, timeout=200)
         host.call(switch_in_the_kernel, timeout=200)
-        print(host.call(offloads, timeout=300))
