@@ -17,8 +17,8 @@ typedef bool (*AsideFunc)(void *data, GError **error);
  */
 bool aside_run(AsideFunc work, void *data, GDestroyNotify clear, int64_t limit_ms, GError **error);
 /*
- * dir_remove_durably() of a file or folder. HOSTLER_ERROR_UNRESPONSIVE when it is not gone within a few seconds; then it goes
- * as soon as the file system answers.
+ * dir_remove_durably() of a file or folder. HOSTLER_ERROR_UNRESPONSIVE when it is not gone within a few seconds; then
+ * it goes as soon as the file system answers.
  */
 bool aside_remove(const char *path, GError **error);
 /* Whether it is about to go: what is written there now would go with it. */
