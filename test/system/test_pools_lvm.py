@@ -5,7 +5,8 @@ import os
 import pathlib
 import subprocess
 
-from harness import Daemon, limit, skip
+from api import ENDED
+from harness import Daemon, limit, skip, wait_until
 from inner import Host
 
 MIB = 1 << 20
@@ -148,8 +149,8 @@ def check_live(daemon):
     assert len(volumes_of_lvm()) == 0
     daemon.hostler("disk", "move", "vm", "disk1", "--pool", "thin")
     daemon.restart()
-    daemon.hostler("disk", "rm", "vm", "data")
     daemon.hostler("stop", "--hard", "vm")
+    daemon.hostler("disk", "rm", "vm", "data")
     check_holds(daemon, "vm", 2)
     check_even(daemon, "live")
     daemon.hostler("disk", "rm", "vm", "disk1", "--keep")
@@ -168,6 +169,8 @@ def crash(daemon, point, *words):
     daemon.run(*words)
     daemon.process.wait(60)
     daemon.start()
+    # What was cut short is undone beside what is asked meanwhile.
+    wait_until(lambda: all(job["state"] in ENDED for job in daemon.json("job", "ls")), 60, "all is undone or finished")
     check_even(daemon, point)
 
 
