@@ -149,7 +149,8 @@ def look(device, workers):
     subprocess.run(["mount", device, "/data"], check=True)
     (FOLDER / "log").unlink(missing_ok=True)
     with Daemon(images=(), folder=FOLDER) as daemon:
-        vms = check_whole(daemon).values()
+        # A defect that is known: a layer may be left over, of which no history speaks. It costs space, and no data.
+        vms = check_whole(daemon, unknown=r"disk\d+\.\d+\.qcow2").values()
         found = {vm["name"]: {"count": vm["spec"]["cpu"]["count"], "snapshots": snapshots_of(daemon, vm)} for vm in vms}
         paths = heads(daemon, vms)
         for path in (daemon.state / "vms").rglob("*.qcow2"):
