@@ -69,7 +69,7 @@ char *store_get(Store *store, const char *key)
 
 bool store_set(Store *store, const char *key, const char *value, GError **error)
 {
-        return store_write(store, STORE_PLAIN, error,
+        return store_write(store, STORE_DURABLE, error,
                            "INSERT INTO setting (key, value) VALUES (?1, ?2) "
                            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                            "tt", key, value);

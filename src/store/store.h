@@ -2,8 +2,9 @@
  * The only SQL in the tree: one SQLite database in WAL mode, one connection, a mutex inside. Rows go in and out as
  * values.
  *
- * Durable writes (specs, names, trash) are on the disk when the call returns (synchronous=FULL); the rest survives a
- * crash of the process but may lose the last moments at a power cut (synchronous=NORMAL). A full disk answers
+ * Durable writes (specs, names, trash, settings, that a VM runs or is suspended) are on the disk when the call returns
+ * (synchronous=FULL); the rest survives a crash of the process but may lose the last moments at a power cut
+ * (synchronous=NORMAL). A full disk answers
  * HOSTLER_ERROR_READ_ONLY and leaves the database as it was. Text members of rows are owned by the row; free with the
  * type's _clear. Any thread.
  *
@@ -17,6 +18,9 @@
 #include <stdint.h>
 
 typedef struct Store Store;
+/* STORE_DURABLE waits for the disk at the end of the transaction, and with it all that was written before is on the
+ * disk. store.c says what each costs. */
+typedef enum { STORE_PLAIN, STORE_DURABLE } StoreDurability;
 
 /*
  * Opens or creates @path (0600) and migrates the schema forward. HOSTLER_ERROR_UNSUPPORTED for the database of a newer
@@ -43,7 +47,8 @@ bool store_vm_insert(Store *store, const VmRow *row, GError **error);
  * HOSTLER_ERROR_PRECONDITION. HOSTLER_ERROR_NOT_FOUND, HOSTLER_ERROR_EXISTS (name). Durable.
  */
 bool store_vm_update(Store *store, const VmRow *row, int64_t expected, GError **error);
-bool store_vm_set_runtime(Store *store, const char *id, const char *runtime, GError **error);
+bool store_vm_set_runtime(Store *store, StoreDurability durability, const char *id, const char *runtime,
+                          GError **error);
 /* Replaces spec, runtime, history and generation. Durable. */
 bool store_vm_replace(Store *store, const VmRow *row, GError **error);
 /* Durable. */

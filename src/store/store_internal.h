@@ -24,8 +24,6 @@ struct Store {
         const char *read_only;  /* static text or NULL; atomic */
 };
 
-/* STORE_DURABLE waits for the disk at the end of the transaction. store.c says what each costs. */
-typedef enum { STORE_PLAIN, STORE_DURABLE } StoreDurability;
 typedef void (*StoreRowFunc)(sqlite3_stmt *row, void *data);
 typedef bool (*StoreWork)(Store *store, void *data, GError **error);
 

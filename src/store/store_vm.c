@@ -45,9 +45,9 @@ bool store_vm_update(Store *store, const VmRow *row, int64_t expected, GError **
                name_taken(row, g_steal_pointer(&cause), error);
 }
 
-bool store_vm_set_runtime(Store *store, const char *id, const char *runtime, GError **error)
+bool store_vm_set_runtime(Store *store, StoreDurability durability, const char *id, const char *runtime, GError **error)
 {
-        return store_write(store, STORE_PLAIN, error, "UPDATE vm SET runtime = ?2 WHERE id = ?1", "tt", id, runtime);
+        return store_write(store, durability, error, "UPDATE vm SET runtime = ?2 WHERE id = ?1", "tt", id, runtime);
 }
 
 bool store_vm_set_history(Store *store, const char *id, const char *history, GError **error)

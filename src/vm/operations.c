@@ -188,6 +188,7 @@ const JobOperation manager_operations[] = {
     {"snapshot-undo", operation_snapshot_undo},
     {"snapshot-keep", operation_snapshot_keep},
     {"layers-remove", operation_layers_remove},
+    {"layer-gone", operation_layer_gone},
     {"part-remove", operation_part_remove},
     {"move-undo", operation_move_undo},
     {"move-finish", operation_move_finish},

@@ -15,6 +15,7 @@
 #include "host/qemu.h"
 #include "vm/clone/ready.h"
 #include "vm/manager_internal.h"
+#include "vm/snapshot/strays.h"
 #include "vm/vm_internal.h"
 #include "vm/warm/warm.h"
 
@@ -228,6 +229,7 @@ static gpointer recover_thread(gpointer data)
         Manager *manager = recovery->manager;
         adopt_all(recovery);
         job_queue_recover(manager->jobs, NULL);
+        strays_remove_soon(recovery->vms);
         end_half_starts(manager, recovery->vms);
         network_recovered(manager->network);
         g_idle_add(tell_done, recovery);

@@ -331,12 +331,27 @@ void vm_runtime(Vm *vm, HostlerVmRuntime *ret_runtime)
         g_mutex_unlock(&vm->lock);
 }
 
+static bool same_saved(const HostlerSavedState *a, const HostlerSavedState *b)
+{
+        return a && b ? record_equal(&hostler_saved_state_type, a, b) : a == b;
+}
+
+/* What the host's next boot must know: whether it ran, whether it was to end, and what it sleeps in. The rest is of its
+ * QEMU, and gone with it. */
+static bool outlives_host(const HostlerVmRuntime *before, const HostlerVmRuntime *after)
+{
+        return g_strcmp0(before->started, after->started) != 0 || g_strcmp0(before->stopping, after->stopping) != 0 ||
+               !same_saved(before->saved, after->saved);
+}
+
 bool vm_set_runtime(Vm *vm, const HostlerVmRuntime *runtime, GError **error)
 {
-        json_t *json = record_to_json(&hostler_vm_runtime_type, runtime, RECORD_STORED);
+        json_auto_t *json = record_to_json(&hostler_vm_runtime_type, runtime, RECORD_STORED);
         g_autofree char *text = json_dumps(json, JSON_COMPACT);
-        json_decref(json);
-        if (!store_vm_set_runtime(manager_store(vm->manager), vm->id, text, error))
+        g_mutex_lock(&vm->lock);
+        StoreDurability durability = outlives_host(&vm->runtime, runtime) ? STORE_DURABLE : STORE_PLAIN;
+        g_mutex_unlock(&vm->lock);
+        if (!store_vm_set_runtime(manager_store(vm->manager), durability, vm->id, text, error))
                 return false;
         vm_keep_runtime(vm, runtime);
         return true;

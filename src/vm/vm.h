@@ -92,7 +92,8 @@ bool vm_wait(Vm *vm, VmCondition condition, void *data, int64_t deadline_ms, GCa
 /* After a call to QEMU has failed: true if that was because it has died, which is known some moments later. */
 bool vm_died(Vm *vm);
 
-/* What outlives the daemon while QEMU runs (record vm_runtime); stored on each change. */
+/* What outlives the daemon while QEMU runs (record vm_runtime); stored on each change, which waits for the disk where
+ * the host's next boot must know of it: a run that began or is to end, a saved state. */
 void vm_runtime(Vm *vm, HostlerVmRuntime *ret_runtime); /* a copy */
 bool vm_set_runtime(Vm *vm, const HostlerVmRuntime *runtime, GError **error);
 /* Copies, changes by @change, stores. */

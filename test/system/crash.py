@@ -4,7 +4,6 @@ import datetime
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import sqlite3
@@ -88,9 +87,8 @@ def kill_qemus(daemon):
     wait_until(lambda: not any(alive(pid) for pid in pids), 10, "they are dead", every=0.002)
 
 
-def check_whole(daemon, volumes=(), unknown=None):
-    """Waits until all jobs have ended, then looks at everything. @volumes: names that the folder of kept disks must hold, exactly;
-    @unknown: pattern of files that may be left over in a VM's folder."""
+def check_whole(daemon, volumes=()):
+    """Waits until all jobs have ended, then looks at everything. @volumes: names that the folder of kept disks must hold, exactly."""
     api = api_of(daemon)
     wait_adopted(daemon)
     jobs = api.settle()
@@ -100,7 +98,7 @@ def check_whole(daemon, volumes=(), unknown=None):
     wait_until(lambda: not stray_processes(daemon, vms), 5, f"no stray process: {stray_processes(daemon, vms)}")
     assert names_in(daemon.state / "vms") == set(vms), f"folders {names_in(daemon.state / 'vms')} of VMs {set(vms)}"
     for vm in vms.values():
-        check_folder(daemon, vm, unknown)
+        check_folder(daemon, vm)
     assert names_in(daemon.state / "volumes") == set(volumes)
     images = {image["name"] for image in api.call("GET", "/v1/images") if image.get("created")}
     assert names_in(daemon.state / "images") == {name.replace(":", "_") for name in images}
@@ -150,7 +148,7 @@ def check_snapshots(folder, history):
     assert files == wanted, f"files {files}, snapshots of {wanted}"
 
 
-def check_folder(daemon, vm, unknown=None):
+def check_folder(daemon, vm):
     """Its files are those that its spec and its status speak of."""
     folder = daemon.state / "vms" / vm["id"]
     files = names_in(folder)
@@ -159,7 +157,6 @@ def check_folder(daemon, vm, unknown=None):
     must = disks_of(vm, history) | ({"memory.state"} if vm["status"].get("sleep") == "disk" else set())
     may = must | ALWAYS | FIRMWARE.get(vm["spec"]["firmware"]["model"], set()) | ({"tpm"} if "tpm" in vm["spec"] else set()) | {"snapshots"}
     may |= (LIVE if vm["status"].get("pid") else set()) | ({"seed.iso"} if "seed" in vm["spec"] else set())
-    may |= {name for name in files if unknown and re.fullmatch(unknown, name)}
     assert must <= files <= may, f"{vm['name']} is {vm['status']['power']}: missing {must - files}, too many {files - may}"
 
 

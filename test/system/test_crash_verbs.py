@@ -182,7 +182,7 @@ def test_a_source_is_tidied_when_nobody_stands_on_it():
     """By a job of its own, which is killed, or not: what was kept for a clone only is gone, and the disk reads what it read."""
     flatten, rm = post("flatten"), delete("now=true&yes=true")
     with Daemon(images=()) as daemon:
-        for number, (live, let_go, point) in enumerate([(True, flatten, None), (False, rm, None), (True, rm, "tidy"), (False, flatten, "@end")]):
+        for number, (live, let_go, point) in enumerate([(True, flatten, None), (False, rm, None), (True, rm, "tidy"), (True, flatten, "delete"), (False, flatten, "@end")]):
             source, clone = f"source{number}", f"clone{number}"
             make(daemon, source, start=False)
             mark(daemon, source, number + 1)
@@ -203,3 +203,25 @@ def test_a_source_is_tidied_when_nobody_stands_on_it():
             assert bool(find(daemon, source)["status"].get("pid")) == live
             for name in (clone, source):
                 remove(daemon, name)
+
+
+def test_strays_of_a_power_cut():
+    """Files that the VM's row does not speak of go when the daemon starts, and those that it does speak of stay, as does what is not Hostler's."""
+    with Daemon(images=()) as daemon:
+        make(daemon, "web1", start=False)
+        mark(daemon, "web1", 7)
+        api_of(daemon).job("POST", "/v1/vms/web1/snapshots", {"name": "one"})
+        folder = daemon.state / "vms" / find(daemon, "web1")["id"]
+        before = set(folder.rglob("*"))
+        daemon.stop()
+        (folder / "snapshots" / "two.kept").mkdir(parents=True)
+        for name in ("disk0.7.qcow2", "disk1.qcow2", "disk0.2.raw", "memory.state", "snapshots/two.state", "snapshots/two.kept/tpm", "notes.txt"):
+            (folder / name).write_text("left over")
+        daemon.start()
+        wait_until(lambda: not (folder / "disk0.7.qcow2").exists(), 10, "it is tidied")
+        assert [step["name"] for step in newest_job(daemon, "snapshot.tidy")["steps"]] == ["stray"] * 6
+        kept = set(folder.rglob("*")) - {folder / "snapshots"}
+        assert kept == before - {folder / "snapshots"} | {folder / "notes.txt"}, kept ^ before
+        (folder / "notes.txt").unlink()
+        check_whole(daemon)
+        assert reads(daemon, find(daemon, "web1"), 7)

@@ -521,7 +521,7 @@ static void bench_writes(JobFixture *fixture, int count)
         g_assert_true(store_vm_insert(fixture->store, &vm, NULL));
         gint64 start = g_get_monotonic_time();
         for (int i = 0; i < count; i++)
-                store_vm_set_runtime(fixture->store, "a", i % 2 ? "{}" : "{ }", NULL);
+                store_vm_set_runtime(fixture->store, STORE_PLAIN, "a", i % 2 ? "{}" : "{ }", NULL);
         gint64 plain = g_get_monotonic_time();
         for (int i = 0; i < count / 10; i++)
                 store_vm_update(fixture->store, &vm, -1, NULL);

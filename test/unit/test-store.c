@@ -98,7 +98,7 @@ static void test_vm_rows(Fixture *fixture, const void *data)
         b.spec = (char *)"{\"cpu\":{}}";
         b.generation = 2;
         g_assert_true(store_vm_update(fixture->store, &b, 1, &error));
-        g_assert_true(store_vm_set_runtime(fixture->store, "b", "{\"pid\":7}", &error));
+        g_assert_true(store_vm_set_runtime(fixture->store, STORE_PLAIN, "b", "{\"pid\":7}", &error));
         g_assert_true(store_vm_delete(fixture->store, "a", &error) && store_vm_delete(fixture->store, "a", &error));
         g_assert_no_error(error);
 

@@ -271,14 +271,32 @@ static bool merge(Job *job, Vm *vm, const HostlerVmHistory *history, const Waste
 
 /* ---- one after the other ---- */
 
+/* What a run that was cut off in between, or by a power cut, has yet to delete. */
+static bool promise_deletion(Job *job, Vm *vm, const char *file, GError **error)
+{
+        return job_finish(job, "layer-gone", json_pack("{s:s, s:s}", "vm", vm_id(vm), "file", file), error);
+}
+
+bool operation_layer_gone(Manager *manager, const json_t *args, GError **error)
+{
+        const char *id = json_string_value(json_object_get(args, "vm"));
+        const char *file = json_string_value(json_object_get(args, "file"));
+        g_autoptr(Vm) vm = manager_any_vm(manager, id ? id : "");
+        if (!vm || !file || layers_hold(vm, file))
+                return true;
+        g_autofree char *path = vm_layer_path(vm, file);
+        return volume_delete(path, error);
+}
+
 static bool get_rid_of(Job *job, Vm *vm, HostlerVmHistory *history, const Waste *waste, GError **error)
 {
         g_autofree char *file = g_strdup(waste->file), *path = vm_layer_path(vm, file);
         if (waste->child && !merge(job, vm, history, waste, error))
                 return false;
-        /* Struck off before it is unlinked: a file that nobody knows is swept up, one that is missed is a loss. */
+        /* Struck off before it is unlinked: a file that nobody knows costs space, one that is missed is a loss. */
         layers_gone(history, file);
-        return vm_set_history(vm, history, error) && volume_delete(path, error);
+        return promise_deletion(job, vm, file, error) && vm_set_history(vm, history, error) &&
+               job_step(job, "delete", "delete %s", file) && volume_delete(path, error);
 }
 
 bool layers_tidy(Job *job, Vm *vm, GError **error)
@@ -289,7 +307,7 @@ bool layers_tidy(Job *job, Vm *vm, GError **error)
         vm_history(vm, &history);
         vm_pins(vm, &history);
         while (ok && layers_waste(&history, &waste)) {
-                if (!job_step(job, "tidy", waste.child ? "merge %s into %s" : "delete %s", waste.file, waste.child))
+                if (!job_step(job, "tidy", waste.child ? "merge %s into %s" : "let go of %s", waste.file, waste.child))
                         break;
                 ok = get_rid_of(job, vm, &history, &waste, error);
         }

@@ -21,6 +21,8 @@ void layers_history(Vm *vm, HostlerVmHistory *ret_history);
  * all contents as before when a merge fails, for lack of space for instance.
  */
 bool layers_tidy(Job *job, Vm *vm, GError **error);
+/* {vm, file}: a layer that was struck off the VM's history is deleted (operations.h). */
+bool operation_layer_gone(Manager *manager, const json_t *args, GError **error);
 /* Clones that stood on the VM with this id do not any more: what was kept for them goes, in a job of its own. */
 void layers_tidy_soon(Manager *manager, const char *id);
 typedef struct {

@@ -10,6 +10,7 @@
 #include "vm/snapshot/info.h"
 #include "vm/snapshot/layers_work.h"
 #include "vm/snapshot/snapshot.h"
+#include "vm/snapshot/strays.h"
 
 bool snapshot_ls(const Call *call, const HostlerSnapshotLsArgs *args, HostlerSnapshotInfoList *ret_result,
                  GError **error)
@@ -72,5 +73,5 @@ bool snapshot_rm(Job *job, const HostlerSnapshotRmArgs *args, GError **error)
 bool snapshot_tidy(Job *job, const HostlerSnapshotTidyArgs *args, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
-        return vm && layers_tidy(job, vm, error);
+        return vm && strays_remove(job, vm, error) && layers_tidy(job, vm, error);
 }
