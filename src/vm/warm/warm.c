@@ -43,7 +43,7 @@
 #define READY_MS 10000
 #define READY_STEP_US 5000
 
-typedef enum { MAKING, WAITING, ENDING } State;
+typedef enum { MAKING, WAITING, CHECKING, ENDING } State;
 
 typedef struct {
         State state;
@@ -195,15 +195,15 @@ static void drop(WarmPool *pool, const char *id)
         g_mutex_unlock(&pool->lock);
 }
 
-/* The caller's from now on, ENDING, until it calls drop(); NULL: none waits. Waits for who is busy with it. */
-static Waiting *claim(WarmPool *pool, const char *id)
+/* The caller's from now on, as @state, until it calls drop(); NULL: none waits. Waits for who is busy with it. */
+static Waiting *claim(WarmPool *pool, const char *id, State state)
 {
         Waiting *waiting;
         g_mutex_lock(&pool->lock);
         while ((waiting = g_hash_table_lookup(pool->waiting, id)) && waiting->state != WAITING)
                 g_cond_wait(&pool->changed, &pool->lock);
         if (waiting)
-                waiting->state = ENDING;
+                waiting->state = state;
         g_mutex_unlock(&pool->lock);
         return waiting;
 }
@@ -211,7 +211,7 @@ static Waiting *claim(WarmPool *pool, const char *id)
 void warm_forget(Manager *manager, const char *id)
 {
         WarmPool *pool = manager_warm(manager);
-        Waiting *waiting = claim(pool, id);
+        Waiting *waiting = claim(pool, id, ENDING);
         if (!waiting)
                 return;
         end_one(waiting);
@@ -242,7 +242,7 @@ bool warm_take(Vm *vm, bool incoming)
 {
         WarmPool *pool = manager_warm(vm_manager(vm));
         HostlerVmRuntime run;
-        Waiting *waiting = claim(pool, vm_id(vm));
+        Waiting *waiting = claim(pool, vm_id(vm), ENDING);
         if (!waiting)
                 return false;
         vm_runtime(vm, &run);
@@ -519,7 +519,8 @@ static bool may_have_spares(Vm *ready)
         return may;
 }
 
-static int64_t spares_of(WarmPool *pool, const Vm *ready)
+/* @ready: NULL counts those of all. @beginning: also those that are being made. */
+static int64_t spares_of(WarmPool *pool, const Vm *ready, bool beginning)
 {
         GHashTableIter iter;
         gpointer item;
@@ -528,7 +529,8 @@ static int64_t spares_of(WarmPool *pool, const Vm *ready)
         g_hash_table_iter_init(&iter, pool->waiting);
         while (g_hash_table_iter_next(&iter, NULL, &item)) {
                 const Waiting *waiting = item;
-                count += waiting->of && (!ready || waiting->of == ready) && !waiting->spoken_for;
+                count += waiting->of && (!ready || waiting->of == ready) && !waiting->spoken_for &&
+                         (beginning || waiting->state == WAITING || waiting->state == CHECKING);
         }
         g_mutex_unlock(&pool->lock);
         return count;
@@ -547,20 +549,32 @@ static void make_spare(WarmPool *pool, Vm *ready)
                 finish(pool, vm);
 }
 
+/* NULL: there is none in that state. With the lock. */
+static Waiting *spare_in(const WarmPool *pool, const Vm *ready, State state)
+{
+        GHashTableIter iter;
+        gpointer item;
+        g_hash_table_iter_init(&iter, pool->waiting);
+        while (g_hash_table_iter_next(&iter, NULL, &item)) {
+                Waiting *waiting = item;
+                if (waiting->of == ready && waiting->state == state && !waiting->spoken_for)
+                        return waiting;
+        }
+        return NULL;
+}
+
 char *warm_spare(Vm *ready)
 {
         WarmPool *pool = manager_warm(vm_manager(ready));
-        GHashTableIter iter;
-        gpointer item;
+        Waiting *spare;
         char *id = NULL;
         g_mutex_lock(&pool->lock);
-        g_hash_table_iter_init(&iter, pool->waiting);
-        while (!id && g_hash_table_iter_next(&iter, NULL, &item)) {
-                Waiting *waiting = item;
-                if (waiting->of != ready || waiting->state != WAITING || waiting->spoken_for)
-                        continue;
-                waiting->spoken_for = true;
-                id = g_strdup(vm_id(waiting->vm));
+        /* A check takes a moment; a QEMU of one's own takes longer. */
+        while (!(spare = spare_in(pool, ready, WAITING)) && spare_in(pool, ready, CHECKING))
+                g_cond_wait(&pool->changed, &pool->lock);
+        if (spare) {
+                spare->spoken_for = true;
+                id = g_strdup(vm_id(spare->vm));
         }
         g_mutex_unlock(&pool->lock);
         return id;
@@ -573,7 +587,7 @@ static void make_spares(WarmPool *pool, int64_t count, int64_t floor_bytes)
         for (guint i = 0; i < vms->len; i++) {
                 if (!may_have_spares(vms->pdata[i]))
                         continue;
-                int64_t have = spares_of(pool, vms->pdata[i]), wanted = allowance(count, floor_bytes, have);
+                int64_t have = spares_of(pool, vms->pdata[i], true), wanted = allowance(count, floor_bytes, have);
                 for (; have < wanted; have++)
                         make_spare(pool, vms->pdata[i]);
         }
@@ -600,23 +614,23 @@ static bool is_wanted(WarmPool *pool, const Waiting *waiting, GPtrArray *candida
         if (!waiting->of)
                 return g_ptr_array_find(candidates, waiting->vm, NULL);
         g_autoptr(Vm) of = manager_any_vm(pool->manager, vm_id(waiting->of));
-        return of == waiting->of && ready_is(of) && spares_of(pool, of) <= spares;
+        return of == waiting->of && ready_is(of) && spares_of(pool, of, true) <= spares;
 }
 
 static void keep_or_end(WarmPool *pool, Vm *vm, GPtrArray *candidates, int64_t spares)
 {
-        Waiting *waiting = claim(pool, vm_id(vm));
+        Waiting *waiting = claim(pool, vm_id(vm), CHECKING);
         if (!waiting)
                 return;
-        if (!waiting->spoken_for && (!is_wanted(pool, waiting, candidates, spares) || is_stale(pool, waiting))) {
-                end_one(waiting);
-                drop(pool, vm_id(vm));
-                return;
-        }
+        bool keep = waiting->spoken_for || (is_wanted(pool, waiting, candidates, spares) && !is_stale(pool, waiting));
         g_mutex_lock(&pool->lock);
-        waiting->state = WAITING;
+        waiting->state = keep ? WAITING : ENDING;
         g_cond_broadcast(&pool->changed);
         g_mutex_unlock(&pool->lock);
+        if (keep)
+                return;
+        end_one(waiting);
+        drop(pool, vm_id(vm));
 }
 
 void warm_round(Manager *manager)
@@ -684,5 +698,5 @@ char **warm_names(Manager *manager)
 
 int64_t warm_spares(Manager *manager)
 {
-        return spares_of(manager_warm(manager), NULL);
+        return spares_of(manager_warm(manager), NULL, false);
 }
