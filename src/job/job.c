@@ -55,7 +55,7 @@ bool job_step(Job *job, const char *name, const char *format, ...)
         add_step(job, name, detail);
         if (job->dry_run)
                 return false;
-        job_write(job, &job->shown, NULL, NULL);
+        job_write(job, STORE_PLAIN, &job->shown, NULL, NULL);
         job_crash_point(job, name);
         return true;
 }
@@ -93,8 +93,9 @@ bool job_commit(Job *job, GError **error)
                 return job_check_cancelled(job, error);
 
         json_t *before = json_deep_copy(job->journal);
+        StoreDurability durability = journal_weight(job->journal);
         journal_commit(job->journal);
-        if (job_write(job, &job->shown, NULL, error)) {
+        if (job_write(job, durability, &job->shown, NULL, error)) {
                 json_decref(before);
                 job_crash_point(job, "@commit");
                 return true;
@@ -110,7 +111,7 @@ bool job_commit(Job *job, GError **error)
 bool job_remember(Job *job, const char *name, json_t *value_taken, GError **error)
 {
         json_object_set_new(json_object_get(job->journal, "data"), name, value_taken);
-        return job->dry_run || job_write(job, &job->shown, NULL, error);
+        return job->dry_run || job_write(job, STORE_PLAIN, &job->shown, NULL, error);
 }
 
 const json_t *job_recall(Job *job, const char *name)
@@ -156,7 +157,8 @@ static bool record(Job *job, const char *list, const char *operation, json_t *ar
                 json_decref(args_taken);
                 return true;
         }
-        if (!journal_add(job->journal, list, operation, args_taken) || job_write(job, &job->shown, NULL, error))
+        if (!journal_add(job->journal, list, operation, args_taken) ||
+            job_write(job, STORE_PLAIN, &job->shown, NULL, error))
                 return true;
         journal_drop_last(job->journal, list);
         return false;

@@ -20,7 +20,8 @@
  * undoes and ends it failed, saying that the daemon was restarted meanwhile, or finishes it if it was committed, and
  * ends it done without a result. Jobs found queued are queued again.
  *
- * A job that ends writes its row, then shows its end, then emits job-ended, then gives its turn on.
+ * A job's point of no return, or the end of one that has none and could be undone, is on the disk before it goes on. A
+ * job that ends writes its row, then shows its end, then emits job-ended, then gives its turn on.
  */
 #pragma once
 

@@ -108,7 +108,7 @@ void job_crash_point(Job *job, const char *point);
 bool job_insert(Job *job, GError **error);
 /* Writes the row. @shown: the job as it is to be (mostly &job->shown). @args: new text of the arguments, NULL: as they
  * are. */
-bool job_write(Job *job, const HostlerJob *shown, const char *args, GError **error);
+bool job_write(Job *job, StoreDurability durability, const HostlerJob *shown, const char *args, GError **error);
 /* A job out of its row; `verb` or `args` are NULL if this version cannot make sense of them. One reference, not queued.
  */
 Job *job_from_row(JobQueue *queue, const JobRow *row);
@@ -121,6 +121,9 @@ json_t *journal_new(const char *turn_key, bool urgent);
 /* Adds to the list "undo" or "finish", unless it is there already (a rerun). True if it was added. */
 bool journal_add(json_t *journal, const char *list, const char *operation, json_t *args_taken);
 void journal_drop_last(json_t *journal, const char *list);
+/* What writing down that nothing of it is to be undone any more costs: it waits for the disk if there is something,
+ * which would else be undone after a power cut though it was answered. */
+StoreDurability journal_weight(const json_t *journal);
 void journal_commit(json_t *journal);
 bool journal_is_committed(const json_t *journal);
 /*

@@ -63,6 +63,11 @@ void journal_commit(json_t *journal)
         json_object_set_new(journal, "committed", json_true());
 }
 
+StoreDurability journal_weight(const json_t *journal)
+{
+        return json_array_size(json_object_get(journal, "undo")) > 0 ? STORE_DURABLE : STORE_PLAIN;
+}
+
 bool journal_is_committed(const json_t *journal)
 {
         return json_is_true(json_object_get(journal, "committed"));

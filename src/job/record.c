@@ -78,7 +78,7 @@ bool job_insert(Job *job, GError **error)
         return store_job_insert(job->queue->store, &row, error);
 }
 
-bool job_write(Job *job, const HostlerJob *shown, const char *args, GError **error)
+bool job_write(Job *job, StoreDurability durability, const HostlerJob *shown, const char *args, GError **error)
 {
         if (g_atomic_int_get(&job->queue->abandoned))
                 return error_set(error, HOSTLER_ERROR_BUSY, shown->object, "the daemon is ending");
@@ -97,7 +97,7 @@ bool job_write(Job *job, const HostlerJob *shown, const char *args, GError **err
             .ended_ms = job->ended_ms,
             .progress = isnan(shown->progress) ? -1 : shown->progress,
         };
-        return store_job_update(job->queue->store, &row, error);
+        return store_job_update(job->queue->store, durability, &row, error);
 }
 
 Job *job_from_row(JobQueue *queue, const JobRow *row)

@@ -87,7 +87,7 @@ static void run_again(JobQueue *queue, Job *job)
         if (job->recovered) {
                 json_t *attempts = json_object_get(job->journal, "attempts");
                 json_integer_set(attempts, json_integer_value(attempts) + 1);
-                job_write(job, &job->shown, NULL, NULL);
+                job_write(job, STORE_PLAIN, &job->shown, NULL, NULL);
                 g_mutex_lock(&queue->lock);
                 job->shown.state = HOSTLER_JOB_STATE_QUEUED;
                 g_mutex_unlock(&queue->lock);

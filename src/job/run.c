@@ -104,7 +104,7 @@ void job_write_unwritten(JobQueue *queue)
         for (guint i = 0; i < jobs->len; i++) {
                 job = g_ptr_array_index(jobs, i);
                 g_autofree char *args = job_args_shown(job);
-                bool written = job_write(job, &job->shown, args, NULL);
+                bool written = job_write(job, STORE_PLAIN, &job->shown, args, NULL);
                 g_mutex_lock(&queue->lock);
                 if (written)
                         g_hash_table_remove(queue->jobs, job->shown.id);
@@ -189,7 +189,7 @@ static bool begin(Job *job, GError **error)
         if (!job->shown.started)
                 job->shown.started = time_format(job->started_ms);
         g_mutex_unlock(&job->queue->lock);
-        if (!job_write(job, &job->shown, NULL, error))
+        if (!job_write(job, STORE_PLAIN, &job->shown, NULL, error))
                 return false;
         emit(job, "job-started", NULL, NULL);
         return true;
@@ -219,8 +219,9 @@ static HostlerJobState clean_up(Job *job, bool cancelled, GError **error)
                 return cancelled && undone ? HOSTLER_JOB_STATE_CANCELLED : HOSTLER_JOB_STATE_FAILED;
         }
         if (!journal_is_committed(job->journal) && json_array_size(json_object_get(job->journal, "finish")) > 0) {
+                StoreDurability durability = journal_weight(job->journal);
                 journal_commit(job->journal);
-                job_write(job, &job->shown, NULL, NULL);
+                job_write(job, durability, &job->shown, NULL, NULL);
         }
         journal_run_finish(job, error);
         return *error ? HOSTLER_JOB_STATE_FAILED : HOSTLER_JOB_STATE_DONE;
@@ -251,7 +252,8 @@ static bool publish(Job *job, HostlerJobState state, const GError *error, const 
         if (state == HOSTLER_JOB_STATE_DONE && !isnan(end.progress))
                 end.progress = 100;
         g_autofree char *args = job_args_shown(job);
-        bool written = job_write(job, &end, args, NULL);
+        StoreDurability durability = state == HOSTLER_JOB_STATE_DONE ? journal_weight(job->journal) : STORE_PLAIN;
+        bool written = job_write(job, durability, &end, args, NULL);
 
         g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&job->queue->lock);
         job->shown = end;

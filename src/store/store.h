@@ -2,7 +2,8 @@
  * The only SQL in the tree: one SQLite database in WAL mode, one connection, a mutex inside. Rows go in and out as
  * values.
  *
- * Durable writes (specs, names, trash, settings, that a VM runs or is suspended) are on the disk when the call returns
+ * Durable writes (specs, names, trash, settings, that a VM runs or is suspended, that a job is not to be
+ * undone) are on the disk when the call returns
  * (synchronous=FULL); the rest survives a crash of the process but may lose the last moments at a power cut
  * (synchronous=NORMAL). A full disk answers
  * HOSTLER_ERROR_READ_ONLY and leaves the database as it was. Text members of rows are owned by the row; free with the
@@ -71,7 +72,7 @@ void job_row_clear(JobRow *row);
 /* HOSTLER_ERROR_EXISTS when (uid, key) is there already. */
 bool store_job_insert(Store *store, const JobRow *row, GError **error);
 /* Writes what changes in a job: not verb, object, uid, key, created_ms; args only where not NULL. */
-bool store_job_update(Store *store, const JobRow *row, GError **error);
+bool store_job_update(Store *store, StoreDurability durability, const JobRow *row, GError **error);
 /* HOSTLER_ERROR_NOT_FOUND. */
 bool store_job_by_key(Store *store, int64_t uid, const char *key, JobRow *ret_row, GError **error);
 bool store_job_get(Store *store, const char *id, JobRow *ret_row, GError **error);

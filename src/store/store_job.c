@@ -36,9 +36,9 @@ bool store_job_insert(Store *store, const JobRow *row, GError **error)
         return store_transact(store, STORE_PLAIN, insert, (void *)row, error);
 }
 
-bool store_job_update(Store *store, const JobRow *row, GError **error)
+bool store_job_update(Store *store, StoreDurability durability, const JobRow *row, GError **error)
 {
-        return store_transact(store, STORE_PLAIN, update, (void *)row, error);
+        return store_transact(store, durability, update, (void *)row, error);
 }
 
 bool store_job_by_key(Store *store, int64_t uid, const char *key, JobRow *ret_row, GError **error)

@@ -168,17 +168,25 @@ void vm_record_exit(Vm *vm)
         g_mutex_unlock(&vm->lock);
 }
 
+/* What its keeper wrote may have been lost with the host, or be half there. */
+static bool ran_before_boot(Vm *vm, const HostlerVmRuntime *runtime)
+{
+        g_autoptr(GError) error = NULL;
+        g_autofree char *keeper = vm_path(vm, "run/keeper.json");
+        if (runtime->boot && !g_str_equal(runtime->boot, host_boot_id()))
+                return true;
+        /* There, and yet not found: it speaks of processes of before the host was started. */
+        return access(keeper, F_OK) == 0 && !keeper_read(vm->dir, NULL, NULL, &error) &&
+               error_is(error, HOSTLER_ERROR_NOT_FOUND);
+}
+
 /* What its keeper left says of a run nobody was connected to; NULL: no QEMU was executed. */
 static HostlerVmExit *missed_exit_record(Vm *vm, const HostlerVmRuntime *runtime)
 {
         KeeperExit how;
-        g_autoptr(GError) error = NULL;
-        g_autofree char *keeper = vm_path(vm, "run/keeper.json");
         if (keeper_exit_read(vm->dir, &how, NULL))
                 return exit_record(vm, runtime, NULL);
-        /* There, and yet not found: it speaks of processes of before the host was started. */
-        if (access(keeper, F_OK) < 0 || keeper_read(vm->dir, NULL, NULL, &error) ||
-            !error_is(error, HOSTLER_ERROR_NOT_FOUND))
+        if (!ran_before_boot(vm, runtime))
                 return NULL;
         HostlerVmExit *record = g_new0(HostlerVmExit, 1);
         record_init(&hostler_vm_exit_type, record);

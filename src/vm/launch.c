@@ -67,6 +67,8 @@ static void note_start(HostlerVmRuntime *runtime, void *data)
 {
         g_free(runtime->started);
         runtime->started = time_format(clock_unix_ms());
+        g_free(runtime->boot);
+        runtime->boot = g_strdup(host_boot_id());
 }
 
 /* ---- helpers ---- */

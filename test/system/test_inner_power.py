@@ -3,13 +3,14 @@ nothing else.
 
 The file system of the inner host keeps what nobody syncs in memory for ten minutes, so a power cut takes all of it. Of the running host's disk
 copies are made, while its QEMU stands still: each is what a cut at that moment would have left. The last cut is a real one. All of them are looked
-at by the host after its next boot. HOSTLER_POWER_CUTS: how many; HOSTLER_SEED: which.
+at by the host after its next boot. HOSTLER_POWER_CUTS: how many (20 at most); HOSTLER_SEED: which.
 """
 import os
 import pathlib
 import random
 import shutil
 import signal
+import string
 import subprocess
 import threading
 import time
@@ -103,12 +104,17 @@ class Worker(threading.Thread):
     def write(self, name, vm):
         """As its guest would, and flushed."""
         self.writes = self.writes % 250 + 1
-        path = heads(self.daemon_process, [self.api.call("GET", f"/v1/vms/{name}")])[name]
         self.tell({name: vm | {"content": self.writes}}, False)
-        good, said = qemu_io(path, f"write -P {self.writes} 0 512", "flush")
-        assert good, said
+        wait_until(lambda: self.written(name), 20, "no job has the disk open")
         self.model[name] = vm | {"content": self.writes}
         self.tell({}, True)
+
+    def written(self, name):
+        """False while a job that nobody waits for merges its layers."""
+        path = heads(self.daemon_process, [self.api.call("GET", f"/v1/vms/{name}")])[name]
+        good, said = qemu_io(path, f"write -P {self.writes} 0 512", "flush")
+        assert good or "lock" in said or "No such file" in said, said
+        return good
 
     def change(self, after, method, path, body=None):
         self.tell(after, False)
@@ -139,15 +145,21 @@ def fresh_daemon():
     return daemon
 
 
-def fall_asleep():
-    """The last two things that are answered: a VM sleeps, another runs."""
+ANSWERS = {"suspend": ("/v1/vms/sleeps/suspend", {}), "start": ("/v1/vms/runs/start", {}),
+           "clone": ("/v1/vms/off/clone", {"names": ["copy"], "linked": True})}
+
+
+def answer():
+    """One thing after the other, each the last that is answered at its power cut."""
     daemon = fresh_daemon()
     api = Api(daemon.socket)
-    for name in ("runs", "sleeps"):
+    for name in ("runs", "sleeps", "off"):
         api.job("POST", "/v1/vms", {"name": name, "spec": SPEC})
     api.job("POST", "/v1/vms/sleeps/start", {})
-    api.job("POST", "/v1/vms/sleeps/suspend", {})
-    api.job("POST", "/v1/vms/runs/start", {})
+    for name, (path, body) in ANSWERS.items():
+        api.job("POST", path, body)
+        inner.report(name)
+        wait_until(lambda: pathlib.Path(f"/run/{name}").exists(), 60, "it is copied", every=0.01)
     daemon.kill()
     for pid in daemon.processes():
         os.kill(pid, signal.SIGKILL)
@@ -173,17 +185,20 @@ def daemon_on(device):
     return Daemon(images=(), folder=FOLDER)
 
 
-def look_asleep(device):
-    """What was answered last is on the disk, though nothing was written after it."""
+def look_answered(device, answered):
+    """What was @answered last is on the disk, though nothing was written after it."""
     with daemon_on(device) as daemon:
         api = Api(daemon.socket)
-        vms = {vm["name"]: vm for vm in check_whole(daemon).values()}
-        assert vms["sleeps"]["status"]["power"] == "suspended", vms["sleeps"]["status"]
-        runs = vms["runs"]["status"]  # whether its start is known to have ended, or is done again: it is known to have run
-        assert runs["power"] == "running" or runs["exit"]["reason"] == "host-down", runs
-        api.job("POST", "/v1/vms/sleeps/resume", {})
-        assert api.call("GET", "/v1/vms/sleeps")["status"]["power"] == "running"
-        return {name: vm["status"]["power"] for name, vm in vms.items()}
+        vms = {vm["name"]: vm["status"] for vm in check_whole(daemon).values()}
+        if answered == "suspend":
+            assert vms["sleeps"]["power"] == "suspended", vms["sleeps"]
+            api.job("POST", "/v1/vms/sleeps/resume", {})
+            assert api.call("GET", "/v1/vms/sleeps")["status"]["power"] == "running"
+        if answered == "start":  # whether it is known that the start has ended, or it is done again
+            assert vms["runs"]["power"] == "running" or vms["runs"]["exit"]["reason"] == "host-down", vms["runs"]
+        if answered == "clone":
+            assert "copy" in vms and vms["runs"]["exit"]["reason"] == "host-down", vms
+        return {name: status["power"] for name, status in vms.items()}
 
 
 def look(device, workers):
@@ -238,7 +253,16 @@ def check_snapshots(daemon, name, vm, workers):
 
 def last_reports(host):
     """Of each worker; a worker that was cut off between a change's answer and its report is no failure, for then it still was under way."""
-    return list({report["worker"]: report for report in host.reported() if report != "working"}.values())
+    return list({report["worker"]: report for report in host.reported() if isinstance(report, dict)}.values())
+
+
+def answered_disk(host, answering, name):
+    wait_until(lambda: name in host.reported() or answering.done(), 120, f"{name} is answered", every=0.01)
+    assert name in host.reported(), answering.result()
+    with host.frozen():
+        copy = host.copy_disk(f"{name}.raw")
+    host.run("touch", f"/run/{name}")
+    return copy
 
 
 @limit(900)
@@ -247,9 +271,9 @@ def test_power_cuts():
     chance = random.Random(SEED)
     cuts = []
     with inner.Host(data=1, mount="commit=600,noauto_da_alloc") as host:
-        host.call(fall_asleep, timeout=60)
-        with host.frozen():
-            asleep = host.copy_disk("asleep.raw")
+        answering = host.begin(answer)
+        answers = [answered_disk(host, answering, name) for name in ANSWERS]
+        answering.result(60)
         working = host.begin(work, SEED)
         wait_until(lambda: "working" in host.reported() or working.done(), 120, "the workers begin")
         for number in range(CUTS):
@@ -261,8 +285,10 @@ def test_power_cuts():
                 cuts.append((host.copy_disk(f"cut{number}.raw"), last_reports(host)))
         host.cut()
         cuts.append((host.disk, last_reports(host)))
-        host.boot(disks=[asleep] + [path for path, _ in cuts[:-1]])
-        print("asleep:", host.call(look_asleep, "/dev/vdc", timeout=60))
+        host.boot(disks=answers + [path for path, _ in cuts[:-1]])
+        devices = [f"/dev/vd{letter}" for letter in string.ascii_lowercase[2:]]
+        for name in ANSWERS:
+            print(f"after {name}:", host.call(look_answered, devices.pop(0), name, timeout=60))
         for number, (_, reports) in enumerate(cuts):
-            device = f"/dev/vd{chr(ord('d') + number)}" if number < CUTS else "/dev/vdb"
+            device = devices[number] if number < CUTS else "/dev/vdb"
             print(f"cut {number}:", host.call(look, device, reports, timeout=60))

@@ -25,7 +25,7 @@ def wait_own_identity(daemon, *vms):
 
 
 def ticks(daemon, vm):
-    return int(shell(daemon, vm, "cat /tmp/mem/ticks || cat /tmp/mem/ticks"))
+    return int(shell(daemon, vm, "until grep . /tmp/mem/ticks; do :; done"))
 
 
 def private_bytes(daemon, vm):

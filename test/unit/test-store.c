@@ -188,7 +188,7 @@ static void test_job_rows(Fixture *fixture, const void *data)
         row.state = (char *)"running";
         row.args = NULL;
         row.started_ms = 6;
-        g_assert_true(store_job_update(fixture->store, &row, &error));
+        g_assert_true(store_job_update(fixture->store, STORE_PLAIN, &row, &error));
         reopen(fixture);
         g_assert_true(store_job_by_key(fixture->store, 1000, "key", &read, &error));
         g_assert_cmpstr(read.id, ==, "1");
@@ -208,7 +208,7 @@ static void test_job_secrets(Fixture *fixture, const void *data)
         row.args = (char *)"{\"password\":\"canary-7f3a\"}";
         g_assert_true(store_job_insert(fixture->store, &row, NULL));
         row.args = (char *)"{}";
-        g_assert_true(store_job_update(fixture->store, &row, NULL));
+        g_assert_true(store_job_update(fixture->store, STORE_PLAIN, &row, NULL));
         store_close(fixture->store);
         fixture->store = NULL;
 

@@ -12,7 +12,6 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -29,6 +28,7 @@
 #include "vm/prepare.h"
 #include "vm/snapshot/saved_state.h"
 #include "vm/vm_internal.h"
+#include "vm/warm/stamp.h"
 #include "wire/json_stream.h"
 
 #define COUNT_KEY "pool-warm"
@@ -98,26 +98,6 @@ WarmPool *warm_pool_new(Manager *manager)
 }
 
 /* ---- what it would be started with ---- */
-
-/* Of the files that a command line names: another one by the same name is not the one that was read. */
-static char *stamp_of(Vm *vm, char *const *argv)
-{
-        g_autoptr(GString) text = g_string_new(NULL);
-        g_autofree char *seed = vm_path(vm, SEED_FILE_NAME);
-        gsize length;
-        struct stat st;
-        for (char *const *word = argv; *word; word++)
-                if (**word == '/' && stat(*word, &st) == 0)
-                        g_string_append_printf(text, "%ju %jd %jd.%ld\n", (uintmax_t)st.st_ino, (intmax_t)st.st_size,
-                                               (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
-        /* Written anew for each start; what counts is what is in it. */
-        g_autofree char *bytes = NULL;
-        if (g_file_get_contents(seed, &bytes, &length, NULL)) {
-                g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, (guchar *)bytes, length);
-                g_string_append(text, sum);
-        }
-        return g_string_free(g_steal_pointer(&text), FALSE);
-}
 
 static bool all_can_be_had(Vm *vm)
 {
@@ -225,7 +205,7 @@ void warm_end(Vm *vm)
 
 static bool is_fit(const Waiting *waiting, char *const *argv)
 {
-        g_autofree char *stamp = argv ? stamp_of(waiting->vm, argv) : NULL;
+        g_autofree char *stamp = argv ? warm_stamp(waiting->vm, argv) : NULL;
         return argv && process_id_alive(&waiting->process) &&
                g_strv_equal((const char *const *)argv, (const char *const *)waiting->argv) &&
                strcmp(stamp, waiting->stamp) == 0;
@@ -435,7 +415,7 @@ static bool make(WarmPool *pool, Waiting *made)
         made->argv = argv_of(made, &run);
         bool ok = made->argv && !has_failed(pool, made) && mark(made) && prepare_seed(made->vm, NULL);
         if (ok) {
-                made->stamp = stamp_of(made->vm, made->argv);
+                made->stamp = warm_stamp(made->vm, made->argv);
                 ok = start_one(made, &run) && is_greeted(made);
                 if (!ok)
                         note_failure(pool, made);
