@@ -48,15 +48,22 @@ static bool dir_unmake(const HostlerPoolConfig *pool, GError **error)
         return unlink(path) == 0 || errno == ENOENT || error_set_errno(error, errno, NULL, "cannot remove %s", path);
 }
 
-static bool dir_check(const HostlerPoolConfig *pool, GError **error)
+/* Whoever touches it would wait for ever. With the error. */
+static bool is_silent(const HostlerPoolConfig *pool, GError **error)
 {
         struct statvfs st;
         g_autoptr(GError) local = NULL;
-        if (!pool_answers(pool->path, &st, &local) &&
-            g_error_matches(local, HOSTLER_ERROR, HOSTLER_ERROR_UNRESPONSIVE)) {
-                g_propagate_error(error, g_steal_pointer(&local));
-                return error_wrap(error, HOSTLER_ERROR_UNRESPONSIVE, NULL, "pool %s", pool->name);
-        }
+        if (pool_answers(pool->path, &st, &local) || !error_is(local, HOSTLER_ERROR_UNRESPONSIVE))
+                return false;
+        g_propagate_error(error, g_steal_pointer(&local));
+        error_wrap(error, HOSTLER_ERROR_UNRESPONSIVE, NULL, "pool %s", pool->name);
+        return true;
+}
+
+static bool dir_check(const HostlerPoolConfig *pool, GError **error)
+{
+        if (is_silent(pool, error))
+                return false;
         g_autofree char *mark = read_mark(pool);
         if (g_strcmp0(mark, pool->name) == 0 || strcmp(pool->name, POOL_DEFAULT) == 0)
                 return true;
@@ -89,7 +96,7 @@ static bool dir_prepare(const HostlerPoolConfig *pool, const char *vm_id, GError
 static bool dir_forget(const HostlerPoolConfig *pool, const char *vm_id, GError **error)
 {
         g_autofree char *folder = g_build_filename(pool->path, vm_id, NULL);
-        return dir_remove_durably(folder, error);
+        return !is_silent(pool, error) && dir_remove_durably(folder, error);
 }
 
 const PoolType pool_dir = {

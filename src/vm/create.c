@@ -203,7 +203,7 @@ static bool make_vm(Job *job, Vm *vm, GError **error)
         Manager *manager = job_manager(job);
         g_autoptr(Spec) spec = vm_spec(vm);
         g_autofree char *object = vm_object(vm);
-        if (!job_is_dry_run(job) && !job_undo(job, "vm-forget", json_pack("{s:s}", "vm", vm_id(vm)), error))
+        if (!job_is_dry_run(job) && !job_undo(job, "vm-forget", pools_forget_args(vm), error))
                 return false;
         if (!make_disks(job, vm, &spec->value, error))
                 return false;

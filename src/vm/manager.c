@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "vm/clone/identity.h"
 #include "vm/manager_internal.h"
 #include "vm/network/ports.h"
 #include "vm/pool/pools.h"
@@ -16,6 +17,7 @@
 
 /* Waiting for an adoption at daemon start: its own limit is shorter. */
 #define READY_TIMEOUT_MS 30000
+#define WAIT_MS 250 /* so often a thread that waits for a job looks whether the daemon ends */
 /* Working hardware is proved in a fraction of this; a VM that cannot wait longer is emulated for this run. */
 #define PROBE_TIMEOUT_MS 2000
 
@@ -80,6 +82,7 @@ Manager *manager_new(const ManagerConfig *config, GError **error)
         manager->governor = governor_new(manager);
         manager->network = new_network(config);
         manager->warm = warm_pool_new(manager);
+        manager->renewals = identity_renewals_new(manager);
         manager->jobs = job_queue_new(config->store, manager->events, manager, manager_operations);
         bool ok = make_folders(manager, error) && pools_load(manager, error) && load(manager, error) &&
                   switches_load(manager, error) && job_queue_load(manager->jobs, error);
@@ -142,6 +145,7 @@ void manager_free(Manager *manager)
         g_clear_pointer(&manager->probe, g_thread_join);
         if (manager->silent)
                 g_thread_pool_free(manager->silent, FALSE, TRUE);
+        g_thread_pool_free(manager->renewals, FALSE, TRUE);
         finish_background(manager);
         finish_jobs(manager);
         disconnect_all(manager);
@@ -169,12 +173,14 @@ Caller manager_caller(void)
         return (Caller){.uid = getuid(), .gid = getgid(), .pid = getpid(), .role = ROLE_ADMIN};
 }
 
-void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, const char *key)
+/* Its id, or NULL when nothing comes of it. Caller frees. */
+static char *submit(Vm *vm, const char *noun, const char *verb, const void *args, const char *key)
 {
-        g_autofree char *object = vm_object(vm), *turn = g_strdup_printf("vm/%s", vm_id(vm)), *id = NULL;
+        g_autofree char *object = vm_object(vm), *turn = g_strdup_printf("vm/%s", vm_id(vm));
+        char *id = NULL;
         Caller caller = manager_caller();
         if (g_cancellable_is_cancelled(vm_manager(vm)->cancellable))
-                return;
+                return NULL;
         JobRequest request = {.verb = verb_handler(verb_find(noun, verb)),
                               .args = args,
                               .object = object,
@@ -182,6 +188,24 @@ void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, c
                               .caller = &caller,
                               .key = key};
         job_submit(manager_jobs(vm_manager(vm)), &request, &id, NULL);
+        return id;
+}
+
+void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, const char *key)
+{
+        g_free(submit(vm, noun, verb, args, key));
+}
+
+void manager_have_done(Vm *vm, const char *noun, const char *verb, const void *args)
+{
+        Manager *manager = vm_manager(vm);
+        g_autofree char *id = submit(vm, noun, verb, args, NULL);
+        g_autoptr(GError) error = NULL;
+        while (id && !g_cancellable_is_cancelled(manager->cancellable)) {
+                g_clear_error(&error);
+                if (job_wait(manager->jobs, id, WAIT_MS, &error) || !error_is(error, HOSTLER_ERROR_TIMEOUT))
+                        return;
+        }
 }
 
 typedef struct {

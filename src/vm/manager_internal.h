@@ -24,6 +24,7 @@ struct Manager {
         GThread *house;
         bool read_only;
         GThreadPool *silent;       /* adoptions that are tried again and again */
+        GThreadPool *renewals;     /* VMs whose guests are to get identities of their own: identity.c */
         GCancellable *cancellable; /* of the recovery and the probe */
 
         Monitor *monitor;
@@ -63,6 +64,8 @@ Caller manager_caller(void);
  * Nothing comes of it while the store cannot be written, or once the daemon's end has begun.
  */
 void manager_ask(Vm *vm, const char *noun, const char *verb, const void *args, const char *key);
+/* The same, and returns when the job has ended, however, or when the daemon's end has begun. Not on the main loop. */
+void manager_have_done(Vm *vm, const char *noun, const char *verb, const void *args);
 /* recover.c: what the row knows beyond the spec. */
 void vm_load(Vm *vm, const VmRow *row);
 /* recover.c: false while an adoption at daemon start is under way. */

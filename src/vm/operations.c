@@ -131,7 +131,7 @@ bool operation_vm_forget(Manager *manager, const json_t *args, GError **error)
         warm_forget(manager, id);
         for (char **source = sources; source && *source; source++)
                 layers_tidy_soon(manager, *source);
-        return pools_forget_vm(manager, id, error) && dir_remove_durably(dir, error);
+        return pools_forget_vm(manager, id, json_object_get(args, "pools"), error) && dir_remove_durably(dir, error);
 }
 
 static bool operation_file_remove(Manager *manager, const json_t *args, GError **error)

@@ -8,5 +8,5 @@
 
 /* {vm, saved}: the saved state becomes the VM's, QEMU is ended. */
 bool operation_vm_suspended(Manager *manager, const json_t *args, GError **error);
-/* {vm}: the VM's row, folder and table entry are gone. */
+/* {vm, pools} (pools.h): the VM's row, folder, volumes and table entry are gone. */
 bool operation_vm_forget(Manager *manager, const json_t *args, GError **error);

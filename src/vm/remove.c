@@ -10,6 +10,7 @@
 #include "vm/clone/template.h"
 #include "vm/operations.h"
 #include "vm/pool/disk_volume.h"
+#include "vm/pool/pools.h"
 
 static bool check_protection(Vm *vm, GError **error)
 {
@@ -90,7 +91,7 @@ static bool check_clones(Job *job, Vm *vm, GError **error)
 static bool purge(Job *job, Vm *vm, GError **error)
 {
         g_autofree char *object = vm_object(vm);
-        json_auto_t *args = json_pack("{s:s}", "vm", vm_id(vm));
+        json_auto_t *args = pools_forget_args(vm);
         if (!job_step(job, "remove", "remove it for ever"))
                 return true;
         if (!job_finish(job, "vm-forget", json_incref(args), error) || !job_commit(job, error) ||
@@ -119,7 +120,7 @@ bool vm_rm(Job *job, const HostlerVmRmArgs *args, GError **error)
         if (!vm)
                 return known != NULL; /* run again: it is gone */
         if (!check_protection(vm, error) || !check_confirmed(vm, args, error) ||
-            ((args->now || args->keep_disks) && !check_clones(job, vm, error)))
+            ((args->now || args->keep_disks) && (!check_clones(job, vm, error) || !vm_check_places(vm, error))))
                 return false;
         if (!job_is_dry_run(job) && !job_remember(job, "vm", json_string(vm_id(vm)), error))
                 return false;

@@ -45,6 +45,7 @@ struct Vm {
         int64_t schedule_tried_ms;  /* schedule_run.c, its thread only */
         bool freezing;              /* somebody will thaw its file systems (snapshot/freeze.h) */
         char *exit_reason;          /* what QEMU said on its way out */
+        bool renewing;              /* its guest's identity is about to be renewed (clone/identity.c) */
         bool ending;                /* somebody is writing down how the run ended */
         bool recovering;            /* an adoption at daemon start is still under way */
         struct VmWatch *watch;      /* watch.c; main loop only */

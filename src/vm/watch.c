@@ -25,6 +25,7 @@
 #define RENEW_AGAIN_MS 20000
 #define AGENT_SOON_MS 300
 #define AGENT_LATER_MS 15000
+#define AGENT_SHARE 10 /* it is left alone for so many times as long as it took to answer */
 #define CONSOLE_WINDOW 256
 #define GUEST_TEXT_MAX 128
 
@@ -36,6 +37,7 @@ typedef struct VmWatch {
         int helpers;
         bool beating, asking;
         bool named;
+        int64_t asked_ms;                /* when the agent was asked last */
         int64_t renew_after_ms;          /* when a job may be asked (again) to give the guest an identity of its own */
         char window[CONSOLE_WINDOW + 1]; /* the console's last bytes, for phases */
         size_t window_length;
@@ -218,7 +220,8 @@ static void on_interfaces(GuestAgent *agent, const json_t *result, const GError 
         guest_thaw_if_left(watch->vm);
         if (vm_has_address(watch->vm))
                 vm_set_phase(watch->vm, HOSTLER_BOOT_PHASE_IP);
-        ask_agent_in(watch, vm_has_address(watch->vm) ? AGENT_LATER_MS : AGENT_SOON_MS);
+        int64_t pause_ms = MAX(AGENT_SOON_MS, AGENT_SHARE * (clock_monotonic_ms() - watch->asked_ms));
+        ask_agent_in(watch, vm_has_address(watch->vm) ? AGENT_LATER_MS : (guint)MIN(pause_ms, AGENT_LATER_MS));
 }
 
 static void on_os(GuestAgent *agent, const json_t *result, const GError *error, void *data)
@@ -249,6 +252,7 @@ static void ask_agent(VmWatch *watch)
         if (!agent || watch->asking)
                 return;
         watch->asking = true;
+        watch->asked_ms = clock_monotonic_ms();
         guest_agent_send(agent, "guest-network-get-interfaces", NULL, AGENT_LIMIT_MS, on_interfaces, watch);
         if (!watch->named)
                 guest_agent_send(agent, "guest-get-host-name", NULL, AGENT_LIMIT_MS, on_host_name, watch);

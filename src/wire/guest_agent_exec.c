@@ -22,6 +22,7 @@ typedef struct {
         int64_t timeout_ms;
         int64_t deadline_ms; /* INT64_MAX: none */
         int64_t heard_ms;    /* when the agent answered last */
+        int64_t took_ms;     /* how long it took to */
         GCancellable *cancellable;
 } Program;
 
@@ -82,8 +83,10 @@ static bool poll_status(Program *program, json_t **ret_status, GError **error)
 {
         g_autoptr(GError) fault = NULL;
         json_t *arguments = json_pack("{s:I}", "pid", program->pid);
+        int64_t asked_ms = clock_monotonic_ms();
         if (exchange(program, "guest-exec-status", arguments, ret_status, &fault)) {
                 program->heard_ms = clock_monotonic_ms();
+                program->took_ms = program->heard_ms - asked_ms;
                 if (!json_is_true(json_object_get(*ret_status, "exited")))
                         g_clear_pointer(ret_status, json_decref);
                 return true;
@@ -99,7 +102,9 @@ static json_t *wait_for_exit(Program *program, GError **error)
 {
         json_t *status = NULL;
         for (int64_t pause_ms = POLL_FIRST_MS; !status; pause_ms = MIN(pause_ms * 3 / 2, POLL_LAST_MS)) {
-                if (!wait_ms(pause_ms, program->cancellable, error) || !poll_status(program, &status, error))
+                /* A guest that is slow to answer has better things to do than to be asked. */
+                if (!wait_ms(MAX(pause_ms, program->took_ms), program->cancellable, error) ||
+                    !poll_status(program, &status, error))
                         return NULL;
                 if (!status && clock_monotonic_ms() >= program->deadline_ms) {
                         g_autofree char *limit = duration_format(program->timeout_ms);

@@ -186,6 +186,42 @@ def pool_state(daemon):
     return next(pool for pool in daemon.json("pool", "ls") if pool["name"] == "share")["state"]
 
 
+# What would touch a volume, and is refused while nobody knows whether it is there.
+AWAY = (("start", "web"), ("snapshot", "create", "web", "two"), ("snapshot", "rm", "web", "one"), ("revert", "web", "one"), ("clone", "web", "copy"),
+        ("clone", "web", "copy", "--full"), ("rm", "web", "--now"), ("create", "new", "memory.size=64M", "disk0.size=1M", "disk0.pool=share"))
+
+
+def with_its_server_away(daemon):
+    for words in AWAY:
+        began = time.monotonic()
+        refusal = daemon.refused(1, *words)
+        assert "pool share" in refusal and "does not answer" in refusal and "server" in refusal, (words, refusal)
+        assert time.monotonic() - began < 8, words
+    daemon.hostler("create", "other", "memory.size=64M", "disk0.size=1M")
+    assert {vm["name"] for vm in daemon.json("ls")} == {"web", "other"}, "nobody else waits"
+    daemon.hostler("rm", "other", "--now")
+    assert [vm["name"] for vm in daemon.json("ls")] == ["web"], "it has nothing there"
+
+
+def of_a_running_vm_on(share, daemon):
+    """Locks go through the share, also to a QEMU that is not ours; clones of a VM that runs there, and its end."""
+    daemon.hostler("create", "busy", "memory.size=64M", "disk0.size=1M", "disk0.pool=share")
+    daemon.hostler("start", "busy")
+    head = next((share / daemon.show("busy")["id"]).glob("disk0*.qcow2"))
+    second = subprocess.run(["qemu-io", "-f", "qcow2", head, "-c", "write 0 512"], capture_output=True, text=True)
+    assert second.returncode != 0 and "lock" in second.stderr, second.stdout + second.stderr
+    daemon.hostler("clone", "busy", "linked")
+    daemon.hostler("clone", "busy", "full", "--full")
+    assert "linked" in daemon.refused(4, "rm", "busy", "--now", "-y")
+    for name in ("linked", "full"):
+        daemon.hostler("start", name)
+    assert {vm["status"]["power"] for vm in daemon.json("ls") if vm["name"] in ("linked", "full", "busy")} == {"running"}
+    folders = [share / daemon.show(name)["id"] for name in ("linked", "busy")]
+    for name in ("linked", "full", "busy"):
+        daemon.hostler("rm", name, "--now", "-y")
+    assert not any(folder.exists() for folder in folders)
+
+
 def on_a_share():
     """A pool on a real NFS share, and what is said and done while the server is away."""
     exported, share = pathlib.Path("/data/export"), pathlib.Path("/data/share")
@@ -198,12 +234,10 @@ def on_a_share():
         daemon.hostler("create", "web", "memory.size=64M", "disk0.size=1M", "disk0.pool=share")
         daemon.hostler("snapshot", "create", "web", "one")
         assert len(list(exported.rglob("disk0*.qcow2"))) == 2
+        of_a_running_vm_on(share, daemon)
         inner_nfs.stop()
         wait_until(lambda: pool_state(daemon) == "missing", 30)
-        refusal = daemon.refused(1, "start", "web")
-        assert "pool share" in refusal and "does not answer" in refusal and "server" in refusal, refusal
-        daemon.hostler("create", "other", "memory.size=64M", "disk0.size=1M")
-        assert {vm["name"] for vm in daemon.json("ls")} == {"web", "other"}, "nobody else waits"
+        with_its_server_away(daemon)
         inner_nfs.start(exported)
         (share / ".hostler-pool").read_text()  # comes once the server's time of grace is over
         wait_until(lambda: pool_state(daemon) == "ready", 60)

@@ -197,7 +197,7 @@ static bool make_clone(Cloning *cloning, const char *name, GError **error)
         HostlerVmHistory history;
         record_init(&hostler_vm_history_type, &history);
         history.identity_of = vm_name(cloning->asked);
-        bool ok = job_undo(cloning->job, "vm-forget", json_pack("{s:s}", "vm", vm_id(clone)), error) &&
+        bool ok = job_undo(cloning->job, "vm-forget", pools_forget_args(clone), error) &&
                   make_disks(cloning, clone, &history, error) && make_keepsakes(cloning, clone, error) &&
                   store_row(manager, clone, &history, error);
         record_clear(&hostler_vm_history_type, &history);

@@ -20,6 +20,7 @@
 
 #define SCRIPT_TIMEOUT_MS (10 * 60 * 1000)
 #define RANDOM_BYTES 512
+#define PER_PROCESSOR 2 /* of the host: so many are renewed at a time */
 
 /*
  * $1: the machine id, $2: the host name; random bytes on stdin. Prints a word for each thing that is new now. What a
@@ -82,10 +83,34 @@ static char *identity_of(Vm *vm)
         return name;
 }
 
-static void ask(Vm *vm)
+static void set_renewing(Vm *vm, bool renewing)
 {
+        g_mutex_lock(&vm->lock);
+        vm->renewing = renewing;
+        g_mutex_unlock(&vm->lock);
+}
+
+static bool is_renewing(Vm *vm)
+{
+        g_mutex_lock(&vm->lock);
+        bool renewing = vm->renewing;
+        g_mutex_unlock(&vm->lock);
+        return renewing;
+}
+
+static void renew(gpointer data, gpointer user_data)
+{
+        g_autoptr(Vm) vm = data;
         HostlerVmRenewIdentityArgs args = {.vm = (char *)vm_id(vm)};
-        manager_ask(vm, "vm", "renew-identity", &args, NULL);
+        if (vm_is_live(vm))
+                manager_have_done(vm, "vm", "renew-identity", &args);
+        set_renewing(vm, false);
+}
+
+/* Of two hundred that all begin at once none ends before the others do, and until then none is fit for use. */
+GThreadPool *identity_renewals_new(Manager *manager)
+{
+        return g_thread_pool_new(renew, manager, PER_PROCESSOR * (gint)g_get_num_processors(), FALSE, NULL);
 }
 
 bool identity_renew_soon(Vm *vm)
@@ -93,11 +118,13 @@ bool identity_renew_soon(Vm *vm)
         g_autofree char *of = identity_of(vm), *key = g_strdup_printf("vm/%s", vm_id(vm));
         g_autofree char *holder = of ? job_turn_holder(manager_jobs(vm_manager(vm)), key) : NULL;
         /* Somebody is at it, be it with this. */
-        if (holder)
+        if (holder || (of && is_renewing(vm)))
                 return true;
-        if (of)
-                vm_in_background(vm, "identity", ask);
-        return of != NULL;
+        if (!of)
+                return false;
+        set_renewing(vm, true);
+        g_thread_pool_push(vm_manager(vm)->renewals, vm_ref(vm), NULL);
+        return true;
 }
 
 /* ---- the verb ---- */

@@ -6,5 +6,7 @@
 
 #include "vm/manager.h"
 
-/* Main loop: the agent has answered. True when it is to be done and a job was asked to, or one has the turn. */
+/* Renews identities that identity_renew_soon() asks for, few at a time. g_thread_pool_free(). */
+GThreadPool *identity_renewals_new(Manager *manager);
+/* Main loop: the agent has answered. True when it is to be done and will be, or a job has the turn. */
 bool identity_renew_soon(Vm *vm);

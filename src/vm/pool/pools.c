@@ -196,13 +196,46 @@ bool pools_is_used_by(Vm *vm, const char *name)
         return used;
 }
 
-bool pools_forget_vm(Manager *manager, const char *id, GError **error)
+json_t *pools_forget_args(Vm *vm)
+{
+        HostlerPoolConfigList pools;
+        json_t *used = json_array();
+        pools_list(vm_manager(vm), &pools);
+        for (size_t i = 0; i < pools.count; i++)
+                if (pools_is_used_by(vm, pools.items[i].name))
+                        json_array_append_new(used, json_string(pools.items[i].name));
+        record_list_clear(&hostler_pool_config_type, &pools);
+        return json_pack("{s:s, s:o}", "vm", vm_id(vm), "pools", used);
+}
+
+static bool has_name(const json_t *names, const char *name)
+{
+        size_t i;
+        json_t *entry;
+        json_array_foreach (names, i, entry)
+                if (g_strcmp0(json_string_value(entry), name) == 0)
+                        return true;
+        return false;
+}
+
+static bool forget_in(const HostlerPoolConfig *pool, const char *id, const json_t *used, GError **error)
+{
+        g_autoptr(GError) local = NULL;
+        if (pool_type(pool)->forget(pool, id, &local))
+                return true;
+        if (error_is(local, HOSTLER_ERROR_UNRESPONSIVE) && !has_name(used, pool->name))
+                return true;
+        g_propagate_error(error, g_steal_pointer(&local));
+        return false;
+}
+
+bool pools_forget_vm(Manager *manager, const char *id, const json_t *used, GError **error)
 {
         HostlerPoolConfigList pools;
         bool ok = true;
         pools_list(manager, &pools);
         for (size_t i = 0; ok && i < pools.count; i++)
-                ok = pool_type(&pools.items[i])->forget(&pools.items[i], id, error);
+                ok = forget_in(&pools.items[i], id, used, error);
         record_list_clear(&hostler_pool_config_type, &pools);
         return ok;
 }
@@ -232,7 +265,8 @@ char *vm_layer_path(Vm *vm, const char *file)
         return path;
 }
 
-static bool check_place(Vm *vm, const char *disk, const char *file, GError **error)
+/* @what: cannot be had without it. */
+static bool check_place(Vm *vm, const char *what, const char *file, GError **error)
 {
         HostlerPoolConfig config;
         g_autofree char *pool = pools_of_layer(file);
@@ -244,7 +278,23 @@ static bool check_place(Vm *vm, const char *disk, const char *file, GError **err
                 record_clear(&hostler_pool_config_type, &config);
         }
         if (!ok)
-                g_prefix_error(error, "%s cannot be had: ", disk);
+                g_prefix_error(error, "%s cannot be had: ", what);
+        return ok;
+}
+
+bool vm_check_places(Vm *vm, GError **error)
+{
+        HostlerVmHistory history;
+        g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+        bool ok = true;
+        vm_history(vm, &history);
+        for (size_t i = 0; ok && i < history.layers.count; i++) {
+                const char *file = history.layers.items[i].file;
+                char *pool = pools_of_layer(file);
+                if (pool && g_hash_table_add(seen, pool))
+                        ok = check_place(vm, file, file, error);
+        }
+        record_clear(&hostler_vm_history_type, &history);
         return ok;
 }
 

@@ -31,8 +31,13 @@ char *pools_kept(Manager *manager, const char *pool, const char *name, GError **
 char *pools_of_layer(const char *file);
 /* Whether a disk or layer of @vm is in pool @name. */
 bool pools_is_used_by(Vm *vm, const char *name);
-/* Whatever VM @id has in pools is deleted. */
-bool pools_forget_vm(Manager *manager, const char *id, GError **error);
+/* {vm, pools}: what operation vm-forget (operations.h) is to be told of @vm, while its spec is known. */
+json_t *pools_forget_args(Vm *vm);
+/*
+ * Whatever VM @id has in pools is deleted. A pool that does not answer (HOSTLER_ERROR_UNRESPONSIVE) matters only if
+ * @used, an array of names, has it.
+ */
+bool pools_forget_vm(Manager *manager, const char *id, const json_t *used, GError **error);
 
 /* vm/device/disk.c: as `disk ls` shows disk @name. False, and nothing filled in, when the VM has none. */
 bool vm_disk_info(Vm *vm, const char *name, HostlerDiskInfo *ret_info);
@@ -43,6 +48,8 @@ char *vm_first_layer(const HostlerPart *disk);
 /* Before a start: the pools of the VM's disks are there, and the files in them. Names disk, pool and what is missing.
  */
 bool vm_check_layers(Vm *vm, GError **error);
+/* Before work on its layers: all pools that have one are there and answer. Names layer, pool and what to do. */
+bool vm_check_places(Vm *vm, GError **error);
 /* Makes the place that layer @file will be in. */
 bool vm_prepare_layer(Vm *vm, const char *file, GError **error);
 /* A disk in a pool, or a raw one, is known to the VM's history from its beginning: its layer's name says what it is. */

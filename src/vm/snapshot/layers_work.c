@@ -43,7 +43,7 @@ bool layers_check_state(Vm *vm, const char *what, GError **error)
         g_autofree char *object = vm_object(vm);
         if (power == HOSTLER_POWER_RUNNING || power == HOSTLER_POWER_PAUSED || power == HOSTLER_POWER_OFF ||
             power == HOSTLER_POWER_CRASHED)
-                return true;
+                return vm_check_places(vm, error);
         error_set(error, HOSTLER_ERROR_WRONG_STATE, object, "cannot %s: the VM is %s", what,
                   hostler_power_enum.values[power]);
         return power == HOSTLER_POWER_SUSPENDED && error_hint(error, "hostler resume %s", object + strlen("vm/"));

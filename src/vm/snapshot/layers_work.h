@@ -10,7 +10,8 @@ bool layers_know(Vm *vm, const char *part);
 bool layers_hold(Vm *vm, const char *file);
 /*
  * Whether its disks are such that they can go on in new files, or in copies. @what: "take a snapshot".
- * HOSTLER_ERROR_WRONG_STATE while it is suspended or on its way from one state to another.
+ * HOSTLER_ERROR_WRONG_STATE while it is suspended or on its way from one state to another;
+ * the errors of vm_check_places().
  */
 bool layers_check_state(Vm *vm, const char *what, GError **error);
 /* The history of a VM, in which each disk of its spec is known. The caller clears it. */

@@ -235,7 +235,8 @@ bool vm_revert(Job *job, const HostlerVmRevertArgs *args, HostlerVm *ret_result,
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
         g_auto(Going) going = {.job = job, .vm = vm};
-        if (!vm || !template_check_not(vm, "revert", error) || !find_snapshot(&going, args->snapshot, error))
+        if (!vm || !template_check_not(vm, "revert", error) || !vm_check_places(vm, error) ||
+            !find_snapshot(&going, args->snapshot, error))
                 return false;
         bool memory = going.snapshot->memory != NULL, run = !going.snapshot->paused;
         if (!is_reverted(&going) && !revert(&going, error))

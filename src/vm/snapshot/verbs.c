@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "hostler-handlers.h"
+#include "vm/pool/pools.h"
 #include "vm/snapshot/info.h"
 #include "vm/snapshot/layers_work.h"
 #include "vm/snapshot/snapshot.h"
@@ -60,6 +61,8 @@ bool snapshot_rm(Job *job, const HostlerSnapshotRmArgs *args, GError **error)
                 error_set(error, HOSTLER_ERROR_NOT_FOUND, object, "it has no snapshot called %s", args->snapshot);
                 return error_hint(error, "hostler snapshot ls %s", object + strlen("vm/"));
         }
+        if (!vm_check_places(vm, error))
+                return false;
         if (!job_step(job, "forget", "forget the snapshot"))
                 return true;
         if (!job_remember(job, "removing", json_true(), error) || (there && !forget(vm, args->snapshot, error)) ||
@@ -73,5 +76,5 @@ bool snapshot_rm(Job *job, const HostlerSnapshotRmArgs *args, GError **error)
 bool snapshot_tidy(Job *job, const HostlerSnapshotTidyArgs *args, GError **error)
 {
         g_autoptr(Vm) vm = manager_vm_ready(job_manager(job), args->vm, error);
-        return vm && strays_remove(job, vm, error) && layers_tidy(job, vm, error);
+        return vm && vm_check_places(vm, error) && strays_remove(job, vm, error) && layers_tidy(job, vm, error);
 }
