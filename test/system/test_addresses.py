@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 
 from harness import Daemon, limit, skip, wait_until
@@ -161,23 +160,24 @@ def check_first_look(daemon):
     assert daemon.guest("web1", "cat", "/sys/class/net/eth0/mtu") == "1450"
 
 
-# DHCPv6's SOLICIT (RFC 8415) with rapid commit, put on the router's cable as if a guest had sent it, for tiny has no client. It gives
-# itself a name of its own making and not its MAC, which the router knows from its neighbours. The guest drops the answer.
-SOLICIT = """
-import ipaddress, socket, struct, sys
-mac, link_local = bytes.fromhex(sys.argv[1]), ipaddress.IPv6Address(sys.argv[2]).packed
-everybody = ipaddress.IPv6Address("ff02::1:2").packed
-options = {1: b"\\0\\2\\0\\0\\0\\7", 14: b"", 3: struct.pack(">III", 1, 0, 0), 8: b"\\0\\0"}
-solicit = b"\\1abc" + b"".join(struct.pack(">HH", code, len(value)) + value for code, value in options.items())
-packet = struct.pack(">HHHH", 546, 547, 8 + len(solicit), 0) + solicit
-packed = link_local + everybody + struct.pack(">II", len(packet), 17) + packet + bytes(len(packet) % 2)
-total = sum(struct.unpack(f">{len(packed) // 2}H", packed))
-total = (total & 0xffff) + (total >> 16)
-packet = packet[:6] + struct.pack(">H", 0xffff ^ ((total & 0xffff) + (total >> 16))) + packet[8:]
-link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-link.bind((next(name for _, name in socket.if_nameindex() if name.startswith("hsr")), 0))
-link.send(b"\\x33\\x33\\0\\1\\0\\2" + mac + struct.pack(">HIHBB", 0x86dd, 6 << 28, len(packet), 17, 1) + link_local + everybody + packet)
+# What dhclient is told to call instead of its own script: what it was given is kept, nothing is configured.
+KEEP_LEASE = """#!/bin/sh
+[ "$reason" = BOUND6 ] && echo "$new_ip6_address $new_dhcp6_name_servers $new_dhcp6_domain_search" > /tmp/bound6
+exit 0
 """
+# It gives itself a name of its own making and not its MAC, which the router knows from its neighbours.
+OWN_NAME = 'default-duid "\\000\\002\\000\\000\\000\\007hostler";\n'
+
+
+def ask_dhcp6(daemon, vm):
+    """What a client of DHCPv6 in the guest is given: address, name servers and domains. tiny has none, so it gets Debian's."""
+    for path, text in (("script", KEEP_LEASE), ("leases", OWN_NAME)):
+        (daemon.folder / path).write_text(text)
+        daemon.hostler("cp", daemon.folder / path, f"{vm}:/tmp/{path}")
+    daemon.hostler("cp", "/sbin/dhclient", f"{vm}:/tmp/dhclient")
+    daemon.guest(vm, "chmod", "+x", "/tmp/dhclient", "/tmp/script")
+    daemon.guest(vm, "/tmp/dhclient", "-6", "-1", "-sf", "/tmp/script", "-lf", "/tmp/leases", "-pf", "/tmp/pid", "eth0")
+    return daemon.guest(vm, "cat", "/tmp/bound6").split()
 
 
 def check_v6(daemon, world):
@@ -190,8 +190,8 @@ def check_v6(daemon, world):
     assert own["web2"] in daemon.guest("web1", "nslookup", "web2.internal", "fd00:77::1")
     assert not world.reaches(own["web1"])
     daemon.guest("web1", "ping", "-6", "-c", "1", "-W", "5", "fd00:77::1")
-    mac = daemon.show("web1")["spec"]["nic0"]["mac"].replace(":", "")
-    subprocess.run(["nsenter", "-n", "-t", str(pid_of(daemon, "ovs-vswitchd")[0]), "python3", "-c", SOLICIT, mac, own["web1"].replace("fd00:77:", "fe80:", 1)], check=True)
+    address, server, *domains = ask_dhcp6(daemon, "web1")
+    assert address == own["web1"] and server == "fd00:77::1" and [name.rstrip(".") for name in domains] == ["internal"], (address, server, domains)
     wait_until(lambda: set(known(daemon, "web1", own["web1"]).get("source", "").split(",")) == {"agent", "lease", "nd"}, 60)
 
 
