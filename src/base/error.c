@@ -58,6 +58,12 @@ static void hostler_error_private_clear(HostlerErrorPrivate *private)
 
 G_DEFINE_EXTENDED_ERROR(HostlerError, hostler_error)
 
+/* GLib does not do it twice, and what its macro defines does not keep two threads from being the first. */
+__attribute__((constructor)) static void register_domain(void)
+{
+        hostler_error_quark();
+}
+
 static HostlerErrorPrivate *private_of(const GError *error)
 {
         return error && error->domain == HOSTLER_ERROR ? hostler_error_get_private(error) : NULL;
