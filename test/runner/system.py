@@ -26,6 +26,7 @@ def run(build, results):
         return results.skip("system", f"{build.folder.name} has no hostlerd")
     tests = [(path, name, limit) for path in sorted(FOLDER.glob("test_*.py")) for name, limit in functions(path)
              if results.wants(f"system/{path.stem[5:]}/{name[5:]}")]
+    tests.sort(key=lambda test: -test[2])  # the longest first: begun last, one of them would keep the other workers waiting
     with concurrent.futures.ThreadPoolExecutor(max_workers=WORKERS) as pool:
         for future in [pool.submit(results.trial, functools.partial(run_one, build, *test)) for test in tests]:
             future.result()
