@@ -42,12 +42,28 @@ int lp_add_row(Lp *lp, double lower, double upper, int n, const int *columns, co
         return lp->rows++;
 }
 
-bool lp_solve(Lp *lp, GError **error)
+/* CLP reads past the end of a program without variables: every row of it is 0. */
+static int solve_without_columns(const Lp *lp)
 {
+        for (int row = 0; row < lp->rows; row++)
+                if (Clp_rowLower(lp->model)[row] > 0 || Clp_rowUpper(lp->model)[row] < 0)
+                        return INFEASIBLE;
+        return SOLVED;
+}
+
+static int solve(Lp *lp)
+{
+        if (lp->columns == 0)
+                return solve_without_columns(lp);
         /* Not Clp_initialSolve(): what it does beforehand to make a program smaller loses memory (CoinUtils 2.11,
          * implied_free_action), and ours are small. */
         Clp_primal(lp->model, 0);
-        int status = Clp_status(lp->model);
+        return Clp_status(lp->model);
+}
+
+bool lp_solve(Lp *lp, GError **error)
+{
+        int status = solve(lp);
         if (status == SOLVED)
                 return true;
         return error_set(error, HOSTLER_ERROR_FAILED, NULL, "%s",

@@ -413,10 +413,40 @@ static void test_fairness(void)
         g_assert_cmpint(compared, >, 500);
 }
 
+/* Programs that the solver would die of, or that have nothing to solve. */
+static void test_empty(void)
+{
+        g_autoptr(Lp) nothing = lp_new(), rows = lp_new(), columns = lp_new();
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(lp_solve(nothing, &error));
+        g_assert_no_error(error);
+        g_assert_cmpfloat(lp_objective(nothing), ==, 0);
+
+        lp_add_row(rows, -1, 0, 0, NULL, NULL);
+        g_assert_true(lp_solve(rows, &error));
+        g_assert_no_error(error);
+        g_assert_cmpfloat(lp_price(rows, 0), ==, 0);
+        lp_add_row(rows, 1, LP_INFINITY, 0, NULL, NULL);
+        g_assert_false(lp_solve(rows, &error));
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_FAILED);
+        g_clear_error(&error);
+
+        lp_add_column(columns, 2, 3, 5, 0, NULL, NULL);
+        g_assert_true(lp_solve(columns, &error));
+        g_assert_no_error(error);
+        g_assert_cmpfloat(lp_value(columns, 0), ==, 3);
+        g_assert_cmpfloat(lp_objective(columns), ==, 6);
+        lp_add_column(columns, -1, 0, LP_INFINITY, 0, NULL, NULL);
+        g_assert_false(lp_solve(columns, &error));
+        g_assert_error(error, HOSTLER_ERROR, HOSTLER_ERROR_FAILED);
+}
+
 int main(int argc, char **argv)
 {
         glp_term_out(GLP_OFF);
         g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/lp/empty", test_empty);
         g_test_add_func("/lp/fleets", test_fleets);
         g_test_add_func("/lp/pools", test_pools);
         g_test_add_func("/lp/degenerate", test_degenerate);
