@@ -13,12 +13,18 @@ def run(results, seconds):
         if process.wait() == 0:
             results.ok(f"fuzz/{subject}")
         else:
-            results.fail(f"fuzz/{subject}", log_of(subject).read_text(errors="replace"))
+            results.fail(f"fuzz/{subject}", said(subject))
 
 
 def log_of(subject):
     """Files and no pipes: nobody reads while another fuzzer is waited for, and one that says much would stand still."""
     return builds.FUZZ.folder / "crashes" / f"{subject}.log"
+
+
+def said(subject):
+    """The log without libFuzzer's lines of progress, which are many and hide what it died of."""
+    lines = log_of(subject).read_text(errors="replace").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
 
 
 def start(path, seconds):

@@ -115,7 +115,8 @@ class Host:
     def command(self, disks):
         more = [word for number, path in enumerate(disks) for word in
                 ("-blockdev", blockdev(f"more{number}", "raw", path), "-device", f"virtio-blk-pci,drive=more{number}")]
-        kernel = ["console=ttyS0", "quiet", "panic=-1", "no_timer_check", "mitigations=off", "rdinit=/inner/init",
+        kernel = ["console=ttyS0", "quiet", "panic=-1", "no_timer_check", "mitigations=off", "transparent_hugepage=never",  # khugepaged can keep an emulated processor for 20 s
+                  "rdinit=/inner/init",
                   *(f"inner.{name}={value}" for name, value in self.options.items())]
         return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-m", self.memory, "-smp", str(self.cpus),
                 "-nodefaults", "-display", "none", "-no-reboot", "-serial", f"file:{self.console}",
